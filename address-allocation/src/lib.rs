@@ -1,0 +1,1 @@
+//! Allocation of data object and hyperty addresses, runtime and message node side.

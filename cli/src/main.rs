@@ -1,0 +1,2 @@
+//! The hyperty command: report, observe and serve live data objects.
+fn main() {}

@@ -1,0 +1,1 @@
+//! In-process message bus with listeners, sequencers, request/response and routes to message nodes.

@@ -1,0 +1,1 @@
+//! Domain-level message node: sessions, routing, allocation, registry, schema catalogue.

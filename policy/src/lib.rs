@@ -1,0 +1,1 @@
+//! Authorisation decisions for data object creation, subscription and reading.

@@ -1,0 +1,1 @@
+//! Transports from a runtime to a message node.

@@ -1,0 +1,1 @@
+//! Runtime registry, domain registry and schema catalogue of data objects.

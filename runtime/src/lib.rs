@@ -1,0 +1,1 @@
+//! A ready-made runtime for live data objects: one Reporter, many Observers.

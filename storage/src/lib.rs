@@ -1,0 +1,1 @@
+//! Key-value tables with atomic durable batches, and the data object storage above them.

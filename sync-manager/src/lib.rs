@@ -1,0 +1,1 @@
+//! Runtime Sync Manager: sequences, stores and routes every data object of a runtime.

@@ -1,0 +1,1 @@
+//! The API a hyperty uses to report and observe live data objects.

@@ -1,0 +1,1 @@
+//! Reusable suites and model-based tests for runtimes and message nodes.
