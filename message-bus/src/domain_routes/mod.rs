@@ -1,0 +1,291 @@
+//! The routes that this runtime wants at message nodes: "what is sent to this URL comes to our session too"
+//! (protocol 5.14).
+//!
+//! Several parts of a runtime may want the same route; it ends with the last wish. What is wished survives the loss
+//! of a session: a stub that has opened a new one sends [`Replay::replay`] first.
+
+mod table;
+
+use std::sync::Arc;
+
+use hyperty_model::message::{ResponseBody, RoutesBody};
+use hyperty_model::url::node;
+use hyperty_model::{MessageType, RuntimeUrl, StatusCode, Url, UrlError};
+use parking_lot::Mutex;
+
+use crate::{MessageBus, Replay, Request, ResponseWatch, Retry};
+use table::RouteTable;
+
+/// Most URLs of one message: with the longest URLs still half of what the strictest node takes (1 MiB).
+const URLS_PER_MESSAGE_MAX: usize = 1_024;
+
+/// The wishes of one runtime, for all domains. Clones are the same.
+#[derive(Clone)]
+pub struct DomainRoutes {
+    shared: Arc<Shared>,
+    retry: Retry,
+}
+
+struct Shared {
+    bus: MessageBus,
+    runtime: RuntimeUrl,
+    table: Mutex<RouteTable>,
+    /// Held while a message is made from the table and queued, so that the order at the node is the order of the
+    /// wishes. A handler that is called meanwhile may use the table, but must not poll an exchange.
+    order: Mutex<()>,
+    /// Over the answers to the last replay, to report what a node refused.
+    replayed: Mutex<Vec<ResponseWatch>>,
+}
+
+/// Why routes could not be set up or taken down.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RouteError {
+    /// The domain is no valid authority.
+    #[error("there is no message node of {domain:?}: {error}")]
+    Domain {
+        /// The domain.
+        domain: String,
+        /// What is wrong with it.
+        error: UrlError,
+    },
+    /// The node refuses the routes, because somebody else owns them or may have them. Trying again is of no use.
+    #[error("the message node of {domain} refuses the routes with {code}: {description}")]
+    Refused {
+        /// The domain.
+        domain: String,
+        /// 400, 403 or 409.
+        code: StatusCode,
+        /// The node's own words.
+        description: String,
+    },
+    /// No attempt was answered well. The wish stands: when a session is opened its routes are set up with the rest.
+    #[error(
+        "the message node of {domain} set up no routes in {attempts} attempts, last {code}: {description}"
+    )]
+    Unreachable {
+        /// The domain.
+        domain: String,
+        /// How many attempts were made.
+        attempts: u32,
+        /// The last answer: 404 without a route, 408 without an answer.
+        code: StatusCode,
+        /// Its words.
+        description: String,
+    },
+}
+
+impl DomainRoutes {
+    /// No wishes yet. Messages to nodes come from the Sync Manager of `runtime`.
+    pub fn new(bus: MessageBus, runtime: RuntimeUrl) -> DomainRoutes {
+        let shared = Shared {
+            bus,
+            runtime,
+            table: Mutex::new(RouteTable::default()),
+            order: Mutex::new(()),
+            replayed: Mutex::new(Vec::new()),
+        };
+        DomainRoutes { shared: Arc::new(shared), retry: Retry::default() }
+    }
+
+    /// Tries as often as this says.
+    #[must_use]
+    pub fn with_retry(self, retry: Retry) -> DomainRoutes {
+        DomainRoutes { retry, ..self }
+    }
+
+    /// Wishes for routes at the node of `domain`. Counts from now on, for a replay too; nothing is sent before
+    /// [`Wish::establish`].
+    pub fn wish(&self, domain: &str, mut urls: Vec<Url>) -> Wish {
+        urls.sort();
+        urls.dedup();
+        let domain = domain.to_ascii_lowercase();
+        self.shared.table.lock().add(&domain, &urls);
+        Wish { routes: self.clone(), domain, urls }
+    }
+
+    /// Ends a wish, and takes down at the node what no other wish wants.
+    ///
+    /// # Errors
+    /// [`RouteError`] when the node could not be told; it will be with the next withdrawal at its domain, and a new
+    /// session starts without the routes anyway.
+    pub async fn withdraw(&self, mut wish: Wish) -> Result<(), RouteError> {
+        let mut ending = {
+            let mut table = self.shared.table.lock();
+            let mut urls = table.remove(&wish.domain, &std::mem::take(&mut wish.urls));
+            let room = URLS_PER_MESSAGE_MAX.saturating_sub(urls.len());
+            urls.extend(table.take_orphans(&wish.domain, room));
+            Ending { routes: self, domain: &wish.domain, urls }
+        };
+        let outcome = self.exchange(MessageType::Unsubscribe, &wish.domain, &mut ending).await;
+        if outcome.is_ok() {
+            ending.urls.clear();
+        }
+        outcome
+    }
+
+    /// The URLs that are wished for at `domain`, in order.
+    pub fn wanted(&self, domain: &str) -> Vec<Url> {
+        self.shared.table.lock().wanted(&domain.to_ascii_lowercase())
+    }
+
+    async fn exchange(
+        &self,
+        kind: MessageType,
+        domain: &str,
+        urls: &mut impl Pending,
+    ) -> Result<(), RouteError> {
+        let to = node::subscription_manager(domain)
+            .map_err(|error| RouteError::Domain { domain: domain.to_owned(), error })?;
+        let mut attempts = 0;
+        loop {
+            let Some(request) = self.send(kind, &to, urls) else { return Ok(()) };
+            attempts += 1;
+            let answer = request.await;
+            let body = answer.decode::<ResponseBody>().unwrap_or_default();
+            let (code, description) = (body.code, body.why().to_owned());
+            if code.is_success() {
+                return Ok(());
+            }
+            let domain = domain.to_owned();
+            if matches!(code, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::CONFLICT) {
+                return Err(RouteError::Refused { domain, code, description });
+            }
+            if attempts >= self.retry.attempts {
+                return Err(RouteError::Unreachable { domain, attempts, code, description });
+            }
+            tracing::debug!(%kind, domain, attempts, %code, description, "the message node is asked again");
+            tokio::time::sleep(self.retry.wait(attempts, self.shared.bus.ids())).await;
+        }
+    }
+
+    /// Queues one attempt; `None` when there is nothing left to ask for.
+    fn send(&self, kind: MessageType, to: &Url, urls: &mut impl Pending) -> Option<Request> {
+        let _order = self.shared.order.lock();
+        let urls = urls.now();
+        if urls.is_empty() {
+            return None;
+        }
+        let from = self.shared.runtime.sync_manager();
+        let body = RoutesBody::new(urls, self.shared.runtime.as_url().clone());
+        let mut request = self.shared.bus.request(self.shared.bus.new_message(kind, &from, to, body));
+        request.send();
+        Some(request)
+    }
+}
+
+impl Replay for DomainRoutes {
+    /// All wishes for `domain`, in as few messages as their number allows. What was to be taken down is forgotten:
+    /// a new session never had it.
+    fn replay(&self, domain: &str) -> Vec<hyperty_model::Message> {
+        let domain = domain.to_ascii_lowercase();
+        let urls = {
+            let mut table = self.shared.table.lock();
+            table.forget_orphans(&domain);
+            table.wanted(&domain)
+        };
+        let Ok(to) = node::subscription_manager(&domain) else { return Vec::new() };
+        let from = self.shared.runtime.sync_manager();
+        let message = |urls: &[Url]| {
+            let body = RoutesBody::new(urls.to_vec(), self.shared.runtime.as_url().clone());
+            self.shared.bus.new_message(MessageType::Subscribe, &from, &to, body)
+        };
+        let messages: Vec<_> = urls.chunks(URLS_PER_MESSAGE_MAX).map(message).collect();
+        let watch = |message: &hyperty_model::Message| {
+            let domain = domain.clone();
+            self.shared.bus.watch_responses(&from, message.id(), move |answer| {
+                let body = answer.decode::<ResponseBody>().unwrap_or_default();
+                if !body.code.is_success() {
+                    tracing::error!(domain, code = %body.code, why = body.why(), "the node refused replayed routes");
+                }
+            })
+        };
+        let former =
+            std::mem::replace(&mut *self.shared.replayed.lock(), messages.iter().map(watch).collect());
+        drop(former);
+        messages
+    }
+}
+
+/// Routes wished for at one domain. Dropping it ends the wish without telling the node, which is told at the next
+/// [`DomainRoutes::withdraw`] for its domain.
+#[must_use = "a wish ends when it is dropped"]
+pub struct Wish {
+    routes: DomainRoutes,
+    domain: String,
+    urls: Vec<Url>,
+}
+
+impl Wish {
+    /// The domain, in lower case.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The URLs, each once.
+    pub fn urls(&self) -> &[Url] {
+        &self.urls
+    }
+
+    /// Sets the routes up at the node. Returns when the node has confirmed them; may be called again.
+    ///
+    /// # Errors
+    /// [`RouteError`]. The wish stands all the same; withdraw it if it is of no use now.
+    pub async fn establish(&self) -> Result<(), RouteError> {
+        for urls in self.urls.chunks(URLS_PER_MESSAGE_MAX) {
+            self.routes.exchange(MessageType::Subscribe, &self.domain, &mut Standing(urls)).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Wish {
+    fn drop(&mut self) {
+        let mut table = self.routes.shared.table.lock();
+        let ended = table.remove(&self.domain, &self.urls);
+        table.add_orphans(&self.domain, ended);
+    }
+}
+
+impl std::fmt::Debug for Wish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Wish").field("domain", &self.domain).field("urls", &self.urls).finish()
+    }
+}
+
+/// URLs that an exchange is about; asked again at each attempt, since wishes come and go between two.
+trait Pending {
+    fn now(&mut self) -> Vec<Url>;
+}
+
+/// Of a wish that stands.
+struct Standing<'a>(&'a [Url]);
+
+impl Pending for Standing<'_> {
+    fn now(&mut self) -> Vec<Url> {
+        self.0.to_vec()
+    }
+}
+
+/// To be taken down, unless somebody wishes for them anew. What is left when this is dropped, by an error or because
+/// nobody waits for the withdrawal any more, is kept for the next one.
+struct Ending<'a> {
+    routes: &'a DomainRoutes,
+    domain: &'a str,
+    urls: Vec<Url>,
+}
+
+impl Pending for Ending<'_> {
+    fn now(&mut self) -> Vec<Url> {
+        let table = self.routes.shared.table.lock();
+        self.urls.retain(|url| !table.is_wanted(self.domain, url));
+        self.urls.clone()
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let urls = std::mem::take(&mut self.urls);
+        self.routes.shared.table.lock().add_orphans(self.domain, urls);
+    }
+}

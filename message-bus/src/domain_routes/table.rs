@@ -1,0 +1,96 @@
+//! Who wants which route, as a pure type.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hyperty_model::Url;
+
+/// Most routes per domain that may wait to be taken down. Beyond it they stay at the node until the session ends:
+/// each costs it a hundred bytes, and us a copy that nobody takes.
+const ORPHANS_MAX: usize = 65_536;
+
+/// Counts of wishes by domain and URL.
+#[derive(Debug, Default)]
+pub(super) struct RouteTable {
+    domains: BTreeMap<String, Domain>,
+}
+
+#[derive(Debug, Default)]
+struct Domain {
+    /// Never zero.
+    wishes: BTreeMap<Url, usize>,
+    /// Wished for no longer, and nobody is telling the node.
+    orphans: BTreeSet<Url>,
+}
+
+impl RouteTable {
+    pub(super) fn add(&mut self, domain: &str, urls: &[Url]) {
+        if urls.is_empty() {
+            return;
+        }
+        let domain = self.domains.entry(domain.to_owned()).or_default();
+        for url in urls {
+            *domain.wishes.entry(url.clone()).or_default() += 1;
+            domain.orphans.remove(url);
+        }
+    }
+
+    /// Ends a wish; returns the URLs that nobody wants now.
+    pub(super) fn remove(&mut self, domain: &str, urls: &[Url]) -> Vec<Url> {
+        let Some(entry) = self.domains.get_mut(domain) else { return Vec::new() };
+        let mut ended = Vec::new();
+        for url in urls {
+            match entry.wishes.get_mut(url) {
+                Some(count) if *count > 1 => *count -= 1,
+                Some(_) => {
+                    entry.wishes.remove(url);
+                    ended.push(url.clone());
+                }
+                None => {}
+            }
+        }
+        self.tidy(domain);
+        ended
+    }
+
+    pub(super) fn is_wanted(&self, domain: &str, url: &Url) -> bool {
+        self.domains.get(domain).is_some_and(|domain| domain.wishes.contains_key(url))
+    }
+
+    pub(super) fn wanted(&self, domain: &str) -> Vec<Url> {
+        self.domains.get(domain).map(|domain| domain.wishes.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Notes what the node should still be told about.
+    pub(super) fn add_orphans(&mut self, domain: &str, urls: Vec<Url>) {
+        if urls.is_empty() {
+            return;
+        }
+        let domain = self.domains.entry(domain.to_owned()).or_default();
+        for url in urls {
+            if !domain.wishes.contains_key(&url) && domain.orphans.len() < ORPHANS_MAX {
+                domain.orphans.insert(url);
+            }
+        }
+    }
+
+    /// Takes up to `max` of them, to tell the node.
+    pub(super) fn take_orphans(&mut self, domain: &str, max: usize) -> Vec<Url> {
+        let Some(entry) = self.domains.get_mut(domain) else { return Vec::new() };
+        let taken = std::iter::from_fn(|| entry.orphans.pop_first()).take(max).collect();
+        self.tidy(domain);
+        taken
+    }
+
+    pub(super) fn forget_orphans(&mut self, domain: &str) {
+        if let Some(entry) = self.domains.get_mut(domain) {
+            entry.orphans.clear();
+            self.tidy(domain);
+        }
+    }
+
+    fn tidy(&mut self, domain: &str) {
+        if self.domains.get(domain).is_some_and(|entry| entry.wishes.is_empty() && entry.orphans.is_empty()) {
+            self.domains.remove(domain);
+        }
+    }
+}

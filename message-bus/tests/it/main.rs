@@ -1,0 +1,10 @@
+//! The message bus from outside.
+
+mod dispatch;
+mod domain_routes;
+mod mesh;
+mod minibus;
+mod pair;
+mod requests;
+mod router_model;
+mod support;
