@@ -48,7 +48,9 @@ impl MessageBus {
             Some(targets) if !targets.listeners.is_empty() || !targets.publish.is_empty() => {
                 self.deliver(&targets, message);
             }
-            _ => self.undeliverable(message, answers::unknown_address),
+            _ if answers::expects_answer(message) => self.undeliverable(message, answers::unknown_address),
+            // An object that nobody observes.
+            _ => {}
         }
     }
 

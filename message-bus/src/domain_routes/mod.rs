@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use hyperty_model::message::{ResponseBody, RoutesBody};
 use hyperty_model::url::node;
-use hyperty_model::{MessageType, RuntimeUrl, StatusCode, Url, UrlError};
+use hyperty_model::{Message, MessageType, RuntimeUrl, StatusCode, Url, UrlError};
 use parking_lot::Mutex;
 
 use crate::{MessageBus, Replay, Request, ResponseWatch, Retry};
@@ -110,18 +110,20 @@ impl DomainRoutes {
     /// [`RouteError`] when the node could not be told; it will be with the next withdrawal at its domain, and a new
     /// session starts without the routes anyway.
     pub async fn withdraw(&self, mut wish: Wish) -> Result<(), RouteError> {
-        let mut ending = {
+        let urls = {
             let mut table = self.shared.table.lock();
             let mut urls = table.remove(&wish.domain, &std::mem::take(&mut wish.urls));
             let room = URLS_PER_MESSAGE_MAX.saturating_sub(urls.len());
             urls.extend(table.take_orphans(&wish.domain, room));
-            Ending { routes: self, domain: &wish.domain, urls }
+            urls
         };
-        let outcome = self.exchange(MessageType::Unsubscribe, &wish.domain, &mut ending).await;
-        if outcome.is_ok() {
+        let batch = |urls: &[Url]| Ending { routes: self, domain: &wish.domain, urls: urls.to_vec() };
+        let batches: Vec<_> = urls.chunks(URLS_PER_MESSAGE_MAX).map(batch).collect();
+        for mut ending in batches {
+            self.exchange(MessageType::Unsubscribe, &wish.domain, || ending.now()).await?;
             ending.urls.clear();
         }
-        outcome
+        Ok(())
     }
 
     /// The URLs that are wished for at `domain`, in order.
@@ -129,17 +131,18 @@ impl DomainRoutes {
         self.shared.table.lock().wanted(&domain.to_ascii_lowercase())
     }
 
+    /// Asks the node until it says yes or finally no. `urls` is asked for at each attempt: wishes come and go between.
     async fn exchange(
         &self,
         kind: MessageType,
         domain: &str,
-        urls: &mut impl Pending,
+        mut urls: impl FnMut() -> Vec<Url>,
     ) -> Result<(), RouteError> {
         let to = node::subscription_manager(domain)
             .map_err(|error| RouteError::Domain { domain: domain.to_owned(), error })?;
         let mut attempts = 0;
         loop {
-            let Some(request) = self.send(kind, &to, urls) else { return Ok(()) };
+            let Some(request) = self.send(kind, &to, &mut urls) else { return Ok(()) };
             attempts += 1;
             let answer = request.await;
             let body = answer.decode::<ResponseBody>().unwrap_or_default();
@@ -160,9 +163,9 @@ impl DomainRoutes {
     }
 
     /// Queues one attempt; `None` when there is nothing left to ask for.
-    fn send(&self, kind: MessageType, to: &Url, urls: &mut impl Pending) -> Option<Request> {
+    fn send(&self, kind: MessageType, to: &Url, urls: &mut impl FnMut() -> Vec<Url>) -> Option<Request> {
         let _order = self.shared.order.lock();
-        let urls = urls.now();
+        let urls = urls();
         if urls.is_empty() {
             return None;
         }
@@ -177,7 +180,7 @@ impl DomainRoutes {
 impl Replay for DomainRoutes {
     /// All wishes for `domain`, in as few messages as their number allows. What was to be taken down is forgotten:
     /// a new session never had it.
-    fn replay(&self, domain: &str) -> Vec<hyperty_model::Message> {
+    fn replay(&self, domain: &str) -> Vec<Message> {
         let domain = domain.to_ascii_lowercase();
         let urls = {
             let mut table = self.shared.table.lock();
@@ -191,7 +194,7 @@ impl Replay for DomainRoutes {
             self.shared.bus.new_message(MessageType::Subscribe, &from, &to, body)
         };
         let messages: Vec<_> = urls.chunks(URLS_PER_MESSAGE_MAX).map(message).collect();
-        let watch = |message: &hyperty_model::Message| {
+        let watch = |message: &Message| {
             let domain = domain.clone();
             self.shared.bus.watch_responses(&from, message.id(), move |answer| {
                 let body = answer.decode::<ResponseBody>().unwrap_or_default();
@@ -233,7 +236,7 @@ impl Wish {
     /// [`RouteError`]. The wish stands all the same; withdraw it if it is of no use now.
     pub async fn establish(&self) -> Result<(), RouteError> {
         for urls in self.urls.chunks(URLS_PER_MESSAGE_MAX) {
-            self.routes.exchange(MessageType::Subscribe, &self.domain, &mut Standing(urls)).await?;
+            self.routes.exchange(MessageType::Subscribe, &self.domain, || urls.to_vec()).await?;
         }
         Ok(())
     }
@@ -253,20 +256,6 @@ impl std::fmt::Debug for Wish {
     }
 }
 
-/// URLs that an exchange is about; asked again at each attempt, since wishes come and go between two.
-trait Pending {
-    fn now(&mut self) -> Vec<Url>;
-}
-
-/// Of a wish that stands.
-struct Standing<'a>(&'a [Url]);
-
-impl Pending for Standing<'_> {
-    fn now(&mut self) -> Vec<Url> {
-        self.0.to_vec()
-    }
-}
-
 /// To be taken down, unless somebody wishes for them anew. What is left when this is dropped, by an error or because
 /// nobody waits for the withdrawal any more, is kept for the next one.
 struct Ending<'a> {
@@ -275,7 +264,8 @@ struct Ending<'a> {
     urls: Vec<Url>,
 }
 
-impl Pending for Ending<'_> {
+impl Ending<'_> {
+    /// What is still to be taken down.
     fn now(&mut self) -> Vec<Url> {
         let table = self.routes.shared.table.lock();
         self.urls.retain(|url| !table.is_wanted(self.domain, url));

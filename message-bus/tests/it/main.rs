@@ -2,6 +2,7 @@
 
 mod dispatch;
 mod domain_routes;
+mod listeners;
 mod mesh;
 mod minibus;
 mod pair;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyperty_message_bus::{BusConfig, LIMIT, MessageBus};
+use hyperty_message_bus::{BusConfig, LIMIT, MessageBus, Request};
 use hyperty_model::message::ResponseBody;
 use hyperty_model::{Body, Message, MessageId, MessageType, StatusCode, Url};
 use proptest::prelude::*;
@@ -98,22 +98,64 @@ proptest! {
         prop_assert_eq!((code, after, progress), expected(&replies, timeout));
     }
 
-    /// INV-MSG-1: of many requests of one sender each gets its own answers, in whatever order they come.
+    /// INV-MSG-1, INV-MSG-2: of many requests of one sender each gets the first final response to its own id, in
+    /// whatever order they come; what is late, second, or for nobody who waits goes to the listeners.
     #[test]
-    fn many_requests_do_not_get_each_others_answers(order in Just((0..20).collect::<Vec<usize>>()).prop_shuffle()) {
+    fn many_requests_do_not_get_each_others_answers(moves in moves()) {
         paused(async {
-            let bus = silent_bus(BusConfig::default());
-            let asked: Vec<_> = (0..order.len()).map(|_| message(&bus, MessageType::Read, HO, O)).collect();
-            let mut waiting: Vec<_> = asked.iter().map(|request| bus.request(request.clone())).collect();
-            waiting.iter_mut().for_each(hyperty_message_bus::Request::send);
-            for &at in &order {
-                bus.post(asked[at].reply(ResponseBody::ok().with_value(json!(at))));
+            let (bus, strays) = (silent_bus(BusConfig::default()), Log::new());
+            let stray = strays.clone();
+            let _strays = bus.listen(&url(HO), move |answer| stray.add(answer.clone())).unwrap();
+            let asked: Vec<_> = (0..MANY).map(|_| message(&bus, MessageType::Read, HO, O)).collect();
+            let mut waiting: Vec<Option<Request>> = (0..MANY).map(|_| None).collect();
+            let (mut sent, mut answered) = ([false; MANY], [None; MANY]);
+            for (number, &(at, what)) in moves.iter().enumerate() {
+                match what {
+                    Move::Send if !sent[at] => {
+                        let mut request = bus.request(asked[at].clone());
+                        request.send();
+                        (sent[at], waiting[at]) = (true, Some(request));
+                    }
+                    Move::Send => {}
+                    Move::GiveUp => waiting[at] = None,
+                    Move::Answer(code) => {
+                        let body = ResponseBody::of(StatusCode(code)).with_value(json!(number));
+                        bus.post(asked[at].reply(body));
+                        let awaited = waiting[at].is_some() && answered[at].is_none();
+                        assert_eq!(strays.take().len(), usize::from(!awaited));
+                        if awaited && code >= 200 {
+                            answered[at] = Some(number);
+                        }
+                    }
+                }
             }
-            for (at, waiting) in waiting.into_iter().enumerate() {
-                assert_eq!(body(&waiting.await).value, Some(json!(at)));
+            for (waiting, number) in waiting.into_iter().zip(answered) {
+                if let Some(waiting) = waiting {
+                    let answer = body(&waiting.await);
+                    match number {
+                        Some(number) => assert_eq!(answer.value, Some(json!(number))),
+                        None => assert_eq!(answer.code, StatusCode::TIMEOUT),
+                    }
+                }
             }
+            assert_eq!(bus.counters().pending, 0);
         });
     }
+}
+
+const MANY: usize = 6;
+
+#[derive(Debug, Clone, Copy)]
+enum Move {
+    Send,
+    GiveUp,
+    Answer(u16),
+}
+
+fn moves() -> impl Strategy<Value = Vec<(usize, Move)>> {
+    let code = prop::sample::select(vec![100, 200, 404, 500]);
+    let one = prop_oneof![4 => Just(Move::Send), 1 => Just(Move::GiveUp), 6 => code.prop_map(Move::Answer)];
+    prop::collection::vec((0..MANY, one), 0..60)
 }
 
 async fn send_replies(bus: MessageBus, request: Message, replies: Vec<Reply>) {
@@ -261,7 +303,7 @@ async fn answers_of_other_threads_wake_the_caller() {
     let bus = silent_bus(BusConfig::default());
     let requests: Vec<_> = (0..200).map(|_| message(&bus, MessageType::Read, HO, O)).collect();
     let mut waiting: Vec<_> = requests.iter().map(|request| bus.request(request.clone())).collect();
-    waiting.iter_mut().for_each(hyperty_message_bus::Request::send);
+    waiting.iter_mut().for_each(Request::send);
     let answering = bus.clone();
     let thread = std::thread::spawn(move || {
         for request in &requests {
