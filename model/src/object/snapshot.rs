@@ -1,0 +1,39 @@
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Children, Metadata, Position};
+use crate::message::WireBody;
+
+/// A whole object at one position: `data` is exactly the state after change number `version` (protocol 3.2).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Snapshot {
+    /// Everything beside the data.
+    #[serde(flatten)]
+    pub metadata: Metadata,
+    /// The version.
+    #[serde(default)]
+    pub version: u64,
+    /// The epoch.
+    #[serde(default)]
+    pub epoch: u64,
+    /// The data.
+    #[serde(default = "empty_object")]
+    pub data: Value,
+    /// The children by name and id, with the tombstones of deleted ones.
+    #[serde(flatten)]
+    pub children: Children,
+}
+
+fn empty_object() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+impl Snapshot {
+    /// Where its history stands.
+    pub fn position(&self) -> Position {
+        Position::new(self.epoch, self.version)
+    }
+}
+
+impl WireBody for Snapshot {}

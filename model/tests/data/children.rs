@@ -1,0 +1,350 @@
+//! Children: who may do what, convergence, ids, snapshots.
+
+use std::collections::BTreeSet;
+
+use hyperty_model::change::{Change, ChangeOp};
+use hyperty_model::message::{UpdateBody, UpdateKind};
+use hyperty_model::object::{
+    ChildEntry, ChildId, ChildOutcome, ChildRefusal, ChildValue, Children, Merged, MergedAs, TOMBSTONES_MAX,
+};
+use hyperty_model::{ChildrenName, HypertyUrl, Position};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use serde_json::{Value, json};
+
+pub(crate) fn hyperty(number: usize) -> HypertyUrl {
+    HypertyUrl::parse(&format!("hyperty://example.com/h{number}")).unwrap()
+}
+
+pub(crate) fn name(text: &str) -> ChildrenName {
+    ChildrenName::new(text).unwrap()
+}
+
+pub(crate) fn entry(id: &ChildId, reporter: &HypertyUrl, data: Value) -> ChildEntry {
+    ChildValue::new(id.clone(), reporter.clone(), data).into()
+}
+
+fn update(version: u64, kind: UpdateKind) -> UpdateBody {
+    UpdateBody::new(kind).at(Position::new(0, version))
+}
+
+fn set(version: u64, path: &str, value: Value) -> UpdateBody {
+    update(version, UpdateKind::Change(Change::new(path, ChangeOp::Set(value))))
+}
+
+/// One operation as it travels.
+#[derive(Debug, Clone)]
+struct Operation {
+    name: ChildrenName,
+    writer: HypertyUrl,
+    id: ChildId,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Create(Value),
+    Update(UpdateBody),
+    Delete,
+}
+
+impl Operation {
+    fn on(&self, children: &mut Children) -> Result<ChildOutcome, ChildRefusal> {
+        let Operation { name, writer, id, what } = self;
+        match what {
+            What::Create(data) => children.create(name, entry(id, writer, data.clone())),
+            What::Update(body) => children.update(name, id.as_str(), writer, body),
+            What::Delete => children.delete(name, id.as_str(), writer),
+        }
+    }
+
+    fn by(&self, writer: &HypertyUrl) -> Operation {
+        Operation { writer: writer.clone(), ..self.clone() }
+    }
+}
+
+/// What a few hyperties did with their own children, each on a table of its own first.
+fn operations() -> impl Strategy<Value = Vec<Operation>> {
+    let step = (0_usize..3, any::<bool>(), 0_u8..8, any::<Index>());
+    prop::collection::vec(step, 1..40).prop_map(|steps| {
+        let mut children = Children::default();
+        let mut done = Vec::new();
+        for (at, (number, notes, kind, which)) in steps.into_iter().enumerate() {
+            let writer = hyperty(number);
+            let name = name(if notes { "notes" } else { "files" });
+            let own: Vec<_> =
+                children.iter().filter(|(n, _, e)| **n == name && e.value.reporter == writer).collect();
+            let one = (!own.is_empty()).then(|| own[which.index(own.len())]);
+            let (id, what) = match one {
+                Some((_, id, _)) if kind == 0 => (id.clone(), What::Delete),
+                Some((_, id, e)) if kind < 3 => {
+                    let whole = UpdateKind::Whole(json!({"whole": at}));
+                    (id.clone(), What::Update(update(e.value.version + 1, whole)))
+                }
+                Some((_, id, e)) if kind < 6 => {
+                    (id.clone(), What::Update(set(e.value.version + 1, "step", json!(at))))
+                }
+                _ => {
+                    let number = children.next_number(&name, &writer);
+                    (ChildId::of(&writer, number), What::Create(json!({"made": at})))
+                }
+            };
+            let operation = Operation { name, writer, id, what };
+            assert_eq!(operation.on(&mut children), Ok(ChildOutcome::Applied));
+            done.push(operation);
+        }
+        done
+    })
+}
+
+fn all(operations: &[Operation]) -> Children {
+    let mut children = Children::default();
+    operations.iter().for_each(|operation| drop(operation.on(&mut children)));
+    children
+}
+
+pub(crate) fn live(children: &Children) -> Vec<(&ChildrenName, &ChildId, &ChildEntry)> {
+    children.iter().collect()
+}
+
+pub(crate) fn through_json(children: &Children) -> Children {
+    serde_json::from_str(&serde_json::to_string(children).unwrap()).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// INV-CHD-1: whatever came first and however often, once the writers have sent all again (M18) everybody
+    /// holds the same children.
+    #[test]
+    fn inv_chd_1_all_participants_end_with_the_same_children(
+        operations in operations(),
+        early in prop::collection::vec(any::<Index>(), 0..60),
+    ) {
+        let mut children = Children::default();
+        for index in early {
+            drop(index.get(&operations).on(&mut children));
+        }
+        for operation in &operations {
+            drop(operation.on(&mut children));
+        }
+        let expected = all(&operations);
+        prop_assert_eq!(live(&children), live(&expected));
+        for operation in &operations {
+            let again = operation.on(&mut children);
+            prop_assert!(
+                matches!(again, Ok(ChildOutcome::Duplicate) | Err(ChildRefusal::Deleted)),
+                "{operation:?}: {again:?}"
+            );
+        }
+    }
+
+    /// INV-CHD-2: nobody but the reporter of a child changes anything, whatever it sends.
+    #[test]
+    fn inv_chd_2_others_change_nothing(operations in operations(), stranger in 0_usize..5) {
+        let mut children = Children::default();
+        for operation in &operations {
+            let stranger = hyperty(stranger);
+            if operation.writer != stranger {
+                let before = children.clone();
+                let result = operation.by(&stranger).on(&mut children);
+                // What is deleted is deleted, whoever says so.
+                prop_assert!(!matches!(result, Ok(ChildOutcome::Applied)), "{operation:?}");
+                prop_assert_eq!(live(&children), live(&before));
+            }
+            prop_assert_eq!(operation.on(&mut children), Ok(ChildOutcome::Applied));
+        }
+    }
+
+    /// INV-DOM-5, INV-CHD-7: ids are never used twice, across restarts and however many were deleted meanwhile.
+    #[test]
+    fn inv_dom_5_a_number_is_never_given_twice(
+        steps in prop::collection::vec((0_usize..2, any::<bool>(), any::<bool>()), 1..60),
+    ) {
+        let notes = name("notes");
+        let mut children = Children::default();
+        let mut given = BTreeSet::new();
+        for (number, delete, restart) in steps {
+            let writer = hyperty(number);
+            let id = ChildId::of(&writer, children.next_number(&notes, &writer));
+            prop_assert!(given.insert(id.clone()), "{id} was given before");
+            children.create(&notes, entry(&id, &writer, json!({}))).unwrap();
+            if delete {
+                children.delete(&notes, id.as_str(), &writer).unwrap();
+            }
+            if restart {
+                children = through_json(&children);
+            }
+        }
+    }
+
+    /// INV-CHD-4, and the storage's half of INV-DOM-6: the form that is sent and stored says everything.
+    #[test]
+    fn children_survive_the_wire(operations in operations()) {
+        let children = all(&operations);
+        let read = through_json(&children);
+        prop_assert_eq!(serde_json::to_string(&read).unwrap(), serde_json::to_string(&children).unwrap());
+        prop_assert_eq!(live(&read), live(&children));
+        for operation in &operations {
+            let table = |children: &Children| children.table(&operation.name).unwrap().is_deleted(&operation.id);
+            prop_assert_eq!(table(&read), table(&children));
+        }
+    }
+
+    /// M18, 3.2: a snapshot taken at any moment, merged at any later one, loses nothing and revives nothing.
+    #[test]
+    fn inv_chd_1_a_snapshot_of_any_age_can_be_merged(
+        operations in operations(),
+        cut in any::<Index>(),
+        seen in prop::collection::vec(any::<bool>(), 40),
+    ) {
+        // The hub has taken in the first operations, the participant some of all.
+        let cut = cut.index(operations.len() + 1);
+        let hub = all(&operations[..cut]);
+        let mut mine = Children::default();
+        let heard: Vec<_> = operations.iter().zip(&seen).filter(|(_, seen)| **seen).map(|(op, _)| op).collect();
+        heard.iter().for_each(|operation| drop(operation.on(&mut mine)));
+        let keep = operations[cut..].iter().map(|op| (op.name.clone(), op.id.clone())).collect();
+
+        let before = mine.clone();
+        let changes = mine.merge(through_json(&hub), &keep);
+        prop_assert_eq!(changes, differences(&before, &mine));
+        for operation in &operations[cut..] {
+            drop(operation.on(&mut mine));
+        }
+        let expected = all(&operations);
+        prop_assert_eq!(live(&mine), live(&expected));
+    }
+}
+
+fn differences(before: &Children, after: &Children) -> Vec<Merged> {
+    let of = |children: &Children| -> BTreeSet<_> {
+        children.iter().map(|(name, id, _)| (name.clone(), id.clone())).collect()
+    };
+    let (old, new) = (of(before), of(after));
+    let what = |(name, id): &(ChildrenName, ChildId)| match (
+        before.get(name, id.as_str()),
+        after.get(name, id.as_str()),
+    ) {
+        (None, Some(_)) => Some(MergedAs::Created),
+        (Some(_), None) => Some(MergedAs::Deleted),
+        (old, new) => (old != new).then_some(MergedAs::Updated),
+    };
+    old.union(&new)
+        .filter_map(|key| Some(Merged { what: what(key)?, name: key.0.clone(), id: key.1.clone() }))
+        .collect()
+}
+
+#[test]
+fn each_refusal_has_its_reason() {
+    let (notes, alice, bob) = (name("notes"), hyperty(1), hyperty(2));
+    let id = ChildId::of(&alice, 1);
+    let mut children = Children::default();
+    let text = |children: &Children| children.get(&notes, id.as_str()).unwrap().value.data.clone();
+
+    assert_eq!(
+        children.update(&notes, id.as_str(), &alice, &set(1, "a", json!(1))),
+        Err(ChildRefusal::Unknown)
+    );
+    assert_eq!(children.create(&notes, entry(&id, &bob, json!({}))), Err(ChildRefusal::OtherReporter));
+    let scalar = children.create(&notes, entry(&id, &alice, json!("x")));
+    assert!(matches!(scalar, Err(ChildRefusal::Diverged(_))));
+    assert_eq!(children.create(&notes, entry(&id, &alice, json!({}))), Ok(ChildOutcome::Applied));
+    assert_eq!(children.create(&notes, entry(&id, &alice, json!({"b": 1}))), Ok(ChildOutcome::Duplicate));
+
+    assert_eq!(
+        children.update(&notes, id.as_str(), &bob, &set(1, "a", json!(1))),
+        Err(ChildRefusal::NotReporter)
+    );
+    assert_eq!(children.update(&notes, id.as_str(), &alice, &set(2, "a", json!(1))), Err(ChildRefusal::Gap));
+    let misfit = children.update(&notes, id.as_str(), &alice, &set(1, "a.b", json!(1)));
+    assert!(matches!(misfit, Err(ChildRefusal::Diverged(_))));
+    let beat = UpdateBody::beat(Position::new(0, 1), None);
+    assert_eq!(children.update(&notes, id.as_str(), &alice, &beat), Err(ChildRefusal::NotAnUpdate));
+    assert_eq!(text(&children), json!({}));
+
+    let whole = update(7, UpdateKind::Whole(json!({"w": 1})));
+    assert_eq!(children.update(&notes, id.as_str(), &alice, &whole), Ok(ChildOutcome::Applied));
+    assert_eq!(children.update(&notes, id.as_str(), &alice, &whole), Ok(ChildOutcome::Duplicate));
+    assert_eq!(
+        children.update(&notes, id.as_str(), &alice, &set(7, "a", json!(1))),
+        Ok(ChildOutcome::Duplicate)
+    );
+    assert_eq!(
+        children.update(&notes, id.as_str(), &alice, &set(8, "a", json!(1))),
+        Ok(ChildOutcome::Applied)
+    );
+    assert_eq!(text(&children), json!({"w": 1, "a": 1}));
+    let healed = update(8, UpdateKind::Whole(json!({"w": 2})));
+    assert_eq!(children.update(&notes, id.as_str(), &alice, &healed), Ok(ChildOutcome::Applied));
+    assert_eq!(text(&children), json!({"w": 2}));
+
+    assert_eq!(children.delete(&notes, id.as_str(), &bob), Err(ChildRefusal::NotReporter));
+    assert_eq!(children.delete(&notes, id.as_str(), &alice), Ok(ChildOutcome::Applied));
+    assert_eq!(children.delete(&notes, id.as_str(), &alice), Ok(ChildOutcome::Duplicate));
+    assert_eq!(
+        children.update(&notes, id.as_str(), &alice, &set(9, "a", json!(2))),
+        Err(ChildRefusal::Deleted)
+    );
+    assert_eq!(children.create(&notes, entry(&id, &alice, json!({}))), Err(ChildRefusal::Deleted));
+    assert_eq!(ChildRefusal::Deleted.code().0, 410);
+}
+
+#[test]
+fn a_deletion_that_overtakes_the_creation_counts_for_ones_own_ids_only() {
+    let (notes, alice, bob) = (name("notes"), hyperty(1), hyperty(2));
+    let mut children = Children::default();
+    let (mine, foreign) = (ChildId::of(&alice, 1), ChildId::parse("1700000000000-x#3").unwrap());
+    assert_eq!(children.delete(&notes, mine.as_str(), &bob), Err(ChildRefusal::Unknown));
+    assert_eq!(children.delete(&notes, foreign.as_str(), &bob), Err(ChildRefusal::Unknown));
+    assert_eq!(children.delete(&notes, mine.as_str(), &alice), Ok(ChildOutcome::Applied));
+    assert_eq!(children.create(&notes, entry(&mine, &alice, json!({}))), Err(ChildRefusal::Deleted));
+    assert_eq!(children.create(&notes, entry(&foreign, &alice, json!({}))), Ok(ChildOutcome::Applied));
+}
+
+#[test]
+fn numbers_are_compared_as_numbers() {
+    let (notes, alice) = (name("notes"), hyperty(1));
+    let mut children = Children::default();
+    for number in [9, 10] {
+        children.create(&notes, entry(&ChildId::of(&alice, number), &alice, json!({}))).unwrap();
+    }
+    assert_eq!(children.next_number(&notes, &alice), 11);
+    assert_eq!(children.next_number(&name("files"), &alice), 1);
+    assert_eq!(children.next_number(&notes, &hyperty(2)), 1);
+    children.delete(&notes, ChildId::of(&alice, 10).as_str(), &alice).unwrap();
+    assert_eq!(children.next_number(&notes, &alice), 11);
+}
+
+/// The bound of what is remembered loses neither numbers nor the knowledge of what was deleted.
+#[test]
+fn old_tombstones_become_a_floor_that_spares_the_living() {
+    let (notes, alice) = (name("notes"), hyperty(1));
+    let mut children = Children::default();
+    let last = TOMBSTONES_MAX as u64 + 500;
+    for number in 1..=last {
+        let id = ChildId::of(&alice, number);
+        children.create(&notes, entry(&id, &alice, json!({}))).unwrap();
+        if number != 3 {
+            children.delete(&notes, id.as_str(), &alice).unwrap();
+        }
+    }
+    for children in [through_json(&children), children] {
+        let mut children = children;
+        for number in [1, 2, 500, 501, last] {
+            let id = ChildId::of(&alice, number);
+            assert!(children.table(&notes).unwrap().is_deleted(&id), "{number}");
+            assert_eq!(children.create(&notes, entry(&id, &alice, json!({}))), Err(ChildRefusal::Deleted));
+            assert_eq!(children.delete(&notes, id.as_str(), &alice), Ok(ChildOutcome::Duplicate));
+        }
+        assert!(children.get(&notes, ChildId::of(&alice, 3).as_str()).is_some());
+        assert_eq!(children.next_number(&notes, &alice), last + 1);
+        let stored = serde_json::to_value(&children).unwrap();
+        assert_eq!(stored["childrenDeleted"]["notes"]["ids"].as_array().unwrap().len(), TOMBSTONES_MAX);
+        children.delete(&notes, ChildId::of(&alice, last).as_str(), &alice).unwrap();
+        for number in 1..=last {
+            children.bury(&notes, ChildId::of(&alice, number));
+        }
+        assert_eq!(children.next_number(&notes, &alice), last + 1);
+    }
+}
