@@ -108,7 +108,8 @@ mod tests {
     fn a_request_tells_what_it_was_given() {
         let actor = Url::parse("hyperty://example.com/6f1c").unwrap();
         let object = ObjectUrl::parse("comm://example.com/8a7b").unwrap();
-        let schema = Url::parse("hyperty-catalogue://catalogue.example.com/.well-known/dataschema/Chat").unwrap();
+        let schema =
+            Url::parse("hyperty-catalogue://catalogue.example.com/.well-known/dataschema/Chat").unwrap();
         let request = PolicyRequest::new(Point::Child, actor.clone())
             .identity(Some(Identity::of_user("user://example.com/alice")))
             .object(object.clone())
