@@ -54,6 +54,23 @@ impl MessageBus {
         }
     }
 
+    /// Hands on what only this runtime is to know: to the listeners of its address, past its sequencer, through no
+    /// stub.
+    pub fn release_locally(&self, message: &Message) {
+        let Some(_level) = self.enter(message) else { return };
+        if let Some(targets) = self.routes().targets(message.to()) {
+            self.tally().panicked.add(call_each(&targets.listeners, message));
+        }
+    }
+
+    /// Sends once more what the listeners here have had: through each stub of the publish routes of its address
+    /// that it has not come through.
+    pub fn publish(&self, message: &Message) {
+        if let Some(targets) = self.routes().targets(message.to()) {
+            self.publish_to(&targets, message);
+        }
+    }
+
     /// Delivers to whoever listens in this runtime, and nowhere else.
     pub(crate) fn post_local(&self, message: &Message) {
         let Some(_level) = self.enter(message) else { return };
@@ -85,6 +102,10 @@ impl MessageBus {
 
     fn deliver(&self, targets: &Targets, message: &Message) {
         self.tally().panicked.add(call_each(&targets.listeners, message));
+        self.publish_to(targets, message);
+    }
+
+    fn publish_to(&self, targets: &Targets, message: &Message) {
         for stub in &targets.publish {
             if message.hops().contains(stub) {
                 continue;

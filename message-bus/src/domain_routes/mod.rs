@@ -240,6 +240,15 @@ impl Wish {
         }
         Ok(())
     }
+
+    /// Asks the node for the routes and does not wait: for whoever can go on without them. If they are refused or
+    /// the request is lost, the next fresh session sets them up.
+    pub fn begin(&self) {
+        let Ok(to) = node::subscription_manager(&self.domain) else { return };
+        for urls in self.urls.chunks(URLS_PER_MESSAGE_MAX) {
+            drop(self.routes.send(MessageType::Subscribe, &to, &mut || urls.to_vec()));
+        }
+    }
 }
 
 impl Drop for Wish {
