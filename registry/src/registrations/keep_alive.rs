@@ -1,0 +1,158 @@
+//! The driver of the keep-alives (protocol 5.13.2).
+
+use std::collections::{BTreeSet, HashSet};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use hyperty_model::Url;
+use tokio::time::Instant;
+
+use super::{Inner, Registrations, period};
+use crate::RegistrationRecord;
+use crate::client::{RegisterError, UpdateError};
+
+/// Keep-alives that are due within this time of each other are sent together.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// Keep-alives of one domain that wait for their answers at once: enough to fill a round trip, too few to crowd out
+/// other messages.
+const IN_FLIGHT_MAX: usize = 64;
+
+/// How long a domain is left alone after it could not be reached.
+const UNREACHABLE_PAUSE: Duration = Duration::from_secs(30);
+
+/// What comes after an attempt to keep an entry alive.
+enum Next {
+    Alive,
+    /// Try again with the next batch.
+    Later,
+    /// The domain cannot be reached.
+    Pause,
+    /// Not ours any more.
+    Drop,
+}
+
+impl Registrations {
+    /// Sends the keep-alives, for ever. To be run by one task of the runtime; may be dropped at any time.
+    ///
+    /// A domain that cannot be reached does not delay the others.
+    pub async fn drive(&self) {
+        let mut batches = FuturesUnordered::new();
+        let mut busy = HashSet::new();
+        loop {
+            for (domain, urls) in self.inner.take_due(&busy) {
+                busy.insert(domain.clone());
+                batches.push(self.inner.keep_domain_alive(domain, urls));
+            }
+            let next_due = self.inner.next_due(&busy);
+            tokio::select! {
+                biased;
+                Some(domain) = batches.next() => {
+                    busy.remove(&domain);
+                }
+                () = self.inner.earlier.notified() => {}
+                () = until(next_due) => {}
+            }
+        }
+    }
+}
+
+impl Inner {
+    /// What is due, with what is due soon, by domain, for the domains that have nothing under way.
+    fn take_due(&self, busy: &HashSet<String>) -> Vec<(String, Vec<Url>)> {
+        let now = Instant::now();
+        let state = self.state.lock();
+        let idle = state.due.iter().filter(|(domain, _)| !busy.contains(*domain));
+        let ripe = idle.filter(|(_, due)| due.first().is_some_and(|(first, _)| *first <= now));
+        let soon = |due: &BTreeSet<(Instant, Url)>| {
+            due.iter().take_while(|(due, _)| *due <= now + SLACK).map(|(_, url)| url.clone()).collect()
+        };
+        ripe.map(|(domain, due)| (domain.clone(), soon(due))).collect()
+    }
+
+    fn next_due(&self, busy: &HashSet<String>) -> Option<Instant> {
+        let state = self.state.lock();
+        let idle = state.due.iter().filter(|(domain, _)| !busy.contains(*domain));
+        idle.filter_map(|(_, due)| due.first()).map(|(first, _)| *first).min()
+    }
+
+    /// Keeps the entries alive, some at a time; stops at the first sign that the domain cannot be reached.
+    async fn keep_domain_alive(&self, domain: String, urls: Vec<Url>) -> String {
+        let mut reachable = true;
+        for some in urls.chunks(IN_FLIGHT_MAX) {
+            if reachable {
+                let mut under_way: FuturesUnordered<_> =
+                    some.iter().map(|url| self.keep_alive(url)).collect();
+                while let Some(reached) = under_way.next().await {
+                    reachable &= reached;
+                }
+            } else {
+                some.iter().for_each(|url| self.postpone(url, UNREACHABLE_PAUSE));
+            }
+        }
+        domain
+    }
+
+    /// Keeps one entry alive; whether the domain could be reached.
+    async fn keep_alive(&self, url: &Url) -> bool {
+        let _turn = self.gates.turn(url).await;
+        let Some((record, alive)) = self.held(url) else { return true };
+        // After a longer silence it has expired, and a keep-alive revives nothing.
+        let expired = alive.elapsed() >= Duration::from_secs(record.expires);
+        let kept = if expired { Err(UpdateError::Unknown) } else { self.registry.keep_alive(url).await };
+        let outcome = match kept {
+            // Unregistered while the keep-alive was under way: then nothing must come after it.
+            Err(UpdateError::Unknown) if self.held(url).is_none() => return true,
+            Err(UpdateError::Unknown) => self.revive(&record).await,
+            kept => kept.map_err(RegisterError::from),
+        };
+        let next = match outcome {
+            Ok(()) => Next::Alive,
+            Err(error @ RegisterError::Unreachable(_)) => {
+                tracing::debug!(%url, %error, "no keep-alive now");
+                Next::Pause
+            }
+            Err(error @ RegisterError::Refused { .. }) => {
+                tracing::warn!(%url, %error, "the registration is not kept alive for now");
+                Next::Later
+            }
+            Err(error @ (RegisterError::Conflict(_) | RegisterError::Gone)) => {
+                tracing::warn!(%url, %error, "the registration is no longer ours");
+                Next::Drop
+            }
+        };
+        self.settle(url, &next);
+        !matches!(next, Next::Pause)
+    }
+
+    fn held(&self, url: &Url) -> Option<(RegistrationRecord, Instant)> {
+        self.state.lock().held.get(url).map(|held| (held.record.clone(), held.alive))
+    }
+
+    fn settle(&self, url: &Url, next: &Next) {
+        match next {
+            Next::Drop => {
+                self.state.lock().release(url);
+            }
+            Next::Pause => self.postpone(url, UNREACHABLE_PAUSE),
+            Next::Alive | Next::Later => {
+                let mut state = self.state.lock();
+                let Some(held) = state.held.get_mut(url) else { return };
+                if matches!(next, Next::Alive) {
+                    held.alive = Instant::now();
+                }
+                let pause = period(&held.record);
+                drop(state);
+                self.postpone(url, pause);
+            }
+        }
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,232 @@
+//! Create, update and delete at the domain registry.
+
+use hyperty_model::message::{BodyError, ResponseBody};
+use hyperty_model::{Message, MessageType, RuntimeUrl, StatusCode, Url, UrlKind};
+use serde_json::Value;
+
+use super::request::{CreateBody, EntryBody, Facts, Target, Update};
+use super::state::{Entry, Facet};
+use super::{Change, RECORD_BYTES_MAX, RegistryLimits, query};
+use crate::record::{RecordError, RecordIn, read_expires};
+use crate::refusal::Refusal;
+use crate::{RegistrationRecord, RegistrationStatus};
+
+type Outcome = Result<ResponseBody, Refusal>;
+
+impl Change<'_> {
+    pub(super) fn handle(
+        &mut self,
+        message: &Message,
+        runtime: &RuntimeUrl,
+        limits: &RegistryLimits,
+    ) -> Outcome {
+        if message.body().raw().len() > RECORD_BYTES_MAX {
+            let text = format!("the message is larger than {RECORD_BYTES_MAX} bytes");
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, "limit", text));
+        }
+        let malformed = |error: BodyError| Refusal::bad_request(error.to_string());
+        if message.kind() == MessageType::Create {
+            let body = message.decode::<CreateBody>().map_err(malformed)?;
+            return self.register(body.record().map_err(Refusal::bad_request)?, runtime, limits);
+        }
+        let body = message.decode::<EntryBody>().map_err(malformed)?;
+        match message.kind() {
+            MessageType::Read => Ok(query::answer(self.state, &body.query().map_err(Refusal::bad_request)?)),
+            MessageType::Update => {
+                let update = body.update().map_err(Refusal::bad_request)?;
+                let url = self.resolve(body.target().map_err(Refusal::bad_request)?, runtime)?;
+                self.update(&url, update, runtime)
+            }
+            MessageType::Delete => {
+                let url = self.resolve(body.target().map_err(Refusal::bad_request)?, runtime)?;
+                self.delete(&url, runtime)
+            }
+            other => Err(Refusal::bad_request(format!(
+                "a registry takes create, read, update and delete, not {other}"
+            ))),
+        }
+    }
+
+    fn register(&mut self, wire: RecordIn, runtime: &RuntimeUrl, limits: &RegistryLimits) -> Outcome {
+        if wire.runtime.as_ref().is_some_and(|named| named != runtime) {
+            return Err(Refusal::forbidden("a runtime registers what is its own"));
+        }
+        // The older forms do not name the runtime: it is the one that sends.
+        let wire = RecordIn { runtime: Some(runtime.clone()), ..wire };
+        let mut record =
+            RegistrationRecord::try_from(wire).map_err(|error| Refusal::bad_request(error.to_string()))?;
+        check_mandatory(&record).map_err(|error| Refusal::bad_request(error.to_string()))?;
+        match self.state.get(&record.url) {
+            Some(existing) => {
+                may_take(existing, runtime, record.epoch)?;
+                record.starting_time = existing.record.starting_time;
+            }
+            None => {
+                if self.state.len() >= limits.total || self.state.count_of(runtime) >= limits.per_runtime {
+                    return Err(Refusal::limit("no more registrations are taken"));
+                }
+                record.starting_time = Some(self.now);
+            }
+        }
+        record.status = RegistrationStatus::Live;
+        record.last_modified = Some(self.now);
+        self.put(Entry { record, touched: self.now });
+        Ok(ResponseBody::ok())
+    }
+
+    fn update(&mut self, url: &Url, update: Update, runtime: &RuntimeUrl) -> Outcome {
+        let entry = self.state.get(url).ok_or_else(Refusal::not_found)?;
+        let deleted = entry.record.status == RegistrationStatus::Deleted;
+        let own = entry.record.runtime == *runtime;
+        match update {
+            Update::Delete => return self.delete(url, runtime),
+            _ if deleted => return Err(gone()),
+            // After a takeover the former owner learns it here.
+            Update::KeepAlive if !own => return Err(conflict("kept alive by another runtime")),
+            Update::KeepAlive => {
+                if entry.is_live() {
+                    self.touch(url);
+                }
+            }
+            Update::Unregister if !own => return Err(Refusal::forbidden("registered by another runtime")),
+            Update::Unregister => {
+                if entry.is_live() {
+                    self.end(url, RegistrationStatus::Disconnected, self.now);
+                }
+            }
+            Update::SetLive(facts) => {
+                let mut entry = self.changed(entry, &facts, runtime)?;
+                entry.record.status = RegistrationStatus::Live;
+                entry.touched = self.now;
+                self.put(entry);
+            }
+            Update::Change(facts) => {
+                if !own {
+                    return Err(conflict("registered by another runtime"));
+                }
+                let mut entry = self.changed(entry, &facts, runtime)?;
+                if entry.is_live() {
+                    entry.touched = self.now;
+                }
+                self.put(entry);
+            }
+        }
+        Ok(ResponseBody::ok())
+    }
+
+    /// The entry with the new facts, if `runtime` may write them.
+    fn changed(&self, entry: &Entry, facts: &Facts, runtime: &RuntimeUrl) -> Result<Entry, Refusal> {
+        if facts.runtime.as_ref().is_some_and(|named| named != runtime) {
+            return Err(Refusal::forbidden("a runtime registers what is its own"));
+        }
+        // Its own runtime need not repeat the epoch; another one that names none comes with the first.
+        let own = entry.record.runtime == *runtime;
+        let epoch = facts.epoch.unwrap_or(if own { entry.record.epoch } else { 0 });
+        may_take(entry, runtime, epoch)?;
+        let mut changed = entry.clone();
+        let record = &mut changed.record;
+        record.runtime = runtime.clone();
+        record.epoch = epoch;
+        record.last_modified = Some(self.now);
+        replace(&mut record.user, &facts.user);
+        replace(&mut record.guid, &facts.guid);
+        replace(&mut record.reporter, &facts.reporter);
+        replace(&mut record.p2p_handler, &facts.p2p_handler);
+        replace(&mut record.p2p_requester, &facts.p2p_requester);
+        if facts.expires.as_ref().is_some_and(|expires| !expires.is_null()) {
+            record.expires = read_expires(facts.expires.as_ref())
+                .map_err(|error| Refusal::bad_request(error.to_string()))?;
+        }
+        for (member, value) in [("preAuth", &facts.pre_auth), ("subscribers", &facts.subscribers)] {
+            if let Some(value) = value.as_ref().filter(|value| !value.is_null()) {
+                record.extra.insert(member.to_owned(), Value::clone(value));
+            }
+        }
+        Ok(changed)
+    }
+
+    /// An object leaves a mark, so that whoever looks for it learns that it is gone for good; a hyperty does not.
+    fn delete(&mut self, url: &Url, runtime: &RuntimeUrl) -> Outcome {
+        let entry = self.state.get(url).ok_or_else(Refusal::not_found)?;
+        if entry.record.runtime != *runtime {
+            return Err(Refusal::forbidden("registered by another runtime"));
+        }
+        if entry.record.status == RegistrationStatus::Deleted {
+            return Ok(ResponseBody::ok());
+        }
+        if url.kind() == UrlKind::Object {
+            self.end(url, RegistrationStatus::Deleted, self.now);
+            return Ok(ResponseBody::ok());
+        }
+        if entry.is_live() {
+            self.end(url, RegistrationStatus::Disconnected, self.now);
+        }
+        self.forget(url);
+        Ok(ResponseBody::ok())
+    }
+
+    /// The URL that a message is about. An identifier is looked for among what the sender registered.
+    fn resolve(&self, target: Target, runtime: &RuntimeUrl) -> Result<Url, Refusal> {
+        let (hyperty, id) = match target {
+            Target::Url(url) => return Ok(url),
+            Target::Identifier { hyperty, id } => (hyperty, id),
+        };
+        let wanted = if hyperty { UrlKind::Hyperty } else { UrlKind::Object };
+        self.state
+            .with_facet(&Facet::Runtime(runtime.key()))
+            .map(|entry| &entry.record)
+            .find(|record| {
+                record.runtime == *runtime && record.url.kind() == wanted && record.url.path() == id
+            })
+            .map(|record| record.url.clone())
+            .ok_or_else(Refusal::not_found)
+    }
+}
+
+/// What a registration must have, by the kind of its URL. A user is not demanded of an object: its Reporter may be
+/// anonymous.
+fn check_mandatory(record: &RegistrationRecord) -> Result<(), RecordError> {
+    let missing = |absent: bool, member| if absent { Err(RecordError::Missing(member)) } else { Ok(()) };
+    match record.url.kind() {
+        UrlKind::Object => {
+            missing(record.schema.is_none(), "schema")?;
+            missing(record.name.is_none(), "name")?;
+            missing(record.reporter.is_none(), "reporter")
+        }
+        UrlKind::Hyperty => {
+            missing(record.descriptor.is_none(), "descriptor")?;
+            missing(record.user.is_none(), "user")
+        }
+        _ => Err(RecordError::Kind),
+    }
+}
+
+/// Whether `runtime` may own the entry at `epoch` (protocol 5.13.1, INV-REG-5): never below the epoch it has, and
+/// what is live under another runtime only above it.
+fn may_take(entry: &Entry, runtime: &RuntimeUrl, epoch: u64) -> Result<(), Refusal> {
+    let held = &entry.record;
+    if held.status == RegistrationStatus::Deleted {
+        return Err(gone());
+    }
+    if epoch < held.epoch {
+        return Err(conflict(format!("epoch {epoch} is over, it is {} now", held.epoch)));
+    }
+    if held.runtime != *runtime && entry.is_live() && epoch == held.epoch {
+        return Err(conflict("live in another runtime"));
+    }
+    Ok(())
+}
+
+fn replace<T: Clone>(old: &mut Option<T>, new: &Option<T>) {
+    if new.is_some() {
+        old.clone_from(new);
+    }
+}
+
+fn gone() -> Refusal {
+    Refusal::new(StatusCode::GONE, "deleted", "deleted")
+}
+
+fn conflict(text: impl Into<String>) -> Refusal {
+    Refusal::new(StatusCode::CONFLICT, "owner", text)
+}

@@ -1,0 +1,150 @@
+//! What a read finds (protocol 5.13.4).
+
+use hyperty_model::message::ResponseBody;
+use hyperty_model::{StatusCode, Url, UrlKind};
+use serde_json::{Map, Value};
+
+use super::request::{Asked, guid_key, user_key};
+use super::state::{Entry, Facet, State};
+use super::{QUERY_RESULTS_MAX, QUERY_SCAN_MAX};
+use crate::client::{Criteria, Find, OBJECTS, Query};
+use crate::refusal::Refusal;
+use crate::{RegistrationRecord, RegistrationStatus};
+
+/// Answers a read.
+pub(super) fn answer(state: &State, asked: &Asked) -> ResponseBody {
+    let (found, status) = match asked {
+        Asked::Url(url) => return answer_url(state, url),
+        Asked::Query(query) => (find(state, query), query.criteria.status),
+        Asked::OfIdentifier { id, scheme, criteria } => {
+            let of_user =
+                |record: &RegistrationRecord| record.user.as_deref().is_some_and(|user| has_id(user, id));
+            let query = Query { find: Find::Any, scheme: Some(scheme.clone()), criteria: criteria.clone() };
+            (scan(state, &query, of_user), criteria.status)
+        }
+    };
+    match found {
+        Ok(found) => answer_entries(&found, status),
+        Err(refusal) => refusal.into(),
+    }
+}
+
+fn answer_url(state: &State, url: &Url) -> ResponseBody {
+    match state.get(url) {
+        None => Refusal::not_found().into(),
+        Some(entry) if entry.record.status == RegistrationStatus::Deleted => {
+            Refusal::new(StatusCode::GONE, "deleted", "deleted").into()
+        }
+        Some(entry) => answer_entries(&[entry], None),
+    }
+}
+
+/// `wanted` is the status that was asked for: who asks for disconnected entries has found them.
+fn answer_entries(found: &[&Entry], wanted: Option<RegistrationStatus>) -> ResponseBody {
+    if found.is_empty() {
+        return Refusal::not_found().into();
+    }
+    let mut records = Map::new();
+    for entry in found {
+        let record = serde_json::to_value(&entry.record);
+        let record = record.unwrap_or_else(|error| unreachable!("a record serialises: {error}"));
+        records.insert(entry.record.url.as_str().to_owned(), record);
+    }
+    let code = if wanted.is_some() || found.iter().any(|entry| entry.is_live()) {
+        ResponseBody::ok()
+    } else {
+        ResponseBody::failure(StatusCode::TIMEOUT, "Temporarily Unavailable")
+    };
+    code.with_value(Value::Object(records))
+}
+
+fn find<'a>(state: &'a State, query: &Query) -> Result<Vec<&'a Entry>, Refusal> {
+    match &query.find {
+        Find::User(user) => {
+            let key = user_key(user);
+            let of_user =
+                |record: &RegistrationRecord| record.user.as_deref().is_some_and(|it| user_key(it) == key);
+            select(state.with_facet(&Facet::User(&key)), query, of_user)
+        }
+        Find::Guid(guid) => {
+            let key = guid_key(guid);
+            let of_guid =
+                |record: &RegistrationRecord| record.guid.as_deref().is_some_and(|it| guid_key(it) == key);
+            select(state.with_facet(&Facet::Guid(&key)), query, of_guid)
+        }
+        Find::Name(name) => {
+            let of_name =
+                |record: &RegistrationRecord| is_object(record) && record.name.as_ref() == Some(name);
+            select(state.with_facet(&Facet::Name(name)), query, of_name)
+        }
+        Find::Any => match &query.criteria.reporter {
+            Some(reporter) => select(state.with_facet(&Facet::Reporter(reporter.key())), query, |_| true),
+            None => scan(state, query, |_| true),
+        },
+    }
+}
+
+/// Looks at all entries of a scheme: for queries that nothing is indexed by.
+fn scan<'a>(
+    state: &'a State,
+    query: &Query,
+    holds: impl Fn(&RegistrationRecord) -> bool,
+) -> Result<Vec<&'a Entry>, Refusal> {
+    match query.scheme.as_deref() {
+        Some("") | None => Err(Refusal::bad_request("the query names neither a user, a name, nor a scheme")),
+        Some(OBJECTS) => select(state.all(), query, holds),
+        Some(scheme) => select(state.with_facet(&Facet::Scheme(&scheme.to_ascii_lowercase())), query, holds),
+    }
+}
+
+fn select<'a>(
+    candidates: impl Iterator<Item = &'a Entry>,
+    query: &Query,
+    holds: impl Fn(&RegistrationRecord) -> bool,
+) -> Result<Vec<&'a Entry>, Refusal> {
+    let mut found = Vec::new();
+    for (looked_at, entry) in candidates.enumerate() {
+        if looked_at >= QUERY_SCAN_MAX {
+            return Err(too_many(QUERY_SCAN_MAX, "would have to be looked at"));
+        }
+        let record = &entry.record;
+        let matches = record.status != RegistrationStatus::Deleted
+            && query.scheme.as_deref().is_none_or(|scheme| has_scheme(record, scheme))
+            && holds(record)
+            && meets(record, &query.criteria);
+        if matches {
+            if found.len() >= QUERY_RESULTS_MAX {
+                return Err(too_many(QUERY_RESULTS_MAX, "match"));
+            }
+            found.push(entry);
+        }
+    }
+    Ok(found)
+}
+
+fn too_many(max: usize, what: &str) -> Refusal {
+    let text = format!("more than {max} entries {what}: narrow the query");
+    Refusal::new(StatusCode::BAD_REQUEST, "limit", text)
+}
+
+fn meets(record: &RegistrationRecord, criteria: &Criteria) -> bool {
+    let contains = |have: &[String], want: &[String]| want.iter().all(|item| have.contains(item));
+    criteria.scheme.as_deref().is_none_or(|scheme| has_scheme(record, scheme))
+        && contains(&record.resources, &criteria.resources)
+        && contains(&record.data_schemes, &criteria.data_schemes)
+        && criteria.reporter.as_ref().is_none_or(|reporter| record.reporter.as_ref() == Some(reporter))
+        && criteria.status.is_none_or(|status| record.status == status)
+}
+
+fn has_scheme(record: &RegistrationRecord, scheme: &str) -> bool {
+    record.url.scheme().eq_ignore_ascii_case(scheme) || (scheme == OBJECTS && is_object(record))
+}
+
+fn is_object(record: &RegistrationRecord) -> bool {
+    record.url.kind() == UrlKind::Object
+}
+
+/// Whether a user's URL is `id` or ends in it as its identifier.
+fn has_id(user: &str, id: &str) -> bool {
+    user_key(user) == user_key(id) || Url::parse(user).is_ok_and(|url| url.path() == id)
+}
