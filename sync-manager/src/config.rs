@@ -1,0 +1,62 @@
+//! Times and limits of a Sync Manager.
+
+use std::time::Duration;
+
+/// Times and limits; the defaults are those of the protocol (section 0.2).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SyncManagerConfig {
+    /// How long the Reporter's side may take to answer a subscription or read (M9).
+    pub peer_timeout: Duration,
+    /// How long the Reporter's application may take to decide (M9).
+    pub decision_timeout: Duration,
+    /// How long a repair read may take before it is tried again (T_SESS, M9).
+    pub repair_timeout: Duration,
+    /// The first pause between two tries of a repair; doubled up to [`SyncManagerConfig::retry_max`].
+    pub retry_min: Duration,
+    /// The longest pause between two tries of a repair.
+    pub retry_max: Duration,
+    /// How long out-of-order updates wait for the missing one before a repair (T_GAP).
+    pub gap_wait: Duration,
+    /// How long a deletion waits for acknowledgements (T_DELACK).
+    pub delete_wait: Duration,
+    /// How long an unanswered child operation waits before it is sent again (T_CHILD).
+    pub child_wait: Duration,
+    /// When the first position beat follows the last change of a burst; doubled up to `beat_max` (10.2).
+    pub beat_min: Duration,
+    /// The longest time between two position beats of an observed object.
+    pub beat_max: Duration,
+    /// Requests that wait for their procedure to start. More than that are answered 500 at once: a sender that
+    /// runs this far ahead of the answers is better told so than buffered.
+    pub inbox_max: usize,
+    /// Procedures that run at one time; each may wait for a peer, so this is what bounds their memory.
+    pub procedures_max: usize,
+    /// Observers of one object. Each costs a table entry and its routes.
+    pub observers_max: usize,
+    /// Live children of one object, all names together: they travel in every snapshot.
+    pub children_max: usize,
+    /// Child operations of this runtime that wait for the Reporter's side, for each object.
+    pub pending_children_max: usize,
+}
+
+impl Default for SyncManagerConfig {
+    fn default() -> SyncManagerConfig {
+        SyncManagerConfig {
+            peer_timeout: Duration::from_secs(12),
+            decision_timeout: Duration::from_secs(9),
+            repair_timeout: Duration::from_secs(3),
+            retry_min: Duration::from_millis(200),
+            retry_max: Duration::from_secs(30),
+            gap_wait: Duration::from_millis(500),
+            delete_wait: Duration::from_secs(5),
+            child_wait: Duration::from_secs(3),
+            beat_min: Duration::from_secs(1),
+            beat_max: Duration::from_secs(60),
+            inbox_max: 65_536,
+            procedures_max: 4_096,
+            observers_max: 100_000,
+            children_max: 100_000,
+            pending_children_max: 4_096,
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Which procedure a message starts (protocol 5.0).
+
+use hyperty_model::message::{
+    CreateObject, DeleteBody, ReadBody, ResponseBody, SubscribeBody, UnsubscribeBody,
+};
+use hyperty_model::{DerivedTail, HypertyUrl, Message, MessageType, ObjectUrl, StatusCode};
+
+use crate::answer::{Question, Refusal};
+use crate::manager::SyncManager;
+
+impl SyncManager {
+    pub(crate) async fn dispatch(&self, message: Message) {
+        if message.to() == self.address() {
+            return self.dispatch_own(message).await;
+        }
+        let to = message.to().split_derived();
+        let question = Question::new(self.bus(), message);
+        match to {
+            Some((object, Some(DerivedTail::Subscription))) => {
+                self.dispatch_subscription(question, object).await
+            }
+            Some((object, None)) => self.dispatch_object(question, object).await,
+            _ => question.answer(unexpected()),
+        }
+    }
+
+    /// What a local hyperty asks its own Sync Manager.
+    async fn dispatch_own(&self, message: Message) {
+        if message.kind() == MessageType::Response {
+            return self.late_answer(&message);
+        }
+        let question = Question::new(self.bus(), message);
+        let hyperty = match local_hyperty(question.request()) {
+            Ok(hyperty) => hyperty,
+            Err(refusal) => return question.answer(refusal),
+        };
+        match question.request().kind() {
+            MessageType::Create => match question.request().decode::<CreateObject>() {
+                Ok(body) if body.resume => self.resume_reporters(question, hyperty, &body).await,
+                Ok(body) => {
+                    let outcome = self.create(&hyperty, &body).await;
+                    question.answer(outcome.unwrap_or_else(ResponseBody::from));
+                }
+                Err(error) => question.answer(Refusal::from(error)),
+            },
+            MessageType::Subscribe => match question.request().decode::<SubscribeBody>() {
+                Ok(body) if body.resume => self.resume_observers(question, hyperty, &body).await,
+                Ok(body) => self.subscribe(question, hyperty, &body).await,
+                Err(error) => question.answer(Refusal::from(error)),
+            },
+            MessageType::Unsubscribe => match question.request().decode::<UnsubscribeBody>() {
+                Ok(body) => {
+                    let outcome = self.unsubscribe(&hyperty, &body).await;
+                    question.answer(outcome.unwrap_or_else(ResponseBody::from));
+                }
+                Err(error) => question.answer(Refusal::from(error)),
+            },
+            MessageType::Delete => {
+                let outcome = match question.request().decode::<DeleteBody>() {
+                    Ok(body) => self.delete(&hyperty, &body).await,
+                    Err(error) => Err(error.into()),
+                };
+                question.answer(outcome.unwrap_or_else(ResponseBody::from));
+            }
+            MessageType::Read => match question.request().decode::<ReadBody>() {
+                Ok(body) => self.read_for(question, &hyperty, &body).await,
+                Err(error) => question.answer(Refusal::from(error)),
+            },
+            _ => question.answer(unexpected()),
+        }
+    }
+
+    /// What arrives at `O/subscription`.
+    async fn dispatch_subscription(&self, question: Question, object: ObjectUrl) {
+        match question.request().kind() {
+            MessageType::Subscribe => match question.request().decode::<SubscribeBody>() {
+                Ok(body) => self.accept_remote(question, &object, &body).await,
+                Err(error) => question.answer(Refusal::from(error)),
+            },
+            MessageType::Unsubscribe => match question.request().decode::<UnsubscribeBody>() {
+                Ok(body) => {
+                    let outcome = self.release_observer(question.request(), &object, &body).await;
+                    question.answer(outcome.unwrap_or_else(ResponseBody::from));
+                }
+                Err(error) => question.answer(Refusal::from(error)),
+            },
+            // Acknowledgements of a deletion.
+            MessageType::Response => self.acknowledge_delete(question.request(), &object),
+            _ => question.answer(unexpected()),
+        }
+    }
+
+    /// What arrives at `O` itself.
+    async fn dispatch_object(&self, question: Question, object: ObjectUrl) {
+        match question.request().kind() {
+            MessageType::Read => match question.request().decode::<ReadBody>() {
+                Ok(body) => self.read_reported(question, &object, &body).await,
+                Err(error) => question.answer(Refusal::from(error)),
+            },
+            _ => question.answer(unexpected()),
+        }
+    }
+}
+
+fn unexpected() -> Refusal {
+    Refusal::bad_request("this address does not take messages of this type")
+}
+
+/// Only a hyperty of this runtime may ask its Sync Manager, and only in its own name.
+fn local_hyperty(message: &Message) -> Result<HypertyUrl, Refusal> {
+    if message.sender() != Some(message.from()) {
+        let text = "only a hyperty of this runtime may ask its Sync Manager, in its own name";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, text));
+    }
+    HypertyUrl::try_from(message.from().clone()).map_err(|error| Refusal::bad_request(error.to_string()))
+}

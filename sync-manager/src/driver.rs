@@ -1,0 +1,63 @@
+//! The one long-lived task of a Sync Manager: starts procedures, releases what became durable, keeps deadlines.
+
+use futures_core::future::BoxFuture;
+use hyperty_model::Message;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::manager::SyncManager;
+use crate::timers::Due;
+
+/// Runs a Sync Manager. Dropping it, or the future of [`SyncManagerDriver::run`], ends every procedure at once.
+pub struct SyncManagerDriver {
+    manager: SyncManager,
+    requests: mpsc::Receiver<Message>,
+    jobs: mpsc::UnboundedReceiver<BoxFuture<'static, ()>>,
+}
+
+impl SyncManagerDriver {
+    pub(crate) fn new(
+        manager: &SyncManager,
+        requests: mpsc::Receiver<Message>,
+        jobs: mpsc::UnboundedReceiver<BoxFuture<'static, ()>>,
+    ) -> SyncManagerDriver {
+        SyncManagerDriver { manager: manager.clone(), requests, jobs }
+    }
+
+    /// Serves until it is dropped.
+    pub async fn run(mut self) {
+        let mut progress = self.manager.shared.progress.clone();
+        let mut store_gone = false;
+        let mut procedures = JoinSet::new();
+        let procedures_max = self.manager.config().procedures_max;
+        loop {
+            tokio::select! {
+                biased;
+                changed = progress.changed(), if !store_gone => {
+                    store_gone = changed.is_err();
+                    self.manager.release_committed();
+                }
+                Some(_) = procedures.join_next(), if !procedures.is_empty() => {}
+                due = self.manager.shared.timers.next() => {
+                    for (kind, object) in due {
+                        let manager = self.manager.clone();
+                        match kind {
+                            Due::Beat => manager.beat(&object),
+                            Due::Children => manager.send_children_again(&object),
+                            Due::Repair => {
+                                procedures.spawn(async move { manager.repair(&object).await });
+                            }
+                        }
+                    }
+                }
+                Some(job) = self.jobs.recv() => {
+                    procedures.spawn(job);
+                }
+                Some(message) = self.requests.recv(), if procedures.len() < procedures_max => {
+                    let manager = self.manager.clone();
+                    procedures.spawn(async move { manager.dispatch(message).await });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! The Sync Manager itself: what it holds, and how a message finds its object.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use futures_core::future::BoxFuture;
+use hyperty_address_allocation::AddressAllocator;
+use hyperty_message_bus::{BusError, DomainRoutes, Listener, MessageBus, StubStatus};
+use hyperty_model::{Clock, HypertyUrl, Message, MessageId, ObjectUrl, RuntimeUrl, StatusCode, Url};
+use hyperty_policy::Policy;
+use hyperty_registry::{Registrations, RuntimeRegistry, SchemaCatalogue};
+use hyperty_storage::{DataObjectStorage, ObjectRecord, Progress, Role, StorageError, Ticket};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
+
+use crate::answer::{Question, Refusal};
+use crate::config::SyncManagerConfig;
+use crate::driver::SyncManagerDriver;
+use crate::observer::Observed;
+use crate::reporter::Reported;
+use crate::timers::Timers;
+
+/// What a Sync Manager is made of; every part is a seam that can be replaced.
+pub struct Parts {
+    /// The runtime it serves; it listens on `<RuntimeURL>/sm`.
+    pub runtime: RuntimeUrl,
+    /// The runtime's message bus.
+    pub bus: MessageBus,
+    /// The runtime's routes at message nodes.
+    pub routes: DomainRoutes,
+    /// Where records of resumable objects are kept.
+    pub storage: Arc<dyn DataObjectStorage>,
+    /// Where new objects get their addresses.
+    pub allocator: Arc<dyn AddressAllocator>,
+    /// Who is local, and through which stub everybody else is reached.
+    pub registry: RuntimeRegistry,
+    /// What is registered at domain registries.
+    pub registrations: Registrations,
+    /// Where schemas come from.
+    pub catalogue: Arc<dyn SchemaCatalogue>,
+    /// Who may do what.
+    pub policy: Arc<dyn Policy>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Times and limits.
+    pub config: SyncManagerConfig,
+}
+
+/// Why a Sync Manager could not be built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The bus took no listener for the manager's address; is there another manager on it?
+    #[error("the bus refused the Sync Manager's listener: {0}")]
+    Bus(#[from] BusError),
+    /// The address of a stub leaves no room for its status; give it a shorter one.
+    #[error("malformed stub address: {0}")]
+    Address(#[from] hyperty_model::UrlError),
+    /// The stored records could not be read; the text says what to do.
+    #[error("stored objects could not be read: {0}")]
+    Storage(#[from] StorageError),
+}
+
+/// The runtime's Sync Manager: the one sequencer of every data object that this runtime reports or observes.
+#[derive(Clone)]
+pub struct SyncManager {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) parts: Parts,
+    /// `<RuntimeURL>/sm`.
+    pub(crate) address: Url,
+    pub(crate) reported: DashMap<ObjectUrl, Arc<Reported>, foldhash::fast::RandomState>,
+    pub(crate) observed: DashMap<ObjectUrl, Arc<Observed>, foldhash::fast::RandomState>,
+    /// Records of the last session that nobody has resumed yet.
+    pub(crate) dormant: Mutex<Dormant>,
+    /// Objects with changes that wait for the store.
+    pub(crate) committing: Mutex<std::collections::BTreeMap<ObjectUrl, Arc<Reported>>>,
+    pub(crate) progress: watch::Receiver<Progress>,
+    pub(crate) timers: Timers,
+    /// Resumes run one at a time, so that a record is brought back once (INV-RES-3).
+    pub(crate) resuming: tokio::sync::Mutex<()>,
+    /// Subscriptions whose answer came too late.
+    pub(crate) given_up: Mutex<GivenUp>,
+    inbox: mpsc::Sender<Message>,
+    /// Follow-up work of procedures. Not bounded by count: an object has at most one job of a kind.
+    jobs: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
+    listener: Mutex<Option<Listener>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Dormant {
+    pub(crate) reported: std::collections::BTreeMap<ObjectUrl, ObjectRecord>,
+    pub(crate) observed: std::collections::BTreeMap<ObjectUrl, ObjectRecord>,
+}
+
+/// Subscriptions that were given up before they were answered, the oldest forgotten first (M9).
+#[derive(Default)]
+pub(crate) struct GivenUp(std::collections::VecDeque<(MessageId, ObjectUrl, HypertyUrl)>);
+
+/// A late answer comes within seconds of the time-out, if at all; this many may be late at one time.
+const GIVEN_UP_MAX: usize = 1_024;
+
+impl GivenUp {
+    pub(crate) fn note(&mut self, id: MessageId, object: ObjectUrl, hyperty: HypertyUrl) {
+        if self.0.len() == GIVEN_UP_MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back((id, object, hyperty));
+    }
+
+    pub(crate) fn take(&mut self, id: &MessageId) -> Option<(ObjectUrl, HypertyUrl)> {
+        let at = self.0.iter().position(|(noted, ..)| noted == id)?;
+        self.0.remove(at).map(|(_, object, hyperty)| (object, hyperty))
+    }
+}
+
+impl SyncManager {
+    /// Builds a Sync Manager and the driver that must run for as long as it serves.
+    ///
+    /// # Errors
+    /// [`StartError`] when the stored records cannot be read or the manager's address is taken.
+    pub fn new(parts: Parts) -> Result<(SyncManager, SyncManagerDriver), StartError> {
+        let by_url =
+            |records: Vec<ObjectRecord>| records.into_iter().map(|r| (r.metadata.url.clone(), r)).collect();
+        let dormant = Dormant {
+            reported: by_url(parts.storage.load(Role::Reporter)?),
+            observed: by_url(parts.storage.load(Role::Observer)?),
+        };
+        let (inbox, requests) = mpsc::channel(parts.config.inbox_max);
+        let (jobs, work) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            address: parts.runtime.sync_manager(),
+            reported: DashMap::default(),
+            observed: DashMap::default(),
+            dormant: Mutex::new(dormant),
+            committing: Mutex::default(),
+            progress: parts.storage.progress(),
+            timers: Timers::default(),
+            resuming: tokio::sync::Mutex::new(()),
+            given_up: Mutex::default(),
+            inbox,
+            jobs,
+            listener: Mutex::new(None),
+            parts,
+        });
+        let manager = SyncManager { shared };
+        let listener = manager.listen(&manager.shared.address.clone())?;
+        *manager.shared.listener.lock() = Some(listener);
+        let driver = SyncManagerDriver::new(&manager, requests, work);
+        Ok((manager, driver))
+    }
+
+    /// The manager's own address, `<RuntimeURL>/sm`.
+    pub fn address(&self) -> &Url {
+        &self.shared.address
+    }
+
+    /// How many objects this runtime reports and observes.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.shared.reported.len(), self.shared.observed.len())
+    }
+
+    pub(crate) fn bus(&self) -> &MessageBus {
+        &self.shared.parts.bus
+    }
+
+    pub(crate) fn config(&self) -> &SyncManagerConfig {
+        &self.shared.parts.config
+    }
+
+    pub(crate) fn storage(&self) -> &dyn DataObjectStorage {
+        &*self.shared.parts.storage
+    }
+
+    pub(crate) fn reported(&self, object: &ObjectUrl) -> Option<Arc<Reported>> {
+        self.shared.reported.get(object).map(|entry| Arc::clone(&entry))
+    }
+
+    pub(crate) fn observed(&self, object: &ObjectUrl) -> Option<Arc<Observed>> {
+        self.shared.observed.get(object).map(|entry| Arc::clone(&entry))
+    }
+
+    pub(crate) fn all_reported(&self) -> Vec<Arc<Reported>> {
+        let mut all: Vec<_> = self.shared.reported.iter().map(|entry| Arc::clone(&entry)).collect();
+        all.sort_by(|a, b| a.url.cmp(&b.url));
+        all
+    }
+
+    pub(crate) fn all_observed(&self) -> Vec<Arc<Observed>> {
+        let mut all: Vec<_> = self.shared.observed.iter().map(|entry| Arc::clone(&entry)).collect();
+        all.sort_by(|a, b| a.url.cmp(&b.url));
+        all
+    }
+
+    pub(crate) fn reported_at(&self, domain: &str) -> impl Iterator<Item = Arc<Reported>> {
+        let all = self.all_reported().into_iter();
+        all.filter(move |object| object.url.home().eq_ignore_ascii_case(domain))
+    }
+
+    pub(crate) fn observed_at(&self, domain: &str) -> impl Iterator<Item = Arc<Observed>> {
+        let all = self.all_observed().into_iter();
+        all.filter(move |object| object.url.home().eq_ignore_ascii_case(domain))
+    }
+
+    /// The stub by which a domain's message node is reached; `None` for a runtime without one.
+    pub(crate) fn stub_of(&self, domain: &str) -> Option<Url> {
+        self.shared.parts.registry.stub_for_domain(domain).map(|stub| stub.url().clone())
+    }
+
+    /// Whether the message node of a domain can be reached now.
+    pub(crate) fn is_live(&self, domain: &str) -> bool {
+        let stub = self.shared.parts.registry.stub_for_domain(domain);
+        stub.is_some_and(|stub| stub.status() == StubStatus::Live)
+    }
+
+    /// Waits until a ticket of the store is durable.
+    pub(crate) async fn durable(&self, ticket: Ticket) -> Result<(), StorageError> {
+        hyperty_storage::reached(self.shared.progress.clone(), ticket).await
+    }
+
+    /// Has the driver run follow-up work that no request waits for.
+    pub(crate) fn later(&self, job: BoxFuture<'static, ()>) {
+        // Without a driver the runtime is going down, and nothing follows up any more.
+        let _ = self.shared.jobs.send(job);
+    }
+
+    /// A weak handle for listeners that the bus keeps: they must not keep the manager alive.
+    pub(crate) fn downgrade(&self) -> WeakManager {
+        WeakManager(Arc::downgrade(&self.shared))
+    }
+
+    /// Listens on an address with the inbox of procedures.
+    pub(crate) fn listen(&self, address: &Url) -> Result<Listener, BusError> {
+        let manager = self.downgrade();
+        self.bus().listen(address, move |message| {
+            if let Some(manager) = manager.upgrade() {
+                manager.enqueue(message);
+            }
+        })
+    }
+
+    /// Hands a message to the driver; a full inbox refuses it at once.
+    pub(crate) fn enqueue(&self, message: &Message) {
+        if self.shared.inbox.try_send(message.clone()).is_err() {
+            let refusal =
+                Refusal::new(StatusCode::INTERNAL, "the Sync Manager is overloaded; try again later");
+            Question::new(self.bus(), message.clone()).answer(refusal.because("limit"));
+        }
+    }
+}
+
+/// A handle that does not keep the manager alive.
+#[derive(Clone)]
+pub(crate) struct WeakManager(std::sync::Weak<Shared>);
+
+impl WeakManager {
+    pub(crate) fn upgrade(&self) -> Option<SyncManager> {
+        self.0.upgrade().map(|shared| SyncManager { shared })
+    }
+}

@@ -1,0 +1,326 @@
+//! Children at the Observer's side (protocol 5.9, M18): own operations are kept until they are answered, those of
+//! others are passed on once.
+
+use std::sync::Arc;
+
+use hyperty_model::change::check_value;
+use hyperty_model::message::{ChildBody, DeleteBody, ResponseBody, UpdateBody, UpdateKind};
+use hyperty_model::object::{ChildEntry, ChildId, ChildOutcome, ChildRefusal, Children, Merged, MergedAs};
+use hyperty_model::{Body, ChildrenName, DerivedTail, Message, MessageType, ObjectUrl, StatusCode, Url};
+use hyperty_storage::Role;
+use tokio::time::Instant;
+
+use super::object::{Link, Observed, PendingChild, State};
+use crate::answer::Refusal;
+use crate::manager::SyncManager;
+use crate::timers::Due;
+
+impl SyncManager {
+    /// Whatever is sent to a children channel of an observed object comes here and nowhere else (B3).
+    pub(crate) fn on_observed_child(&self, object: &Arc<Observed>, message: &Message) {
+        if !matches!(message.kind(), MessageType::Create | MessageType::Update | MessageType::Delete) {
+            return;
+        }
+        let mut state = object.lock();
+        if message.is_remote() {
+            match apply_child(&mut state.children, message) {
+                Ok(ChildOutcome::Applied) => {
+                    note_arrival(&mut state, message);
+                    self.store_observed_child(object, &state, message);
+                    self.bus().release(message);
+                }
+                Ok(ChildOutcome::Duplicate) | Err(Applied::Refused(ChildRefusal::Deleted)) => {}
+                // Its creation, or a change before this one, was missed.
+                Err(Applied::Refused(ChildRefusal::Unknown | ChildRefusal::Gap)) => {
+                    self.repair_soon(&object.url)
+                }
+                Err(error) => tracing::debug!(object = %object.url, ?error, "a child operation was ignored"),
+            }
+            return;
+        }
+        if let Err(refusal) = self.take_own_child(object, &mut state, message) {
+            let body = ResponseBody::from(refusal).with_source(self.address().clone());
+            self.bus().post(message.reply(body));
+        }
+    }
+
+    /// An operation of a hyperty here: kept, shown to the others here, sent to the Reporter's side.
+    fn take_own_child(
+        &self,
+        object: &Arc<Observed>,
+        state: &mut State,
+        message: &Message,
+    ) -> Result<(), Refusal> {
+        let forbidden = |text: &str| Refusal::new(StatusCode::FORBIDDEN, text);
+        if message.sender() != Some(message.from()) {
+            return Err(forbidden("a hyperty writes children in its own name only"));
+        }
+        if state.gone {
+            return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
+        }
+        if !state.observers.keys().any(|hyperty| hyperty.as_url() == message.from()) {
+            return Err(forbidden("only observers write children"));
+        }
+        if state.pending.len() >= self.config().pending_children_max {
+            return Err(
+                Refusal::new(StatusCode::INTERNAL, "too many unanswered child operations").because("limit")
+            );
+        }
+        match apply_child(&mut state.children, message) {
+            Ok(ChildOutcome::Applied) => {}
+            Ok(ChildOutcome::Duplicate) => return Err(Refusal::new(StatusCode::CONFLICT, "done before")),
+            Err(Applied::Malformed(refusal)) => return Err(refusal),
+            Err(Applied::Refused(refusal)) => return Err(Refusal::new(refusal.code(), refusal.to_string())),
+        }
+        self.keep_pending(object, state, message.clone());
+        self.store_observed_child(object, state, message);
+        self.save_pending(state);
+        // While the stream is cut the operation waits: sent now it could arrive before older ones.
+        if state.link == Link::Live {
+            self.bus().release(message);
+        } else {
+            self.bus().release_locally(message);
+        }
+        self.shared.timers.set(&object.url, Due::Children, Instant::now() + self.config().child_wait);
+        Ok(())
+    }
+
+    /// Keeps an operation until the Reporter's side answers it.
+    pub(crate) fn keep_pending(&self, object: &Arc<Observed>, state: &mut State, message: Message) {
+        let (manager, weak) = (self.downgrade(), Arc::downgrade(object));
+        let id = message.id().clone();
+        let watch = self.bus().watch_responses(message.from(), &id, move |answer| {
+            if let (Some(manager), Some(object)) = (manager.upgrade(), weak.upgrade()) {
+                manager.child_answered(&object, answer);
+            }
+        });
+        let child = child_id(&message).unwrap_or_default();
+        state.pending.push_back(PendingChild { message, child, _watch: watch });
+    }
+
+    /// The Reporter's side answered. Only the first operation of a child that waits can be settled: an answer to a
+    /// later one that fails because the first was lost is no answer.
+    fn child_answered(&self, object: &Arc<Observed>, answer: &Message) {
+        let code = answer.code();
+        if code.is_provisional() {
+            return;
+        }
+        let mut state = object.lock();
+        let Some(at) = state.pending.iter().position(|pending| pending.message.id() == answer.id()) else {
+            return;
+        };
+        let child = state.pending[at].child.clone();
+        let is_first = !state.pending.iter().take(at).any(|pending| pending.child == child);
+        if !code.is_success() && !is_first {
+            return self.shared.timers.set(&object.url, Due::Children, Instant::now());
+        }
+        state.pending.remove(at);
+        if !code.is_success() {
+            // Refused: what was shown here already is put right by the Reporter's side.
+            self.repair_soon(&object.url);
+        }
+        self.save_pending(&state);
+    }
+
+    /// Writes the child that an operation was about, if an observer here wants the object kept.
+    fn store_observed_child(&self, object: &Observed, state: &State, message: &Message) {
+        if !state.is_resumable() {
+            return;
+        }
+        let (Some(name), Some(id)) = (children_name(message), child_id(message)) else { return };
+        match state.children.get(&name, &id) {
+            Some(entry) => drop(self.storage().put_child(Role::Observer, &object.url, &name, entry)),
+            None => drop(self.storage().delete_child(Role::Observer, &object.url, &name, &id)),
+        }
+    }
+
+    /// Writes which operations wait, without the data.
+    fn save_pending(&self, state: &State) {
+        if let Some(record) = state.record() {
+            self.storage().save_metadata(&record);
+        }
+    }
+
+    /// Sends every unanswered operation again, with the same ids, in order; receivers know what they had.
+    pub(crate) fn send_children_again(&self, url: &ObjectUrl) {
+        let Some(object) = self.observed(url) else { return };
+        let state = object.lock();
+        if state.pending.is_empty() {
+            return;
+        }
+        if state.link == Link::Live {
+            for pending in &state.pending {
+                self.bus().publish(&pending.message);
+            }
+        }
+        let pause = self.config().child_wait.max(state.repair.pause.unwrap_or_default());
+        self.shared.timers.set(url, Due::Children, Instant::now() + pause);
+    }
+
+    /// The Reporter's side gave a sign of life: what it has not answered it may have missed.
+    pub(crate) fn children_heard(&self, object: &Observed, state: &State) {
+        if !state.pending.is_empty() {
+            self.shared.timers.set(&object.url, Due::Children, Instant::now() + self.config().child_wait);
+        }
+    }
+
+    /// The children as the Reporter's side has them take the place of ours, except for what it may not have known
+    /// yet: operations of this runtime that it has not answered, and what arrived since it was asked. The observers
+    /// here are told of every difference.
+    pub(crate) fn install_children(
+        &self,
+        object: &Arc<Observed>,
+        state: &mut State,
+        theirs: Children,
+        all: All,
+    ) {
+        let mut keep = state.arrived.clone();
+        if all == All::ButUnchanged {
+            keep.extend(state.children.iter().map(|(name, id, _)| (name.clone(), id.clone())));
+        }
+        for pending in &state.pending {
+            if let (Some(name), Ok(id)) = (children_name(&pending.message), ChildId::parse(&pending.child)) {
+                keep.insert((name, id));
+            }
+        }
+        let former = state.children.clone();
+        let changes = state.children.merge(theirs, &keep);
+        for Merged { name, id, what } in &changes {
+            let entry = match what {
+                MergedAs::Deleted => former.get(name, id.as_str()),
+                MergedAs::Created | MergedAs::Updated => state.children.get(name, id.as_str()),
+            };
+            if let Some(entry) = entry {
+                self.bus().release_locally(&self.difference(&object.url, name, entry, *what));
+            }
+        }
+        if !changes.is_empty() {
+            self.save_observed(state);
+        }
+    }
+
+    /// The operation that tells an observer what a repair changed.
+    fn difference(
+        &self,
+        url: &ObjectUrl,
+        name: &ChildrenName,
+        entry: &ChildEntry,
+        what: MergedAs,
+    ) -> Message {
+        let value = &entry.value;
+        let (kind, body) = match what {
+            MergedAs::Created => {
+                let (value, identity) = (value.clone(), entry.identity.clone());
+                let body = ChildBody { resource: value.url.to_string(), value, identity, mutual: None };
+                (MessageType::Create, Body::of(body))
+            }
+            MergedAs::Updated => {
+                let body = UpdateBody {
+                    version: Some(value.version),
+                    resource: Some(value.url.to_string()),
+                    source: Some(value.reporter.as_url().clone()),
+                    last_modified: value.last_modified,
+                    ..UpdateBody::new(UpdateKind::Whole(value.data.clone()))
+                };
+                (MessageType::Update, Body::of(body))
+            }
+            MergedAs::Deleted => {
+                let body = DeleteBody { resource: Some(value.url.to_string()), ..DeleteBody::default() };
+                (MessageType::Delete, Body::of(body))
+            }
+        };
+        self.bus().new_message(kind, value.reporter.as_url(), &url.children(name), body)
+    }
+}
+
+/// Which children an answer of the Reporter's side holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum All {
+    /// Every one: what is not there is gone.
+    Children,
+    /// Those that changed; one that is gone stands among the deleted (10.1).
+    ButUnchanged,
+}
+
+/// While the Reporter's side is being asked for its state, remembers what that state may be too old to know.
+fn note_arrival(state: &mut State, message: &Message) {
+    if state.asking == 0 {
+        return;
+    }
+    let id = child_id(message).and_then(|id| ChildId::parse(&id).ok());
+    if let (Some(name), Some(id)) = (children_name(message), id) {
+        state.arrived.insert((name, id));
+    }
+}
+
+/// Why an operation was not applied.
+#[derive(Debug)]
+enum Applied {
+    Refused(ChildRefusal),
+    Malformed(Refusal),
+}
+
+impl From<ChildRefusal> for Applied {
+    fn from(refusal: ChildRefusal) -> Applied {
+        Applied::Refused(refusal)
+    }
+}
+
+impl From<hyperty_model::message::BodyError> for Applied {
+    fn from(error: hyperty_model::message::BodyError) -> Applied {
+        Applied::Malformed(error.into())
+    }
+}
+
+fn missing(field: &str) -> Applied {
+    Applied::Malformed(Refusal::missing(field))
+}
+
+/// Applies an operation on a child. Who writes is the sender, or `source` where an older peer sends it in the
+/// object's name (5.9.3).
+fn apply_child(children: &mut Children, message: &Message) -> Result<ChildOutcome, Applied> {
+    let Some((object, Some(DerivedTail::Children(name)))) = message.to().split_derived() else {
+        return Err(missing("children"));
+    };
+    match message.kind() {
+        MessageType::Create => {
+            let body = message.decode::<ChildBody>()?;
+            check_value(&body.value.data)
+                .map_err(|error| Applied::Malformed(Refusal::bad_request(error.to_string())))?;
+            if message.from() != object.as_url() && *message.from() != *body.value.reporter.as_url() {
+                return Err(Applied::Refused(ChildRefusal::NotReporter));
+            }
+            let entry = ChildEntry { value: body.value.clone(), identity: body.identity.clone() };
+            Ok(children.create(&name, entry)?)
+        }
+        MessageType::Update => {
+            let body = message.decode::<UpdateBody>()?;
+            let id = body.resource.as_deref().ok_or_else(|| missing("resource"))?;
+            let writer = writer(&object, message, body.source.as_ref()).ok_or_else(|| missing("source"))?;
+            Ok(children.update(&name, id, &writer, &body)?)
+        }
+        _ => {
+            let body = message.decode::<DeleteBody>()?;
+            let id = body.child_id().ok_or_else(|| missing("resource"))?;
+            let writer = writer(&object, message, body.source.as_ref()).ok_or_else(|| missing("source"))?;
+            Ok(children.delete(&name, id, &writer)?)
+        }
+    }
+}
+
+fn writer(object: &ObjectUrl, message: &Message, source: Option<&Url>) -> Option<Url> {
+    if message.from() == object.as_url() { source.cloned() } else { Some(message.from().clone()) }
+}
+
+fn children_name(message: &Message) -> Option<ChildrenName> {
+    match message.to().split_derived()?.1? {
+        DerivedTail::Children(name) => Some(name),
+        _ => None,
+    }
+}
+
+/// The id of the child that an operation is about.
+fn child_id(message: &Message) -> Option<String> {
+    let body = message.decode::<serde_json::Value>().ok()?;
+    body.get("resource").and_then(serde_json::Value::as_str).map(str::to_owned)
+}

@@ -1,0 +1,195 @@
+//! The state of one observed object: the replica of this runtime, shared by all its observers here.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use hyperty_message_bus::{Listener, PublishRoute, ResponseWatch, Wish};
+use hyperty_model::object::{ChildId, Children, Metadata};
+use hyperty_model::replica::{GapLimits, Replica};
+use hyperty_model::{ChildrenName, HypertyUrl, Identity, Message, ObjectUrl, Snapshot, Url};
+use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
+use parking_lot::{Mutex, MutexGuard};
+use serde_json::{Map, Value};
+
+/// One observed object. Everything that orders what its observers see happens under the lock of `state`.
+pub(crate) struct Observed {
+    pub(crate) url: ObjectUrl,
+    /// Held while routes are set up or taken down, which may wait for a message node.
+    pub(crate) setup: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+/// The sequencer's state.
+pub(crate) struct State {
+    pub(crate) metadata: Option<Metadata>,
+    pub(crate) replica: Replica,
+    pub(crate) children: Children,
+    pub(crate) names: Vec<ChildrenName>,
+    pub(crate) observers: BTreeMap<HypertyUrl, LocalObserver>,
+    pub(crate) routes: Routes,
+    pub(crate) link: Link,
+    pub(crate) repair: RepairState,
+    /// Child operations of this runtime that the Reporter's side has not answered, in order (M18).
+    pub(crate) pending: VecDeque<PendingChild>,
+    /// How many requests for the Reporter's state are under way.
+    pub(crate) asking: usize,
+    /// Children of which something arrived meanwhile.
+    pub(crate) arrived: BTreeSet<(ChildrenName, ChildId)>,
+    pub(crate) gone: bool,
+}
+
+/// A hyperty of this runtime that observes the object.
+pub(crate) struct LocalObserver {
+    pub(crate) identity: Option<Identity>,
+    pub(crate) store: bool,
+    pub(crate) resumable: bool,
+    /// B2 and B4; none while the hyperty has not come back after a restart.
+    pub(crate) forwards: Vec<Listener>,
+}
+
+/// The routes shared by all observers here.
+#[derive(Default)]
+pub(crate) struct Routes {
+    /// B1 and B3.
+    pub(crate) listeners: Vec<Listener>,
+    /// B5.
+    pub(crate) publishes: Vec<PublishRoute>,
+    /// B8 and B9.
+    pub(crate) wishes: Vec<Wish>,
+    /// `O/registration`, while the Reporter cannot be reached.
+    pub(crate) registration: Option<(Listener, Wish)>,
+}
+
+/// Whether the stream is whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// As far as is known.
+    Live,
+    /// Cut: the node or the Reporter cannot be reached.
+    Disconnected,
+}
+
+/// One repair at a time for each object (3.4).
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct RepairState {
+    pub(crate) running: bool,
+    /// Asked for while one was running.
+    pub(crate) again: bool,
+    pub(crate) pause: Option<Duration>,
+}
+
+/// A child operation that waits for its answer.
+pub(crate) struct PendingChild {
+    pub(crate) message: Message,
+    pub(crate) child: String,
+    pub(crate) _watch: ResponseWatch,
+}
+
+impl Observed {
+    pub(crate) fn new(url: ObjectUrl) -> Observed {
+        let state = State {
+            metadata: None,
+            replica: Replica::waiting(GapLimits::default()),
+            children: Children::default(),
+            names: Vec::new(),
+            observers: BTreeMap::new(),
+            routes: Routes::default(),
+            link: Link::Live,
+            repair: RepairState::default(),
+            pending: VecDeque::new(),
+            asking: 0,
+            arrived: BTreeSet::new(),
+            gone: false,
+        };
+        Observed { url, setup: tokio::sync::Mutex::new(()), state: Mutex::new(state) }
+    }
+
+    /// Enters the sequencer. Never held over an await.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// Marks the time in which the Reporter's side is asked for its state.
+    pub(crate) fn ask(&self) -> Asking<'_> {
+        self.lock().asking += 1;
+        Asking(self)
+    }
+
+    /// `O/changes` and every C(n).
+    pub(crate) fn stream(&self, names: &[ChildrenName]) -> Vec<Url> {
+        std::iter::once(self.url.changes()).chain(names.iter().map(|name| self.url.children(name))).collect()
+    }
+}
+
+/// The Reporter's side is being asked for its state; ends when dropped.
+pub(crate) struct Asking<'a>(&'a Observed);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.asking -= 1;
+        if state.asking == 0 {
+            state.arrived.clear();
+        }
+    }
+}
+
+impl State {
+    /// The copy as a snapshot; `None` before the first one has come.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        let metadata = self.metadata.clone().filter(|_| self.replica.is_live())?;
+        let position = self.replica.position();
+        Some(Snapshot {
+            metadata,
+            version: position.version,
+            epoch: position.epoch,
+            data: self.replica.data().cloned().unwrap_or_else(|| Value::Object(Map::new())),
+            children: self.children.clone(),
+        })
+    }
+
+    pub(crate) fn name_strings(&self) -> Vec<String> {
+        self.names.iter().map(ToString::to_string).collect()
+    }
+
+    pub(crate) fn stores_data(&self) -> bool {
+        self.observers.values().any(|observer| observer.store)
+    }
+
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.observers.values().any(|observer| observer.resumable)
+    }
+
+    /// What the store keeps; `None` if no observer asked for it.
+    pub(crate) fn record(&self) -> Option<ObjectRecord> {
+        let metadata = self.metadata.clone().filter(|_| self.is_resumable())?;
+        let resumable = self.observers.iter().filter(|(_, observer)| observer.resumable);
+        Some(ObjectRecord {
+            role: Role::Observer,
+            metadata,
+            position: self.replica.position(),
+            data: self.replica.data().filter(|_| self.stores_data()).cloned(),
+            children: self.children.clone(),
+            children_names: self.names.clone(),
+            subscriptions: resumable
+                .map(|(hyperty, observer)| Subscriber {
+                    hyperty: hyperty.clone(),
+                    runtime: None,
+                    identity: observer.identity.clone(),
+                    away: false,
+                })
+                .collect(),
+            grants: Vec::new(),
+            reporter_user: None,
+            status: RecordStatus::Live,
+            store: self.stores_data(),
+            domain_registration: false,
+            domain_routing: false,
+            pending: self
+                .pending
+                .iter()
+                .filter_map(|op| serde_json::from_slice(op.message.wire()).ok())
+                .collect(),
+        })
+    }
+}

@@ -1,0 +1,47 @@
+//! Reads of a hyperty of this runtime (protocol 5.5.3, M7).
+
+use hyperty_model::message::{ReadBody, ResponseBody};
+use hyperty_model::{HypertyUrl, MessageType, ObjectUrl};
+
+use crate::answer::{Question, Refusal};
+use crate::manager::SyncManager;
+use crate::reporter::snapshot_answer;
+
+impl SyncManager {
+    /// `read` to the Sync Manager: answered here if the object is, by the copy for a repair of an observer, else
+    /// by the Reporter's side.
+    pub(crate) async fn read_for(&self, question: Question, hyperty: &HypertyUrl, body: &ReadBody) {
+        let outcome = match &body.resource {
+            None => Err(Refusal::missing("resource")),
+            Some(url) if self.reported(url).is_some() => self.read_locally(url, hyperty, body).await,
+            Some(url) => match self.answer_repair(url, hyperty, body) {
+                Some(answer) => Ok(answer),
+                None => self.read_elsewhere(url, hyperty, body).await,
+            },
+        };
+        question.answer(outcome.unwrap_or_else(ResponseBody::from));
+    }
+
+    /// An observer here that fell behind this runtime's copy gets that copy.
+    fn answer_repair(&self, url: &ObjectUrl, hyperty: &HypertyUrl, body: &ReadBody) -> Option<ResponseBody> {
+        body.criteria.as_ref()?.since?;
+        let object = self.observed(url)?;
+        let state = object.lock();
+        state.observers.contains_key(hyperty).then_some(())?;
+        let snapshot = state.snapshot()?;
+        Some(ResponseBody { recovered: Some(false), ..snapshot_answer(&snapshot) })
+    }
+
+    async fn read_elsewhere(
+        &self,
+        url: &ObjectUrl,
+        hyperty: &HypertyUrl,
+        body: &ReadBody,
+    ) -> Result<ResponseBody, Refusal> {
+        let body = ReadBody { resource: None, source: Some(hyperty.as_url().clone()), ..body.clone() };
+        let message = self.bus().new_message(MessageType::Read, self.address(), url.as_url(), body);
+        let answer = self.bus().request(message).timeout(self.config().peer_timeout).await;
+        let body = answer.decode::<ResponseBody>()?;
+        if body.code.is_success() { Ok(ResponseBody::clone(&body)) } else { Err(Refusal::relayed(&body)) }
+    }
+}

@@ -1,0 +1,172 @@
+//! Observers resume after a restart (protocol 5.10.2), automatically for the same HypertyURL.
+
+use std::sync::Arc;
+
+use hyperty_model::message::{Limits, ResponseBody, SubscribeBody};
+use hyperty_model::replica::{GapLimits, Replica};
+use hyperty_model::{HypertyUrl, Message, StatusCode};
+use hyperty_storage::ObjectRecord;
+use serde_json::{Value, json};
+
+use super::object::{Link, LocalObserver, Observed};
+use crate::answer::{Question, Refusal};
+use crate::manager::SyncManager;
+use crate::reporter::{Path, resumed_value};
+
+impl SyncManager {
+    pub(crate) async fn resume_observers(
+        &self,
+        question: Question,
+        hyperty: HypertyUrl,
+        body: &SubscribeBody,
+    ) {
+        let _one_at_a_time = self.shared.resuming.lock().await;
+        let mut values = self.rejoin_reported(&hyperty);
+        self.wake_observed(&hyperty, body).await;
+        let mut resumed = Vec::new();
+        for object in self.all_observed() {
+            if let Some(value) = self.rejoin_observed(&object, &hyperty) {
+                values.push(value);
+                resumed.push(object);
+            }
+        }
+        if values.is_empty() {
+            return question.answer(Refusal::new(StatusCode::NOT_FOUND, "not found"));
+        }
+        question.answer(ResponseBody::ok().with_value(Value::Array(values)));
+        for object in resumed {
+            self.repair_soon(&object.url);
+        }
+    }
+
+    /// Objects that are reported in this runtime and that the hyperty observes.
+    fn rejoin_reported(&self, hyperty: &HypertyUrl) -> Vec<Value> {
+        let mut values = Vec::new();
+        for object in self.all_reported() {
+            let observes = {
+                let state = object.lock();
+                let entry = state.observers.get(hyperty);
+                entry.is_some_and(|entry| entry.runtime.as_ref() == Some(&self.shared.parts.runtime))
+            };
+            if !observes {
+                continue;
+            }
+            match self.observer_routes(&object, &Path::Local(hyperty.clone())) {
+                Ok(routes) => {
+                    let mut state = object.lock();
+                    if let Some(entry) = state.observers.get_mut(hyperty) {
+                        entry.routes = routes;
+                        entry.away = false;
+                        values.extend(resumed_value(&object, &state));
+                    }
+                }
+                Err(refusal) => tracing::error!(object = %object.url, %refusal, "cannot resume an observer"),
+            }
+        }
+        values
+    }
+
+    /// Brings back the records in which the hyperty observes.
+    async fn wake_observed(&self, hyperty: &HypertyUrl, body: &SubscribeBody) {
+        let records: Vec<ObjectRecord> = {
+            let dormant = self.shared.dormant.lock();
+            let own =
+                dormant.observed.values().filter(|r| r.subscriptions.iter().any(|s| s.hyperty == *hyperty));
+            let wanted = own.filter(|record| {
+                let url = &record.metadata.url;
+                body.resource.as_ref().is_none_or(|listed| listed.0.contains(url))
+                    && body.schema.as_ref().is_none_or(|schema| *schema == record.metadata.schema)
+            });
+            wanted.cloned().collect()
+        };
+        for record in records {
+            let url = record.metadata.url.clone();
+            match self.restore_observed(record).await {
+                Ok(()) => {
+                    self.shared.dormant.lock().observed.remove(&url);
+                }
+                Err(refusal) => {
+                    tracing::error!(object = %url, %refusal, "an observation could not be resumed")
+                }
+            }
+        }
+    }
+
+    async fn restore_observed(&self, record: ObjectRecord) -> Result<(), Refusal> {
+        let url = record.metadata.url.clone();
+        let object = self.observed_or_new(&url);
+        let _setup = object.setup.lock().await;
+        if object.lock().metadata.is_some() {
+            return Ok(()); // Subscribed anew in this session: that copy is younger than the record.
+        }
+        let names = record.children_names.clone();
+        {
+            let mut state = object.lock();
+            if record.data.is_some() {
+                state.replica = Replica::live(record.position, record.data, GapLimits::default());
+            }
+            state.metadata = Some(record.metadata);
+            state.children = record.children;
+            state.link = Link::Disconnected;
+            for subscriber in record.subscriptions {
+                let observer = LocalObserver {
+                    identity: subscriber.identity,
+                    store: record.store,
+                    resumable: true,
+                    forwards: Vec::new(),
+                };
+                state.observers.insert(subscriber.hyperty, observer);
+            }
+        }
+        self.add_shared_routes(&object, &names)?;
+        let wish = self.shared.parts.routes.wish(url.home(), object.stream(&names));
+        wish.begin();
+        object.lock().routes.wishes.push(wish);
+        for value in record.pending {
+            match stored_message(&value) {
+                Some(message) => self.keep_pending(&object, &mut object.lock(), message),
+                None => tracing::warn!(object = %url, "a stored child operation cannot be read"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives one hyperty its routes again; `None` if it does not observe this object.
+    fn rejoin_observed(&self, object: &Arc<Observed>, hyperty: &HypertyUrl) -> Option<Value> {
+        let names = {
+            let state = object.lock();
+            state.observers.contains_key(hyperty).then(|| state.names.clone())?
+        };
+        let forwards = match self.forwards(&object.url, &names, hyperty) {
+            Ok(forwards) => forwards,
+            Err(refusal) => {
+                tracing::error!(object = %object.url, %refusal, "cannot resume an observer");
+                return None;
+            }
+        };
+        let mut state = object.lock();
+        state.observers.get_mut(hyperty)?.forwards = forwards;
+        let mut value = match state.snapshot() {
+            Some(snapshot) => serde_json::to_value(snapshot).ok()?,
+            // Only metadata was kept: the copy starts empty, and the repair that follows replaces it.
+            None => {
+                let mut value = serde_json::to_value(state.metadata.as_ref()?).ok()?;
+                value
+                    .as_object_mut()?
+                    .extend([("version".to_owned(), json!(0)), ("data".to_owned(), json!({}))]);
+                value
+            }
+        };
+        value.as_object_mut()?.insert("childrenResources".to_owned(), json!(state.name_strings()));
+        Some(value)
+    }
+}
+
+/// A child operation as it was kept, again in the name of the hyperty that posted it.
+fn stored_message(value: &Value) -> Option<Message> {
+    let frame = serde_json::to_vec(value).ok()?;
+    let decoded = Message::from_frame(frame.into(), &Limits::default()).ok()?;
+    let message = decoded.into_iter().next()?;
+    let sender = message.from().clone();
+    Some(message.with_sender(sender))
+}

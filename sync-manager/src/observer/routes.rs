@@ -1,0 +1,122 @@
+//! The routes of the Observer's side: B1 to B5, B8, B9 (protocol 4.2).
+
+use std::sync::Arc;
+
+use hyperty_message_bus::Listener;
+use hyperty_model::{ChildrenName, HypertyUrl, Message, ObjectUrl, Url};
+
+use super::object::Observed;
+use crate::answer::Refusal;
+use crate::manager::SyncManager;
+
+impl SyncManager {
+    /// The entry of an observed object, made at the first subscription.
+    pub(crate) fn observed_or_new(&self, url: &ObjectUrl) -> Arc<Observed> {
+        let entry = self.shared.observed.entry(url.clone());
+        Arc::clone(&entry.or_insert_with(|| Arc::new(Observed::new(url.clone()))))
+    }
+
+    /// Adds the listeners of addresses that have none yet: B1, B3, and B5 towards the domain of the object.
+    /// Call it with `setup` held.
+    pub(crate) fn add_shared_routes(
+        &self,
+        object: &Arc<Observed>,
+        names: &[ChildrenName],
+    ) -> Result<(), Refusal> {
+        let stub = self.stub_of(object.url.home());
+        let (known, first) = {
+            let state = object.lock();
+            (state.names.clone(), state.routes.listeners.is_empty())
+        };
+        let mut listeners = Vec::new();
+        let mut publishes = Vec::new();
+        if first {
+            listeners.push(self.watch(object, &object.url.changes(), SyncManager::on_observed_changes)?);
+        }
+        let fresh: Vec<&ChildrenName> = names.iter().filter(|name| first || !known.contains(name)).collect();
+        for name in &fresh {
+            let channel = object.url.children(name);
+            listeners.push(self.watch(object, &channel, SyncManager::on_observed_child)?);
+            publishes.extend(stub.as_ref().map(|stub| self.bus().publish_route(&channel, stub)));
+        }
+        let mut state = object.lock();
+        for name in fresh {
+            if !state.names.contains(name) {
+                state.names.push(name.clone());
+            }
+        }
+        state.routes.listeners.extend(listeners);
+        state.routes.publishes.extend(publishes);
+        Ok(())
+    }
+
+    fn watch(
+        &self,
+        object: &Arc<Observed>,
+        address: &Url,
+        handler: fn(&SyncManager, &Arc<Observed>, &Message),
+    ) -> Result<Listener, Refusal> {
+        let (manager, object) = (self.downgrade(), Arc::downgrade(object));
+        let listener = self.bus().sequence(address, move |message| {
+            if let (Some(manager), Some(object)) = (manager.upgrade(), object.upgrade()) {
+                handler(&manager, &object, message);
+            }
+        })?;
+        Ok(listener)
+    }
+
+    /// Asks the message nodes for the stream: the object's domain (B8), and this runtime's own if it is another
+    /// (B9, whose failure is not fatal). Call it with `setup` held.
+    pub(crate) async fn route_at_nodes(&self, object: &Arc<Observed>) -> Result<(), Refusal> {
+        let stream = object.stream(&object.lock().names);
+        let home = object.url.home();
+        let wish = self.shared.parts.routes.wish(home, stream.clone());
+        let established = wish.establish().await;
+        object.lock().routes.wishes.push(wish);
+        established?;
+        let own = self.shared.parts.runtime.home();
+        if !own.eq_ignore_ascii_case(home) && self.stub_of(own).is_some() {
+            let wish = self.shared.parts.routes.wish(own, stream);
+            if let Err(error) = wish.establish().await {
+                tracing::warn!(object = %object.url, %error, "the own domain does not route the stream");
+            }
+            object.lock().routes.wishes.push(wish);
+        }
+        Ok(())
+    }
+
+    /// B2, B4 and the status of the stream, for one observer.
+    pub(crate) fn forwards(
+        &self,
+        url: &ObjectUrl,
+        names: &[ChildrenName],
+        hyperty: &HypertyUrl,
+    ) -> Result<Vec<Listener>, Refusal> {
+        let channels = names.iter().map(|name| url.children(name));
+        let addresses = [url.changes(), url.status()].into_iter().chain(channels);
+        addresses.map(|address| Ok(self.bus().forward(&address, hyperty)?)).collect()
+    }
+
+    /// Ends an observation that nobody here needs any longer: routes, record, entry. Call it without `setup`.
+    pub(crate) async fn end_if_unused(&self, object: &Arc<Observed>) {
+        let _setup = object.setup.lock().await;
+        let routes = {
+            let mut state = object.lock();
+            if !state.observers.is_empty() {
+                return;
+            }
+            state.gone = true;
+            state.pending.clear();
+            std::mem::take(&mut state.routes)
+        };
+        self.shared.observed.remove_if(&object.url, |_, entry| Arc::ptr_eq(entry, object));
+        self.shared.timers.forget(&object.url);
+        self.storage().remove(hyperty_storage::Role::Observer, &object.url);
+        drop(routes.listeners);
+        drop(routes.publishes);
+        let registration = routes.registration.map(|(_, wish)| wish);
+        for wish in routes.wishes.into_iter().chain(registration) {
+            self.withdraw(wish).await;
+        }
+    }
+}

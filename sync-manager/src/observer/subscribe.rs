@@ -1,0 +1,299 @@
+//! Subscription, the Observer's side (protocol 5.3 steps 2 to 7 and 10).
+
+use std::sync::Arc;
+
+use hyperty_model::message::{ResponseBody, SubscribeBody, UnsubscribeBody};
+use hyperty_model::{ChildrenName, HypertyUrl, Message, MessageType, ObjectUrl, Snapshot, StatusCode, Url};
+
+use super::object::{Link, LocalObserver, Observed};
+use crate::answer::{Question, Refusal};
+use crate::manager::SyncManager;
+use crate::reporter::{Applicant, Path, snapshot_answer};
+
+impl SyncManager {
+    /// A hyperty of this runtime wants to observe an object.
+    pub(crate) async fn subscribe(&self, question: Question, hyperty: HypertyUrl, body: &SubscribeBody) {
+        let url = match body.resource.as_ref().map(|resource| resource.0.as_slice()) {
+            Some([url]) => url.clone(),
+            _ => return question.answer(Refusal::missing("resource")),
+        };
+        let outcome = if self.reported(&url).is_some() {
+            self.subscribe_here(&question, &url, &hyperty, body).await
+        } else {
+            self.subscribe_elsewhere(&question, &url, &hyperty, body).await
+        };
+        if let Err(refusal) = outcome {
+            question.answer(refusal);
+        }
+    }
+
+    /// The Reporter is in this runtime: no node, no stub (INV-SUB-6).
+    async fn subscribe_here(
+        &self,
+        question: &Question,
+        url: &ObjectUrl,
+        hyperty: &HypertyUrl,
+        body: &SubscribeBody,
+    ) -> Result<(), Refusal> {
+        let applicant = Applicant {
+            hyperty: hyperty.clone(),
+            runtime: Some(self.shared.parts.runtime.clone()),
+            identity: body.identity.clone(),
+            resumable: body.resumable.or(body.store).unwrap_or(false),
+            path: Path::Local(hyperty.clone()),
+        };
+        let object = self.admit(url, &applicant).await?;
+        let schema = object.lock().metadata.schema.clone();
+        question.progress(provisional(url, object.name_strings(), &schema));
+        self.accept(&object, applicant, |snapshot| question.answer(final_answer(&snapshot)))
+    }
+
+    async fn subscribe_elsewhere(
+        &self,
+        question: &Question,
+        url: &ObjectUrl,
+        hyperty: &HypertyUrl,
+        body: &SubscribeBody,
+    ) -> Result<(), Refusal> {
+        let object = self.prepare(url, body).await?;
+        let done = self.join(question, &object, hyperty, body).await;
+        if done.is_err() {
+            self.end_if_unused(&object).await;
+        }
+        done
+    }
+
+    /// Steps 2 to 5: the children's names and the shared routes, set up once for all observers here.
+    async fn prepare(&self, url: &ObjectUrl, body: &SubscribeBody) -> Result<Arc<Observed>, Refusal> {
+        loop {
+            let object = self.observed_or_new(url);
+            let setup = object.setup.lock().await;
+            if object.lock().gone {
+                continue; // Its last observer left while we waited.
+            }
+            let ready = !object.lock().routes.listeners.is_empty();
+            if !ready {
+                let names = self.names_of(url, body.schema.as_ref()).await;
+                let prepared = self.prepare_routes(&object, &names, body.domain_subscription).await;
+                if let Err(refusal) = prepared {
+                    drop(setup);
+                    self.end_if_unused(&object).await;
+                    return Err(refusal);
+                }
+            }
+            drop(setup);
+            return Ok(object);
+        }
+    }
+
+    async fn prepare_routes(
+        &self,
+        object: &Arc<Observed>,
+        names: &[ChildrenName],
+        domain_subscription: Option<bool>,
+    ) -> Result<(), Refusal> {
+        self.add_shared_routes(object, names)?;
+        if domain_subscription.unwrap_or(true) {
+            self.route_at_nodes(object).await?;
+        }
+        Ok(())
+    }
+
+    /// The children names: from the schema, else from the domain registry (M21); what cannot be found out now is
+    /// learnt from the final answer.
+    async fn names_of(&self, url: &ObjectUrl, schema: Option<&Url>) -> Vec<ChildrenName> {
+        if let Some(schema) = schema {
+            if let Ok(schema) = self.shared.parts.catalogue.get(schema).await {
+                return schema.children.iter().map(|rule| rule.name.clone()).collect();
+            }
+        }
+        match self.shared.parts.registrations.registry().read(url.as_url()).await {
+            Ok(record) => parse_names(record.children_resources.as_deref().unwrap_or_default()),
+            Err(error) => {
+                tracing::debug!(object = %url, %error, "the registry does not tell the children names");
+                Vec::new()
+            }
+        }
+    }
+
+    /// Steps 6, 7 and 10: the provisional answer, the Reporter's decision, the final answer.
+    async fn join(
+        &self,
+        question: &Question,
+        object: &Arc<Observed>,
+        hyperty: &HypertyUrl,
+        body: &SubscribeBody,
+    ) -> Result<(), Refusal> {
+        let url = &object.url;
+        let (names, schema) = {
+            let state = object.lock();
+            let schema = state.metadata.as_ref().map(|metadata| metadata.schema.clone());
+            (state.name_strings(), body.schema.clone().or(schema))
+        };
+        question.progress(ResponseBody {
+            resource: Some(url.to_string()),
+            children_resources: Some(names),
+            schema,
+            ..ResponseBody::of(StatusCode::PROVISIONAL)
+        });
+        if object.lock().observers.contains_key(hyperty) {
+            // Subscribed already: a fresh snapshot, nothing else (INV-SUB-5). A stale record subscribes anew.
+            if self.fetch(object).await.is_ok() && self.answer_from_copy(question, object, hyperty, body)? {
+                return Ok(());
+            }
+        }
+        let asking = object.ask();
+        let answer = self.ask_to_observe(url, hyperty, body).await?;
+        let value = answer.value.clone().ok_or_else(|| malformed("no value"))?;
+        let snapshot: Snapshot =
+            serde_json::from_value(value).map_err(|error| malformed(&error.to_string()))?;
+        if snapshot.metadata.url != *url {
+            return Err(malformed("the snapshot of another object"));
+        }
+        let learnt = parse_names(answer.children_resources.as_deref().unwrap_or_default());
+        self.learn_names(object, &learnt).await?;
+        self.install_snapshot(object, &mut object.lock(), snapshot);
+        drop(asking);
+        if !self.answer_from_copy(question, object, hyperty, body)? {
+            return Err(malformed("no usable snapshot"));
+        }
+        Ok(())
+    }
+
+    /// Step 7: asks the Reporter's side.
+    pub(crate) async fn ask_to_observe(
+        &self,
+        url: &ObjectUrl,
+        hyperty: &HypertyUrl,
+        body: &SubscribeBody,
+    ) -> Result<Arc<ResponseBody>, Refusal> {
+        let request = SubscribeBody {
+            source: Some(hyperty.clone()),
+            subscriber: Some(hyperty.clone()),
+            identity: body.identity.clone(),
+            schema: body.schema.clone(),
+            mutual: body.mutual,
+            p2p: body.p2p,
+            resumable: body.resumable.or(body.store).filter(|resumable| *resumable),
+            ..SubscribeBody::default()
+        };
+        let message =
+            self.bus().new_message(MessageType::Subscribe, self.address(), &url.subscription(), request);
+        let id = message.id().clone();
+        let answer = self.bus().request(message).timeout(self.config().peer_timeout).await;
+        let body = answer.decode::<ResponseBody>()?;
+        if body.code.is_success() {
+            return Ok(body);
+        }
+        if body.code == StatusCode::TIMEOUT {
+            self.shared.given_up.lock().note(id, url.clone(), hyperty.clone());
+        }
+        Err(Refusal::relayed(&body))
+    }
+
+    /// A subscription that was accepted after we gave up: nobody here waits for it (M9).
+    pub(crate) fn late_answer(&self, message: &Message) {
+        let accepted = message.code().is_success();
+        let Some((url, hyperty)) = self.shared.given_up.lock().take(message.id()).filter(|_| accepted) else {
+            return;
+        };
+        let observes =
+            self.observed(&url).is_some_and(|object| object.lock().observers.contains_key(&hyperty));
+        if !observes {
+            let body = UnsubscribeBody {
+                source: Some(hyperty.into()),
+                resource: Some(url.clone()),
+                ..UnsubscribeBody::default()
+            };
+            let to = url.subscription();
+            self.bus().post(self.bus().new_message(MessageType::Unsubscribe, self.address(), &to, body));
+        }
+    }
+
+    /// Names that only the final answer told: their routes are added, and one repair brings what they missed (M21).
+    pub(crate) async fn learn_names(
+        &self,
+        object: &Arc<Observed>,
+        names: &[ChildrenName],
+    ) -> Result<(), Refusal> {
+        let _setup = object.setup.lock().await;
+        let new: Vec<ChildrenName> = {
+            let state = object.lock();
+            names.iter().filter(|name| !state.names.contains(name)).cloned().collect()
+        };
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.add_shared_routes(object, &new)?;
+        let channels: Vec<Url> = new.iter().map(|name| object.url.children(name)).collect();
+        if !object.lock().routes.wishes.is_empty() {
+            let wish = self.shared.parts.routes.wish(object.url.home(), channels);
+            let established = wish.establish().await;
+            object.lock().routes.wishes.push(wish);
+            established?;
+        }
+        self.repair_soon(&object.url);
+        Ok(())
+    }
+
+    /// Step 10: adds the observer with its routes and answers with the copy, in one step. `false` if there is no
+    /// copy yet.
+    fn answer_from_copy(
+        &self,
+        question: &Question,
+        object: &Arc<Observed>,
+        hyperty: &HypertyUrl,
+        body: &SubscribeBody,
+    ) -> Result<bool, Refusal> {
+        let names = object.lock().names.clone();
+        let forwards = self.forwards(&object.url, &names, hyperty)?;
+        let mut state = object.lock();
+        if state.gone {
+            return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
+        }
+        let Some(snapshot) = state.snapshot() else { return Ok(false) };
+        let store = body.store.unwrap_or(false);
+        let observer = LocalObserver {
+            identity: body.identity.clone(),
+            store,
+            resumable: store || body.resumable.unwrap_or(false),
+            forwards,
+        };
+        state.observers.insert(hyperty.clone(), observer);
+        state.link = Link::Live;
+        self.save_observed(&state);
+        question.answer(ResponseBody {
+            children_resources: Some(state.name_strings()),
+            ..final_answer(&snapshot)
+        });
+        Ok(true)
+    }
+
+    /// Writes the whole record, if an observer here asked for one.
+    pub(crate) fn save_observed(&self, state: &super::object::State) {
+        if let Some(record) = state.record() {
+            self.storage().save(&record);
+        }
+    }
+}
+
+fn malformed(what: &str) -> Refusal {
+    Refusal::new(StatusCode::INTERNAL, format!("the answer of the Reporter's side cannot be used: {what}"))
+}
+
+fn parse_names(names: &[String]) -> Vec<ChildrenName> {
+    names.iter().filter_map(|name| ChildrenName::new(name).ok()).collect()
+}
+
+fn provisional(url: &ObjectUrl, names: Vec<String>, schema: &Url) -> ResponseBody {
+    ResponseBody {
+        resource: Some(url.to_string()),
+        children_resources: Some(names),
+        schema: Some(schema.clone()),
+        ..ResponseBody::of(StatusCode::PROVISIONAL)
+    }
+}
+
+fn final_answer(snapshot: &Snapshot) -> ResponseBody {
+    ResponseBody { schema: Some(snapshot.metadata.schema.clone()), ..snapshot_answer(snapshot) }
+}

@@ -1,0 +1,162 @@
+//! Updates and deletion as they arrive at the Observer's side (protocol 3.4, 5.4, 5.8; M1).
+
+use std::sync::Arc;
+
+use hyperty_model::message::{Body, DeleteBody, ResponseBody, UpdateBody, UpdateKind};
+use hyperty_model::object::Children;
+use hyperty_model::replica::{Hold, Received, Replaced};
+use hyperty_model::{Message, MessageType, Snapshot};
+use hyperty_storage::Role;
+use tokio::time::Instant;
+
+use super::children::All;
+use super::object::{Observed, State};
+use crate::manager::SyncManager;
+use crate::timers::Due;
+
+impl SyncManager {
+    /// Whatever arrives for `O/changes` comes here and nowhere else (B1).
+    pub(crate) fn on_observed_changes(&self, object: &Arc<Observed>, message: &Message) {
+        if !message.is_remote() {
+            tracing::warn!(object = %object.url, sender = ?message.sender(), "only the Reporter's runtime publishes here");
+            return;
+        }
+        match message.kind() {
+            MessageType::Update => self.on_observed_update(object, message),
+            MessageType::Delete if *message.from() == object.url.subscription() => {
+                self.on_observed_delete(object, message);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_observed_update(&self, object: &Arc<Observed>, message: &Message) {
+        let body = match message.decode::<UpdateBody>() {
+            Ok(body) => body,
+            Err(error) => {
+                tracing::warn!(object = %object.url, %error, "a malformed update; repairing");
+                return self.repair_soon(&object.url);
+            }
+        };
+        let mut state = object.lock();
+        if !is_from_reporter(object, &state, message, &body) {
+            tracing::warn!(object = %object.url, "an update that is not the Reporter's was dropped");
+            return;
+        }
+        match state.replica.on_update(&body) {
+            Received::Applied { then } => {
+                self.release_observed(&mut state, message, &body);
+                self.release_held(object, &mut state, &then);
+            }
+            Received::Held { why: Hold::FirstSnapshot, .. } | Received::Fenced | Received::Unrelated => {}
+            Received::Duplicate => {
+                if matches!(body.kind, UpdateKind::Position { .. }) {
+                    // The reporter's side is there: the local copies are compared, lost child operations sent again.
+                    self.bus().release(message);
+                    self.children_heard(object, &state);
+                }
+            }
+            Received::Held { why: Hold::Gap, full: false } => {
+                // On a path that keeps order a gap is a loss; on mixed paths the missing one may be under way.
+                let wait = if message.hops().len() > 1 { self.config().gap_wait } else { Default::default() };
+                self.shared.timers.set(&object.url, Due::Repair, Instant::now() + wait);
+            }
+            Received::Held { .. } | Received::Behind | Received::Diverged => self.repair_soon(&object.url),
+        }
+    }
+
+    /// Passes one change on to the observers here, and to the store if one of them wants that.
+    fn release_observed(&self, state: &mut State, message: &Message, body: &Arc<UpdateBody>) {
+        note_metadata(state, body);
+        if state.is_resumable() {
+            if let Some(metadata) = &state.metadata {
+                let appended = self.storage().append(Role::Observer, &metadata.url, body);
+                if appended.checkpoint_due {
+                    self.save_observed(state);
+                }
+            }
+        }
+        self.bus().release(message);
+    }
+
+    /// Passes on changes that had been waiting, or that a repair brought.
+    pub(crate) fn release_held(&self, object: &Observed, state: &mut State, bodies: &[Arc<UpdateBody>]) {
+        for body in bodies {
+            let (from, to) = (object.url.as_url(), object.url.changes());
+            let message =
+                self.bus().new_message(MessageType::Update, from, &to, Body::shared(Arc::clone(body)));
+            self.release_observed(state, &message, body);
+        }
+    }
+
+    /// A whole state took the place of the copy. The observers here are told the new position; whoever is behind
+    /// it fetches the state from here.
+    pub(crate) fn install_snapshot(&self, object: &Arc<Observed>, state: &mut State, snapshot: Snapshot) {
+        let position = snapshot.position();
+        self.install_children(object, state, snapshot.children, All::Children);
+        match state.replica.on_snapshot(position, Some(snapshot.data)) {
+            Replaced::Replaced { then } => {
+                state.metadata = Some(snapshot.metadata);
+                self.save_observed(state);
+                self.tell_position(object, state, position);
+                self.release_held(object, state, &then);
+            }
+            Replaced::Stale => {}
+        }
+    }
+
+    /// A position beat for the observers here.
+    pub(crate) fn tell_position(&self, object: &Observed, state: &State, position: hyperty_model::Position) {
+        if state.observers.is_empty() {
+            return;
+        }
+        let (from, to) = (object.url.as_url(), object.url.changes());
+        let beat = UpdateBody::beat(position, None);
+        self.bus().release(&self.bus().new_message(MessageType::Update, from, &to, beat));
+    }
+
+    /// The object is deleted: the observers here are told once, the Reporter's side is answered once (5.8.4).
+    fn on_observed_delete(&self, object: &Arc<Observed>, message: &Message) {
+        let answer = ResponseBody::ok().with_source(self.shared.parts.runtime.as_url().clone());
+        self.bus().post(message.reply(answer));
+        self.forget_deleted(object);
+    }
+
+    /// Ends the observation of an object that no longer exists.
+    pub(crate) fn forget_deleted(&self, object: &Arc<Observed>) {
+        {
+            let mut state = object.lock();
+            if std::mem::replace(&mut state.gone, true) {
+                return;
+            }
+            let body = DeleteBody { resource: Some(object.url.to_string()), ..DeleteBody::default() };
+            let (from, to) = (object.url.subscription(), object.url.changes());
+            self.bus().release(&self.bus().new_message(MessageType::Delete, &from, &to, body));
+            state.observers.clear();
+            state.children = Children::default();
+        }
+        let (manager, object) = (self.clone(), Arc::clone(object));
+        self.later(Box::pin(async move { manager.end_if_unused(&object).await }));
+    }
+}
+
+/// Only the Reporter of the known epoch writes (3.5); who follows it is told by a snapshot, never by an update.
+fn is_from_reporter(object: &Observed, state: &State, message: &Message, body: &UpdateBody) -> bool {
+    if message.from() != object.url.as_url() {
+        return false;
+    }
+    let (Some(source), Some(metadata)) = (&body.source, &state.metadata) else { return true };
+    source == metadata.reporter.as_url() || body.epoch.unwrap_or(0) > state.replica.position().epoch
+}
+
+fn note_metadata(state: &mut State, body: &UpdateBody) {
+    let Some(metadata) = &mut state.metadata else { return };
+    if let Some(time) = body.last_modified {
+        metadata.last_modified = time;
+    }
+    if let UpdateKind::Metadata { attribute, value } = &body.kind {
+        if let Err(error) = metadata.set(attribute, value) {
+            tracing::debug!(%error, "a metadata change was passed on but not understood");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Position beats (protocol 10.2, M11): so that the loss of the last change is noticed too.
+
+use hyperty_model::ObjectUrl;
+use hyperty_model::message::{MessageType, UpdateBody};
+use tokio::time::Instant;
+
+use super::object::{Phase, Reported, State};
+use crate::manager::SyncManager;
+use crate::timers::Due;
+
+impl SyncManager {
+    /// Makes sure that a beat follows. Called at each change; costs nothing while one is under way.
+    pub(crate) fn schedule_beat(&self, object: &Reported, state: &mut State) {
+        let wanted = self.config().beat_min;
+        if state.beat.interval.is_some_and(|interval| interval <= wanted) || !has_remote_observers(state) {
+            return;
+        }
+        state.beat.interval = Some(wanted);
+        self.shared.timers.set(&object.url, Due::Beat, Instant::now() + wanted);
+    }
+
+    /// A beat is due.
+    pub(crate) fn beat(&self, url: &ObjectUrl) {
+        let Some(object) = self.reported(url) else { return };
+        let mut state = object.lock();
+        let Some(interval) = state.beat.interval else { return };
+        if !has_remote_observers(&state) {
+            state.beat.interval = None;
+            return;
+        }
+        let quiet_from = state.beat.last_change.map(|last| last + self.config().beat_min);
+        if let Some(at) = quiet_from.filter(|at| *at > Instant::now()) {
+            return self.shared.timers.set(url, Due::Beat, at);
+        }
+        self.announce(&object, &state);
+        let next = (interval * 2).min(self.config().beat_max);
+        state.beat.interval = Some(next);
+        self.shared.timers.set(url, Due::Beat, Instant::now() + next);
+    }
+
+    /// Announces the position of every object of a domain whose stub turned live.
+    pub(crate) fn announce_domain(&self, domain: &str) {
+        for object in self.reported_at(domain) {
+            let state = object.lock();
+            self.announce(&object, &state);
+        }
+    }
+
+    fn announce(&self, object: &Reported, state: &State) {
+        if state.phase == Phase::Deleting {
+            return;
+        }
+        let body = UpdateBody::beat(state.position, None);
+        let (from, to) = (object.url.as_url(), object.url.changes());
+        let message = self.bus().new_message(MessageType::Update, from, &to, body);
+        self.bus().release(&message);
+    }
+}
+
+fn has_remote_observers(state: &State) -> bool {
+    state.observers.values().any(|entry| !entry.routes.publishes.is_empty())
+}

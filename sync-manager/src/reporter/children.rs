@@ -1,0 +1,186 @@
+//! Children at the Reporter's side (protocol 5.9, M18, M19): the hub that checks, keeps, passes on and answers.
+
+use std::sync::Arc;
+
+use hyperty_model::change::check_value;
+use hyperty_model::message::{ChildBody, DeleteBody, ResponseBody, UpdateBody};
+use hyperty_model::object::{ChildEntry, ChildOutcome, ChildRefusal};
+use hyperty_model::{ChildrenName, DerivedTail, HypertyUrl, Message, MessageType, StatusCode, Url};
+use hyperty_storage::{Role, Ticket};
+
+use super::commit::{Release, Staged};
+use super::object::{Phase, Reported, State};
+use crate::answer::Refusal;
+use crate::manager::SyncManager;
+
+/// What a child operation came to.
+struct Taken {
+    outcome: ChildOutcome,
+    ticket: Option<Ticket>,
+}
+
+impl SyncManager {
+    /// Whatever is sent to a children channel of a reported object comes here and nowhere else (A4).
+    pub(crate) fn on_child(&self, object: &Arc<Reported>, message: &Message) {
+        if !matches!(message.kind(), MessageType::Create | MessageType::Update | MessageType::Delete) {
+            return;
+        }
+        let mut state = object.lock();
+        match self.take_child(object, &mut state, message) {
+            Ok(Taken { outcome: ChildOutcome::Applied, ticket }) => {
+                let ticket = ticket.filter(|_| state.options.store);
+                let release = Release::Child { message: message.clone() };
+                self.stage(object, &mut state, Staged { ticket, release });
+            }
+            // Sent again because the first answer was lost.
+            Ok(Taken { outcome: ChildOutcome::Duplicate, .. }) => {
+                self.answer_child(message, ResponseBody::ok())
+            }
+            Err(refusal) => {
+                tracing::debug!(object = %object.url, %refusal, "a child operation was refused");
+                self.answer_child(message, refusal.into());
+            }
+        }
+    }
+
+    fn take_child(&self, object: &Reported, state: &mut State, message: &Message) -> Result<Taken, Refusal> {
+        let name = match message.to().split_derived() {
+            Some((_, Some(DerivedTail::Children(name)))) => name,
+            _ => return Err(Refusal::bad_request("not a children channel")),
+        };
+        let writer = writer_of(object, message)?;
+        check_child_writer(object, state, &name, &writer, message)?;
+        match message.kind() {
+            MessageType::Create => self.create_child(object, state, &name, &writer, message),
+            MessageType::Update => {
+                let body = message.decode::<UpdateBody>()?;
+                let id = body.resource.as_deref().ok_or_else(|| Refusal::missing("resource"))?;
+                for value in body.values() {
+                    check_value(value).map_err(|error| Refusal::bad_request(error.to_string()))?;
+                }
+                let outcome =
+                    state.children.update(&name, id, writer.as_url(), &body).map_err(child_refusal)?;
+                let entry = state.children.get(&name, id);
+                let ticket = entry.and_then(|entry| self.store_child(object, state, &name, entry));
+                Ok(Taken { outcome, ticket })
+            }
+            _ => {
+                let body = message.decode::<DeleteBody>()?;
+                let id = body.child_id().ok_or_else(|| Refusal::missing("resource"))?;
+                let outcome = state.children.delete(&name, id, writer.as_url()).map_err(child_refusal)?;
+                let keep = state.options.resumable;
+                let ticket =
+                    keep.then(|| self.storage().delete_child(Role::Reporter, &object.url, &name, id));
+                Ok(Taken { outcome, ticket })
+            }
+        }
+    }
+
+    fn create_child(
+        &self,
+        object: &Reported,
+        state: &mut State,
+        name: &ChildrenName,
+        writer: &HypertyUrl,
+        message: &Message,
+    ) -> Result<Taken, Refusal> {
+        let body = message.decode::<ChildBody>()?;
+        if body.value.reporter != *writer {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "a child is created by its own reporter"));
+        }
+        if body.resource != body.value.url.as_str() {
+            return Err(Refusal::bad_request("resource and value.url name different children"));
+        }
+        if state.children.len() >= self.config().children_max {
+            return Err(
+                Refusal::new(StatusCode::INTERNAL, "the object has too many children").because("limit")
+            );
+        }
+        check_value(&body.value.data).map_err(|error| Refusal::bad_request(error.to_string()))?;
+        let entry = ChildEntry { value: body.value.clone(), identity: body.identity.clone() };
+        let ticket = self.store_child(object, state, name, &entry);
+        let outcome = state.children.create(name, entry).map_err(child_refusal)?;
+        Ok(Taken { outcome, ticket })
+    }
+
+    fn store_child(
+        &self,
+        object: &Reported,
+        state: &State,
+        name: &ChildrenName,
+        entry: &ChildEntry,
+    ) -> Option<Ticket> {
+        let keep = state.options.resumable;
+        keep.then(|| self.storage().put_child(Role::Reporter, &object.url, name, entry))
+    }
+
+    /// Answers the writer of a child operation; nobody else does (M19).
+    pub(crate) fn answer_child(&self, message: &Message, body: ResponseBody) {
+        let body = body.with_source(self.address().clone());
+        self.bus().post(message.reply(body));
+    }
+}
+
+/// Who writes: the sender, or `source` where an older peer sends it in the object's name (5.9.3).
+fn writer_of(object: &Reported, message: &Message) -> Result<HypertyUrl, Refusal> {
+    let actor = if message.from() == object.url.as_url() {
+        let source =
+            message.decode::<serde_json::Value>()?.get("source").and_then(|s| s.as_str().map(Url::parse));
+        match source {
+            Some(Ok(source)) => source,
+            _ => return Err(Refusal::missing("source")),
+        }
+    } else {
+        message.from().clone()
+    };
+    if !message.is_remote() && message.sender() != Some(&actor) {
+        return Err(Refusal::new(StatusCode::FORBIDDEN, "a hyperty writes children in its own name only"));
+    }
+    HypertyUrl::try_from(actor).map_err(|_| Refusal::bad_request("only hyperties write children"))
+}
+
+/// P-CHILD: the Reporter, or an observer where the schema lets observers write (3.6).
+fn check_child_writer(
+    object: &Reported,
+    state: &State,
+    name: &ChildrenName,
+    writer: &HypertyUrl,
+    message: &Message,
+) -> Result<(), Refusal> {
+    let forbidden = |text: &str| Err(Refusal::new(StatusCode::FORBIDDEN, text));
+    let Some(rule) = object.schema.children.iter().find(|rule| rule.name == *name) else {
+        return Err(Refusal::new(StatusCode::NOT_FOUND, format!("the schema defines no children {name}")));
+    };
+    match &state.phase {
+        Phase::Live => {}
+        Phase::Deleting => return Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
+        Phase::Closed(why) => {
+            return Err(Refusal::new(StatusCode::INTERNAL, format!("storage: {why}")).because("storage"));
+        }
+    }
+    if *writer == state.metadata.reporter {
+        return if message.is_remote() {
+            forbidden("the Reporter writes from its own runtime")
+        } else {
+            Ok(())
+        };
+    }
+    if !state.observers.contains_key(writer) {
+        return forbidden("only the Reporter and its observers write children");
+    }
+    if !rule.observers_may_write {
+        return forbidden("the schema lets observers only read these children");
+    }
+    Ok(())
+}
+
+fn child_refusal(refusal: ChildRefusal) -> Refusal {
+    let code = match refusal {
+        ChildRefusal::Unknown => StatusCode::NOT_FOUND,
+        ChildRefusal::NotReporter | ChildRefusal::OtherReporter => StatusCode::FORBIDDEN,
+        ChildRefusal::Deleted => StatusCode::GONE,
+        ChildRefusal::Gap => StatusCode::CONFLICT,
+        _ => StatusCode::BAD_REQUEST,
+    };
+    Refusal::new(code, refusal.to_string())
+}

@@ -1,0 +1,22 @@
+//! The Reporter's side: objects that a hyperty of this runtime owns.
+//!
+//! One flow per file, in the order of an object's life: [`create`], [`subscribe`], [`update`], [`children`],
+//! [`read`], [`unsubscribe`], [`delete`], [`resume`]. The state of one object is in [`object`].
+
+mod beat;
+mod children;
+mod commit;
+mod create;
+mod delete;
+mod object;
+mod read;
+mod resume;
+mod routes;
+mod subscribe;
+mod unsubscribe;
+mod update;
+
+pub(crate) use object::{Reported, State};
+pub(crate) use resume::resumed_value;
+pub(crate) use routes::Path;
+pub(crate) use subscribe::{Applicant, snapshot_answer};

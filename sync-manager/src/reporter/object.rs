@@ -1,0 +1,231 @@
+//! The state of one reported object.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use hyperty_message_bus::{Listener, PublishRoute, Wish};
+use hyperty_model::log::{ChangeLog, LogLimits};
+use hyperty_model::object::{Children, Metadata};
+use hyperty_model::{ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, Snapshot, Url};
+use hyperty_registry::Schema;
+use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
+use parking_lot::{Mutex, MutexGuard};
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::commit::Staged;
+
+/// One reported object. Everything that orders its changes happens under the lock of `state`.
+pub(crate) struct Reported {
+    pub(crate) url: ObjectUrl,
+    pub(crate) schema: Arc<Schema>,
+    /// Whoever deletes waits here for acknowledgements.
+    pub(crate) acknowledged: Notify,
+    state: Mutex<State>,
+}
+
+/// The sequencer's state.
+pub(crate) struct State {
+    pub(crate) metadata: Metadata,
+    /// Where the released copy stands; what observers may know.
+    pub(crate) position: Position,
+    /// The released copy.
+    pub(crate) data: Value,
+    /// The copy with every change taken in, for a stored object: ahead of `data` while commits are under way.
+    pub(crate) head: Option<Value>,
+    /// Where the copy with every change taken in stands.
+    pub(crate) head_position: Position,
+    pub(crate) log: ChangeLog,
+    pub(crate) children: Children,
+    pub(crate) observers: BTreeMap<HypertyUrl, ObserverEntry>,
+    pub(crate) grants: BTreeSet<Url>,
+    pub(crate) reporter_user: Option<Identity>,
+    pub(crate) staged: VecDeque<Staged>,
+    pub(crate) phase: Phase,
+    pub(crate) options: Options,
+    /// Listeners A1 to A5; they end with the object.
+    pub(crate) listeners: Vec<Listener>,
+    /// The routes at the message node, A12.
+    pub(crate) wish: Option<Wish>,
+    pub(crate) beat: BeatState,
+    /// Runtimes that a deletion still waits for.
+    pub(crate) awaited: BTreeSet<RuntimeUrl>,
+}
+
+/// What creation chose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Options {
+    pub(crate) store: bool,
+    pub(crate) resumable: bool,
+    pub(crate) domain_registration: bool,
+    pub(crate) domain_routing: bool,
+}
+
+/// Where an object is in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Takes changes and observers.
+    Live,
+    /// Its store failed: nothing is written until the runtime is started again. Holds why.
+    Closed(String),
+    /// Being deleted, or deleted.
+    Deleting,
+}
+
+/// An accepted observer.
+pub(crate) struct ObserverEntry {
+    pub(crate) runtime: Option<RuntimeUrl>,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) resumable: bool,
+    /// Its session ended; it keeps its place and gets nothing until it reads again (M13).
+    pub(crate) away: bool,
+    pub(crate) routes: ObserverRoutes,
+}
+
+/// The routes that bring an observer the stream: B2 and B4 in this runtime, or A6 and A7 to a stub.
+#[derive(Default)]
+pub(crate) struct ObserverRoutes {
+    pub(crate) forwards: Vec<Listener>,
+    pub(crate) publishes: Vec<PublishRoute>,
+}
+
+/// When positions are announced (10.2).
+#[derive(Default)]
+pub(crate) struct BeatState {
+    pub(crate) last_change: Option<Instant>,
+    pub(crate) interval: Option<std::time::Duration>,
+}
+
+impl Reported {
+    pub(crate) fn new(schema: Arc<Schema>, state: State) -> Reported {
+        let url = state.metadata.url.clone();
+        Reported { url, schema, acknowledged: Notify::new(), state: Mutex::new(state) }
+    }
+
+    /// Enters the sequencer. Never held over an await.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
+    /// The names of its children, in the order of the schema.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &ChildrenName> {
+        self.schema.children.iter().map(|rule| &rule.name)
+    }
+
+    pub(crate) fn name_strings(&self) -> Vec<String> {
+        self.names().map(ToString::to_string).collect()
+    }
+
+    /// `O/changes` and every C(n): what observers listen to.
+    pub(crate) fn stream(&self) -> Vec<Url> {
+        std::iter::once(self.url.changes()).chain(self.names().map(|name| self.url.children(name))).collect()
+    }
+
+    /// `O`, `O/subscription` and every C(n): what the message node routes to the Reporter's runtime (A12).
+    pub(crate) fn routed(&self) -> Vec<Url> {
+        let own = [self.url.as_url().clone(), self.url.subscription()];
+        own.into_iter().chain(self.names().map(|name| self.url.children(name))).collect()
+    }
+}
+
+impl State {
+    /// A state as it stands right after creation or after it was read from the store.
+    pub(crate) fn new(metadata: Metadata, position: Position, data: Value, options: Options) -> State {
+        State {
+            metadata,
+            position,
+            head: options.store.then(|| data.clone()),
+            data,
+            head_position: position,
+            log: ChangeLog::starting_at(position, LogLimits::default()),
+            children: Children::default(),
+            observers: BTreeMap::new(),
+            grants: BTreeSet::new(),
+            reporter_user: None,
+            staged: VecDeque::new(),
+            phase: Phase::Live,
+            options,
+            listeners: Vec::new(),
+            wish: None,
+            beat: BeatState::default(),
+            awaited: BTreeSet::new(),
+        }
+    }
+
+    /// The released copy, whole.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            metadata: self.metadata.clone(),
+            version: self.position.version,
+            epoch: self.position.epoch,
+            data: self.data.clone(),
+            children: self.children.clone(),
+        }
+    }
+
+    /// Whether `url` may read and listen without asking the Reporter: observers, granted hyperties and users,
+    /// everybody in a public object.
+    pub(crate) fn admits(&self, url: &HypertyUrl, identity: Option<&Identity>) -> bool {
+        self.metadata.public_observation
+            || self.observers.contains_key(url)
+            || self.grants.contains(url.as_url())
+            || self.grants.iter().any(|grant| covers(grant, url, identity))
+    }
+
+    /// What the store keeps: everything taken in, released or not.
+    pub(crate) fn record(&self, names: Vec<ChildrenName>, status: RecordStatus) -> ObjectRecord {
+        let subscriptions = self.observers.iter().filter(|(_, entry)| entry.resumable || self.options.store);
+        ObjectRecord {
+            role: Role::Reporter,
+            metadata: self.metadata.clone(),
+            position: self.head_position,
+            data: self.head.clone(),
+            children: self.children.clone(),
+            children_names: names,
+            subscriptions: subscriptions
+                .map(|(hyperty, entry)| Subscriber {
+                    hyperty: hyperty.clone(),
+                    runtime: entry.runtime.clone(),
+                    identity: entry.identity.clone(),
+                    away: entry.away,
+                })
+                .collect(),
+            grants: self.grants.iter().cloned().collect(),
+            reporter_user: self.reporter_user.clone(),
+            status,
+            store: self.options.store,
+            domain_registration: self.options.domain_registration,
+            domain_routing: self.options.domain_routing,
+            pending: Vec::new(),
+        }
+    }
+}
+
+/// Whether a grant for a group covers a hyperty (5.3.8c): `hyperty://<domain>/*` for all of a domain, a user URL or
+/// GUID for all of a user. A grant is never matched as a prefix.
+fn covers(grant: &Url, url: &HypertyUrl, identity: Option<&Identity>) -> bool {
+    let of_domain = grant.path() == "*" && grant.scheme() == "hyperty" && grant.domain() == url.domain();
+    let of_user = || {
+        let text = grant.as_str();
+        identity.is_some_and(|identity| identity.user() == Some(text) || identity.guid() == Some(text))
+    };
+    of_domain || of_user()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grants_cover_domains_and_users_never_prefixes() {
+        let url = |text: &str| Url::parse(text).unwrap();
+        let bob = HypertyUrl::parse("hyperty://b.example/bob-1").unwrap();
+        let identity = Identity::of_user("user://b.example/bob");
+        assert!(covers(&url("hyperty://b.example/*"), &bob, None));
+        assert!(covers(&url("user://b.example/bob"), &bob, Some(&identity)));
+        assert!(!covers(&url("hyperty://a.example/*"), &bob, Some(&identity)));
+        assert!(!covers(&url("hyperty://b.example/bob"), &bob, Some(&identity)));
+        assert!(!covers(&url("user://b.example/bo"), &bob, Some(&identity)));
+    }
+}

@@ -1,0 +1,208 @@
+//! Reporters resume after a restart (protocol 5.10.1), automatically for the same HypertyURL.
+
+use std::sync::Arc;
+
+use hyperty_model::message::{CreateObject, ResponseBody};
+use hyperty_model::{HypertyUrl, ObjectUrl, StatusCode};
+use hyperty_registry::RegisterError;
+use hyperty_storage::{ObjectRecord, RecordStatus};
+use serde_json::{Map, Value, json};
+
+use super::object::{ObserverEntry, Options, Reported, State};
+use super::routes::Path;
+use crate::answer::{Question, Refusal};
+use crate::manager::SyncManager;
+
+impl SyncManager {
+    pub(crate) async fn resume_reporters(
+        &self,
+        question: Question,
+        hyperty: HypertyUrl,
+        body: &CreateObject,
+    ) {
+        match self.resume_reported(&hyperty, body, None).await {
+            Ok(values) if values.is_empty() => {
+                question.answer(Refusal::new(StatusCode::NOT_FOUND, "not found"));
+            }
+            Ok(values) => question.answer(ResponseBody::ok().with_value(Value::Array(values))),
+            Err(refusal) => question.answer(refusal),
+        }
+    }
+
+    /// Brings back what `hyperty` reported, or only `one`, and returns the snapshots. What is live already is
+    /// returned as it is (INV-RES-3). What fails is left out; if all fails, why the last one did is told.
+    pub(crate) async fn resume_reported(
+        &self,
+        hyperty: &HypertyUrl,
+        body: &CreateObject,
+        one: Option<&ObjectUrl>,
+    ) -> Result<Vec<Value>, Refusal> {
+        let _one_at_a_time = self.shared.resuming.lock().await;
+        let wanted = |url: &ObjectUrl, schema: &hyperty_model::Url| {
+            one.is_none_or(|one| one == url)
+                && body.resource.as_ref().is_none_or(|listed| listed.0.contains(url))
+                && body.schema.as_ref().is_none_or(|wanted| wanted == schema)
+        };
+        let mut values = Vec::new();
+        for object in self.all_reported() {
+            let state = object.lock();
+            if state.metadata.reporter == *hyperty && wanted(&object.url, &state.metadata.schema) {
+                values.extend(resumed_value(&object, &state));
+            }
+        }
+        let records: Vec<ObjectRecord> = {
+            let dormant = self.shared.dormant.lock();
+            let own = dormant.reported.values().filter(|record| record.metadata.reporter == *hyperty);
+            own.filter(|record| wanted(&record.metadata.url, &record.metadata.schema)).cloned().collect()
+        };
+        let mut failure = None;
+        for record in records {
+            let url = record.metadata.url.clone();
+            match self.wake_reported(record).await {
+                Ok(Some(object)) => values.extend(resumed_value(&object, &object.lock())),
+                Ok(None) => {}
+                Err(refusal) => {
+                    tracing::error!(object = %url, %refusal, "an object could not be resumed");
+                    failure = Some(refusal);
+                }
+            }
+        }
+        match failure {
+            Some(refusal) if values.is_empty() => Err(Refusal { code: StatusCode::INTERNAL, ..refusal }),
+            _ => Ok(values),
+        }
+    }
+
+    /// Brings one object back: routes, observers, registration. `None` for one that was being created or deleted
+    /// when the last session ended: that is taken back or finished instead.
+    async fn wake_reported(&self, record: ObjectRecord) -> Result<Option<Arc<Reported>>, Refusal> {
+        let url = record.metadata.url.clone();
+        match record.status {
+            RecordStatus::Creating => {
+                self.shared.dormant.lock().reported.remove(&url);
+                self.give_up_address(&url, record.domain_registration).await;
+                return Ok(None);
+            }
+            RecordStatus::Deleting => return self.resume_delete(record).await.map(|()| None),
+            _ => {}
+        }
+        let object = self.restore(record).await?;
+        let reporter = object.lock().metadata.reporter.clone();
+        let listeners = self.reporter_listeners(&object, &reporter)?;
+        let options = {
+            let mut state = object.lock();
+            state.listeners = listeners;
+            if state.options.domain_routing {
+                // Not waited for: the object serves this runtime at once, and its node as soon as that is there.
+                let wish = self.shared.parts.routes.wish(url.home(), object.routed());
+                wish.begin();
+                state.wish = Some(wish);
+            }
+            state.options
+        };
+        self.add_local_object(&url)?;
+        self.shared.reported.insert(url.clone(), Arc::clone(&object));
+        self.shared.dormant.lock().reported.remove(&url);
+        self.schedule_beat(&object, &mut object.lock());
+        if options.domain_registration {
+            self.register_again(&object);
+        }
+        Ok(Some(object))
+    }
+
+    /// Says at the domain registry that an object is live again, however long it takes to reach it.
+    fn register_again(&self, object: &Arc<Reported>) {
+        let (manager, object) = (self.clone(), Arc::clone(object));
+        self.later(Box::pin(async move {
+            let mut pause = manager.config().retry_min;
+            while manager.reported(&object.url).is_some() {
+                match manager.shared.parts.registrations.resume(manager.registration(&object)).await {
+                    Ok(()) => return,
+                    Err(RegisterError::Unreachable(reason)) => {
+                        tracing::debug!(object = %object.url, reason, "cannot register now");
+                    }
+                    Err(error) => {
+                        tracing::error!(object = %object.url, %error, "the domain does not take the object back");
+                        return;
+                    }
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(manager.config().retry_max);
+            }
+        }));
+    }
+
+    /// A deletion that a crash interrupted goes on where it was (5.8.2).
+    async fn resume_delete(&self, record: ObjectRecord) -> Result<(), Refusal> {
+        let url = record.metadata.url.clone();
+        let object = self.restore(record).await?;
+        self.shared.dormant.lock().reported.remove(&url);
+        object.lock().phase = super::object::Phase::Deleting;
+        object.lock().listeners.push(self.listen(&url.subscription())?);
+        self.shared.reported.insert(url, Arc::clone(&object));
+        let manager = self.clone();
+        self.later(Box::pin(async move { manager.finish_delete(&object).await }));
+        Ok(())
+    }
+
+    /// Builds the state of a stored object. One whose data was not stored comes back empty, in a new epoch that is
+    /// durable before anybody hears of it (M8).
+    async fn restore(&self, record: ObjectRecord) -> Result<Arc<Reported>, Refusal> {
+        let schema = self.shared.parts.catalogue.get(&record.metadata.schema).await?;
+        let options = Options {
+            store: record.store,
+            resumable: true,
+            domain_registration: record.domain_registration,
+            domain_routing: record.domain_routing,
+        };
+        let broken = record.data.is_none();
+        let mut position = record.position;
+        if broken {
+            position.epoch += 1;
+        }
+        let mut metadata = record.metadata;
+        metadata.runtime = self.shared.parts.runtime.clone();
+        let data = record.data.unwrap_or_else(|| Value::Object(Map::new()));
+        let mut state = State::new(metadata, position, data, options);
+        state.children = record.children;
+        state.grants = record.grants.into_iter().collect();
+        state.reporter_user = record.reporter_user;
+        let object = Arc::new(Reported::new(schema, state));
+        for subscriber in record.subscriptions {
+            let routes = self.restored_routes(&object, subscriber.runtime.as_ref(), &subscriber.hyperty);
+            let entry = ObserverEntry {
+                away: routes.is_none() || subscriber.away,
+                routes: routes.filter(|_| !subscriber.away).unwrap_or_default(),
+                runtime: subscriber.runtime,
+                identity: subscriber.identity,
+                resumable: true,
+            };
+            object.lock().observers.insert(subscriber.hyperty, entry);
+        }
+        if broken {
+            self.save_durably(&object, RecordStatus::Live).await?;
+        }
+        Ok(object)
+    }
+
+    /// A6 and A7 for an observer elsewhere. One of this runtime gets its routes when it resumes itself.
+    fn restored_routes(
+        &self,
+        object: &Reported,
+        runtime: Option<&hyperty_model::RuntimeUrl>,
+        hyperty: &HypertyUrl,
+    ) -> Option<super::object::ObserverRoutes> {
+        if runtime == Some(&self.shared.parts.runtime) || self.shared.parts.registry.is_local(hyperty) {
+            return None;
+        }
+        let stub = self.stub_of(object.url.home())?;
+        self.observer_routes(object, &Path::Stub(stub)).ok()
+    }
+}
+
+/// A snapshot with the children names beside it.
+pub(crate) fn resumed_value(object: &Reported, state: &State) -> Option<Value> {
+    let mut value = serde_json::to_value(state.snapshot()).ok()?;
+    value.as_object_mut()?.insert("childrenResources".to_owned(), json!(object.name_strings()));
+    Some(value)
+}

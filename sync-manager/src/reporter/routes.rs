@@ -1,0 +1,90 @@
+//! The routes of the Reporter's side on the runtime's bus: A1 to A5 (protocol 4.2).
+
+use std::sync::Arc;
+
+use hyperty_message_bus::Listener;
+use hyperty_model::{HypertyUrl, Message, MessageType, ObjectUrl};
+
+use super::object::{ObserverRoutes, Reported};
+use crate::answer::Refusal;
+use crate::manager::SyncManager;
+
+impl SyncManager {
+    /// Adds A1 to A5. They end when the listeners are dropped.
+    pub(crate) fn reporter_listeners(
+        &self,
+        object: &Arc<Reported>,
+        reporter: &HypertyUrl,
+    ) -> Result<Vec<Listener>, Refusal> {
+        let url = object.url.as_url();
+        let mut listeners = vec![
+            self.listen(&object.url.subscription())?,
+            self.sequence(object, &object.url.changes(), SyncManager::on_changes)?,
+            self.sequence(object, url, SyncManager::on_object)?,
+            self.bus().forward(url, reporter)?,
+        ];
+        for name in object.names() {
+            let channel = object.url.children(name);
+            listeners.push(self.sequence(object, &channel, SyncManager::on_child)?);
+            listeners.push(self.bus().forward(&channel, reporter)?);
+        }
+        Ok(listeners)
+    }
+
+    /// Lets the bus know that an object lives here.
+    pub(crate) fn add_local_object(&self, url: &ObjectUrl) -> Result<(), Refusal> {
+        self.shared.parts.registry.add_object(url).map_err(|error| {
+            Refusal::new(hyperty_model::StatusCode::INTERNAL, error.to_string()).because("limit")
+        })
+    }
+
+    /// Puts the sequencer of an object on one of its addresses.
+    fn sequence(
+        &self,
+        object: &Arc<Reported>,
+        address: &hyperty_model::Url,
+        handler: fn(&SyncManager, &Arc<Reported>, &Message),
+    ) -> Result<Listener, Refusal> {
+        let (manager, object) = (self.downgrade(), Arc::downgrade(object));
+        let listener = self.bus().sequence(address, move |message| {
+            if let (Some(manager), Some(object)) = (manager.upgrade(), object.upgrade()) {
+                handler(&manager, &object, message);
+            }
+        })?;
+        Ok(listener)
+    }
+
+    /// What is sent to `O` itself: answers are the Reporter's, requests are ours (M5).
+    fn on_object(&self, _object: &Arc<Reported>, message: &Message) {
+        if message.kind() == MessageType::Response {
+            self.bus().release(message);
+        } else {
+            self.enqueue(message);
+        }
+    }
+
+    /// The routes that bring the stream to an observer: to its MiniBus if it lives here (B2, B4), else to the
+    /// stub by which it is reached (A6, A7).
+    pub(crate) fn observer_routes(&self, object: &Reported, path: &Path) -> Result<ObserverRoutes, Refusal> {
+        let mut routes = ObserverRoutes::default();
+        for address in object.stream() {
+            match path {
+                Path::Local(hyperty) => routes.forwards.push(self.bus().forward(&address, hyperty)?),
+                Path::Stub(stub) => routes.publishes.push(self.bus().publish_route(&address, stub)),
+            }
+        }
+        if let Path::Local(hyperty) = path {
+            routes.forwards.push(self.bus().forward(&object.url.status(), hyperty)?);
+        }
+        Ok(routes)
+    }
+}
+
+/// How an observer is reached.
+#[derive(Debug, Clone)]
+pub(crate) enum Path {
+    /// It lives in this runtime.
+    Local(HypertyUrl),
+    /// Through a stub.
+    Stub(hyperty_model::Url),
+}

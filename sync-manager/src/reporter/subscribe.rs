@@ -1,0 +1,178 @@
+//! Subscription, the Reporter's side (protocol 5.3 step 8): authorise, decide, accept in one step (M4).
+
+use std::sync::Arc;
+
+use hyperty_model::message::{ForwardBody, ForwardKind, ResponseBody, SubscribeBody};
+use hyperty_model::{HypertyUrl, Identity, MessageType, ObjectUrl, RuntimeUrl, Snapshot, StatusCode, Url};
+use hyperty_policy::{Point, PolicyRequest};
+use hyperty_storage::RecordStatus;
+
+use super::object::{ObserverEntry, Phase, Reported};
+use super::routes::Path;
+use crate::answer::{Question, Refusal};
+use crate::manager::SyncManager;
+
+/// Somebody who wants to observe an object.
+pub(crate) struct Applicant {
+    pub(crate) hyperty: HypertyUrl,
+    pub(crate) runtime: Option<RuntimeUrl>,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) resumable: bool,
+    pub(crate) path: Path,
+}
+
+impl SyncManager {
+    /// A subscription that came from another runtime's Sync Manager.
+    pub(crate) async fn accept_remote(&self, question: Question, object: &ObjectUrl, body: &SubscribeBody) {
+        let request = question.request();
+        let applicant = match body.subscriber_or(request.from()) {
+            Some(hyperty) => Applicant {
+                path: match request.hops().last() {
+                    Some(stub) => Path::Stub(stub.clone()),
+                    None => Path::Local(hyperty.clone()),
+                },
+                hyperty,
+                runtime: runtime_of(request.from()),
+                identity: body.identity.clone(),
+                resumable: body.resumable.or(body.store).unwrap_or(false),
+            },
+            None => return question.answer(Refusal::missing("source")),
+        };
+        let accepted = match self.admit(object, &applicant).await {
+            Ok(reported) => self.accept(&reported, applicant, |snapshot| {
+                question.answer(ResponseBody {
+                    schema: Some(snapshot.metadata.schema.clone()),
+                    owner: Some(snapshot.metadata.reporter.clone()),
+                    children_resources: Some(reported.name_strings()),
+                    ..snapshot_answer(&snapshot)
+                });
+            }),
+            Err(refusal) => Err(refusal),
+        };
+        if let Err(refusal) = accepted {
+            question.answer(refusal);
+        }
+    }
+
+    /// Steps a to e: may they? The answer is only good for [`SyncManager::accept`], which looks again.
+    pub(crate) async fn admit(
+        &self,
+        url: &ObjectUrl,
+        applicant: &Applicant,
+    ) -> Result<Arc<Reported>, Refusal> {
+        let object = self.reported(url).ok_or_else(|| self.not_here(url))?;
+        let schema = object.lock().metadata.schema.clone();
+        let request = PolicyRequest::new(Point::Subscribe, applicant.hyperty.as_url().clone())
+            .identity(applicant.identity.clone())
+            .object(url.clone())
+            .schema(schema);
+        let permitted = self.decide(&request).await?;
+        let authorised = {
+            let state = object.lock();
+            if state.phase == Phase::Deleting {
+                return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
+            }
+            permitted || state.admits(&applicant.hyperty, applicant.identity.as_ref())
+        };
+        let forward = ForwardBody {
+            kind: ForwardKind::Subscribe,
+            from: applicant.hyperty.as_url().clone(),
+            to: url.clone(),
+            identity: applicant.identity.clone(),
+            authorised: Some(authorised),
+            mutual: None,
+        };
+        if authorised {
+            self.tell_reporter(&object, forward);
+        } else {
+            self.ask_reporter(&object, forward, StatusCode::FORBIDDEN).await?;
+        }
+        Ok(object)
+    }
+
+    fn not_here(&self, url: &ObjectUrl) -> Refusal {
+        Refusal::new(StatusCode::NOT_FOUND, format!("{url} is not reported here"))
+    }
+
+    /// Lets the Reporter's application decide; without an answer in time the request has timed out.
+    pub(crate) async fn ask_reporter(
+        &self,
+        object: &Reported,
+        forward: ForwardBody,
+        refusal: StatusCode,
+    ) -> Result<(), Refusal> {
+        let reporter = object.lock().metadata.reporter.clone();
+        let message = self.bus().new_message(MessageType::Forward, object.url.as_url(), &reporter, forward);
+        let answer = self.bus().request(message).timeout(self.config().decision_timeout).await;
+        let body = answer.decode::<ResponseBody>()?;
+        match body.code {
+            code if code.is_success() => Ok(()),
+            StatusCode::TIMEOUT => {
+                Err(Refusal::new(StatusCode::TIMEOUT, "the Reporter did not decide in time"))
+            }
+            StatusCode::NOT_FOUND => {
+                Err(Refusal::new(StatusCode::TIMEOUT, "the Reporter is not here to decide"))
+            }
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Err(Refusal::new(refusal, body.why())),
+            _ => Err(Refusal::relayed(&body)),
+        }
+    }
+
+    /// Tells the Reporter what needs no decision. Its answer is not waited for.
+    pub(crate) fn tell_reporter(&self, object: &Reported, forward: ForwardBody) {
+        let reporter = object.lock().metadata.reporter.clone();
+        let message = self.bus().new_message(MessageType::Forward, object.url.as_url(), &reporter, forward);
+        self.bus().post(message);
+    }
+
+    /// Step f: adds the observer, its routes and the answer, in one step with the snapshot (M4). `answer` posts it
+    /// while no update can be released, so that it precedes every later one on the same path.
+    pub(crate) fn accept(
+        &self,
+        object: &Arc<Reported>,
+        applicant: Applicant,
+        answer: impl FnOnce(Snapshot),
+    ) -> Result<(), Refusal> {
+        let routes = self.observer_routes(object, &applicant.path)?;
+        let mut state = object.lock();
+        if state.phase == Phase::Deleting {
+            return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
+        }
+        if state.observers.len() >= self.config().observers_max
+            && !state.observers.contains_key(&applicant.hyperty)
+        {
+            return Err(
+                Refusal::new(StatusCode::INTERNAL, "the object has too many observers").because("limit")
+            );
+        }
+        let Applicant { hyperty, runtime, identity, resumable, .. } = applicant;
+        state.observers.insert(hyperty, ObserverEntry { runtime, identity, resumable, away: false, routes });
+        // Not waited for: the list is needed after a restart only, and an observer that it lost subscribes anew.
+        self.persist_observers(object, &state);
+        answer(state.snapshot());
+        self.schedule_beat(object, &mut state);
+        Ok(())
+    }
+
+    /// Writes who observes, without the data.
+    pub(crate) fn persist_observers(&self, object: &Reported, state: &super::State) {
+        if state.options.resumable {
+            self.storage()
+                .save_metadata(&state.record(object.names().cloned().collect(), RecordStatus::Live));
+        }
+    }
+}
+
+/// The runtime of a Sync Manager's address.
+pub(crate) fn runtime_of(manager: &Url) -> Option<RuntimeUrl> {
+    RuntimeUrl::parse(manager.as_str().strip_suffix("/sm")?).ok()
+}
+
+/// A 200 with a whole object.
+pub(crate) fn snapshot_answer(snapshot: &Snapshot) -> ResponseBody {
+    ResponseBody {
+        value: serde_json::to_value(snapshot).ok(),
+        resource: Some(snapshot.metadata.url.to_string()),
+        ..ResponseBody::ok()
+    }
+}

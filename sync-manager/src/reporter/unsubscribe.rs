@@ -1,0 +1,105 @@
+//! An observer leaves, at the Reporter's side (protocol 5.6.3), or its session ended (M13).
+
+use std::sync::Arc;
+
+use hyperty_model::message::{ForwardBody, ForwardKind, ResponseBody, UnsubscribeBody};
+use hyperty_model::{HypertyUrl, Identity, Message, ObjectUrl, RuntimeUrl, StatusCode, UrlKind};
+
+use super::object::Reported;
+use super::subscribe::runtime_of;
+use crate::answer::Refusal;
+use crate::manager::SyncManager;
+
+impl SyncManager {
+    /// `unsubscribe` to `O/subscription`.
+    pub(crate) async fn release_observer(
+        &self,
+        message: &Message,
+        url: &ObjectUrl,
+        body: &UnsubscribeBody,
+    ) -> Result<ResponseBody, Refusal> {
+        let object = self.reported(url).ok_or_else(|| Refusal::unknown(url))?;
+        let ended =
+            body.reason.as_deref() == Some("session-ended") && message.from().kind() == UrlKind::Domain;
+        if ended {
+            let runtime = body.source.clone().and_then(|source| RuntimeUrl::try_from(source).ok());
+            let runtime = runtime.ok_or_else(|| Refusal::missing("source"))?;
+            self.session_ended(&object, &runtime);
+            return Ok(ResponseBody::ok());
+        }
+        let source = body.source.clone().unwrap_or_else(|| message.from().clone());
+        let hyperty = HypertyUrl::try_from(source).map_err(|_| Refusal::missing("source"))?;
+        self.check_leaver(&object, message, &hyperty, body.identity.as_ref())?;
+        self.drop_observer(&object, &hyperty);
+        Ok(ResponseBody::ok())
+    }
+
+    /// An observer leaves by the runtime that subscribed it, or by the same user.
+    fn check_leaver(
+        &self,
+        object: &Reported,
+        message: &Message,
+        hyperty: &HypertyUrl,
+        identity: Option<&Identity>,
+    ) -> Result<(), Refusal> {
+        let state = object.lock();
+        let entry = state
+            .observers
+            .get(hyperty)
+            .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("{hyperty} does not observe this")))?;
+        let own_runtime = entry.runtime == runtime_of(message.from());
+        let same_user =
+            matches!((&entry.identity, identity), (Some(stored), Some(given)) if stored.same_user(given));
+        let own_name = message.from() == hyperty.as_url();
+        if own_runtime || own_name || same_user {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "only the observer's own runtime or user ends its subscription",
+        ))
+    }
+
+    /// Removes an observer with its routes and tells the Reporter.
+    pub(crate) fn drop_observer(&self, object: &Arc<Reported>, hyperty: &HypertyUrl) {
+        let removed = {
+            let mut state = object.lock();
+            let removed = state.observers.remove(hyperty);
+            self.persist_observers(object, &state);
+            removed
+        };
+        if let Some(entry) = removed {
+            let forward = ForwardBody {
+                kind: ForwardKind::Unsubscribe,
+                from: hyperty.as_url().clone(),
+                to: object.url.clone(),
+                identity: entry.identity,
+                authorised: Some(true),
+                mutual: None,
+            };
+            self.tell_reporter(object, forward);
+        }
+    }
+
+    /// The node says that a runtime is gone: its observers that may come back keep their place, the others go.
+    fn session_ended(&self, object: &Arc<Reported>, runtime: &RuntimeUrl) {
+        let leaving: Vec<HypertyUrl> = {
+            let mut state = object.lock();
+            let of_runtime =
+                state.observers.iter_mut().filter(|(_, entry)| entry.runtime.as_ref() == Some(runtime));
+            let mut leaving = Vec::new();
+            for (hyperty, entry) in of_runtime {
+                if entry.resumable {
+                    entry.away = true;
+                    entry.routes = Default::default();
+                } else {
+                    leaving.push(hyperty.clone());
+                }
+            }
+            leaving
+        };
+        for hyperty in leaving {
+            self.drop_observer(object, &hyperty);
+        }
+    }
+}
