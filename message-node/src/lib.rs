@@ -1,1 +1,59 @@
-//! Domain-level message node: sessions, routing, allocation, registry, schema catalogue.
+//! The message node of a domain: sessions of runtimes, routing between them, and the domain's services: address
+//! allocation, registry, schema catalogue.
+//!
+//! A [`MessageNode`] has no sockets. Runtimes are connected through [`serve`] (WebSocket), through
+//! [`MessageNode::channel`] (the same process), or through any transport that drives a [`Link`]. What comes in is
+//! scanned once, checked (who speaks as whom), and relayed as the same bytes to the queues of those it is for; a
+//! connection writes all that is ready in one go. A receiver that falls behind costs bounded memory and delays
+//! nobody: its updates collapse, and it repairs itself (protocol 10.3).
+//!
+//! ```
+//! use std::sync::Arc;
+//! use hyperty_message_node::{MessageNode, NodeConfig};
+//! use hyperty_model::{SystemClock, SystemIds};
+//! use hyperty_storage::MemoryTables;
+//!
+//! # let run = async {
+//! let tables = Arc::new(MemoryTables::new());
+//! let (node, driver) =
+//!     MessageNode::new(NodeConfig::new("localhost"), tables, Arc::new(SystemClock), Arc::new(SystemIds)).unwrap();
+//! tokio::spawn(driver.run());
+//! let (to_node, mut from_node) = node.channel().unwrap();
+//! let open = r#"{"id":1,"type":"open","from":"hyperty-runtime://localhost/alice","to":"mn:/session"}"#;
+//! to_node.send(open.into()).await.unwrap();
+//! let answer = from_node.recv().await.unwrap();
+//! assert!(String::from_utf8_lossy(&answer).contains(r#""code":200"#));
+//! # };
+//! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(run);
+//! ```
+
+mod address;
+mod authority;
+mod channel;
+mod components;
+mod config;
+mod delivery;
+mod directory;
+mod driver;
+mod lifecycle;
+mod link;
+mod listener;
+mod node;
+mod outbox;
+mod outgoing;
+mod pending;
+mod session;
+mod stats;
+mod subscriptions;
+
+pub use config::{
+    GRACE, GRACED_COUNT_MAX, IDLE_MAX, LINKS_MAX, NodeConfig, NodeLimits, NodeTimers, OPEN_WAIT,
+    PENDING_ANSWERS_MAX, PING_INTERVAL, ROUTES_PER_SESSION_MAX, SESSIONS_MAX,
+};
+pub use driver::NodeDriver;
+pub use link::Link;
+pub use listener::serve;
+pub use node::{AttachError, MessageNode, StartError};
+pub use outbox::CloseReason;
+pub use outgoing::Outgoing;
+pub use stats::Stats;

@@ -1,0 +1,54 @@
+//! The domain registry's place in the node: answers, status events, and what a session's end means for it (5.13).
+
+use std::sync::Arc;
+
+use hyperty_model::{Message, RuntimeUrl};
+use hyperty_registry::{RegistrationStatus, StatusEvent};
+use hyperty_storage::Ticket;
+
+use crate::node::Core;
+use crate::session::Session;
+
+impl Core {
+    pub(super) fn serve_registry(&self, session: &Arc<Session>, message: &Message) {
+        let answer = self.registry.handle(message, &session.runtime, self.clock.now());
+        self.answer_when_durable(session, message, self.marked(answer.body), answer.ticket);
+        self.publish_status(answer.events, answer.ticket);
+    }
+
+    /// What a runtime had registered is disconnected with its session (M13).
+    pub(crate) fn disconnect_registrations(&self, runtime: &RuntimeUrl) {
+        let (events, ticket) = self.registry.session_ended(runtime, self.clock.now());
+        self.publish_status(events, ticket);
+    }
+
+    /// Runtimes that were registered before the node's restart and did not come back in time are gone.
+    pub(crate) fn disconnect_absent(&self) {
+        for runtime in self.registry.runtimes() {
+            if self.directory.with_sessions(|sessions| sessions.get(&runtime)).is_none() {
+                self.disconnect_registrations(&runtime);
+            }
+        }
+    }
+
+    /// Registrations that were not kept alive become disconnected, and old ones are purged.
+    pub(crate) fn expire_registrations(&self) {
+        let (events, ticket) = self.registry.expire(self.clock.now());
+        self.publish_status(events, ticket);
+    }
+
+    /// Whether an entity is known to be deleted.
+    pub(crate) fn is_deleted(&self, url: &hyperty_model::Url) -> bool {
+        self.registry.status(url) == Some(RegistrationStatus::Deleted)
+    }
+
+    /// One event for each change of a status (INV-REG-2), to whoever asked for them.
+    fn publish_status(&self, events: Vec<StatusEvent>, ticket: Ticket) {
+        for event in events {
+            // A URL that is too long to have anything derived from it has nobody who asked.
+            if let Ok(message) = event.to_message(self.next_message_id(), &self.addresses.registry) {
+                self.publish_when_durable(message, ticket);
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What an operator may set, and the limits with their reasons.
+
+use std::time::Duration;
+
+use hyperty_model::message::Limits;
+use hyperty_model::queue::{QUEUE_BYTES_MAX, QueueLimits};
+
+/// Most sessions, live and graced. Fifty thousand runtimes fit twice; each costs some kilobytes.
+pub const SESSIONS_MAX: usize = 100_000;
+
+/// Most connections, with a session or not yet: every session may be on its way to a new connection.
+pub const LINKS_MAX: usize = 2 * SESSIONS_MAX;
+
+/// Most routes of one session: a gateway with 25,000 objects of four addresses each. A route costs about 200 bytes.
+pub const ROUTES_PER_SESSION_MAX: usize = 100_000;
+
+/// Most messages kept for a session that lost its connection (protocol 5.15).
+pub const GRACED_COUNT_MAX: usize = 256;
+
+/// Most answers that wait for the store. More means that the disk does not keep up: the requests are refused.
+pub const PENDING_ANSWERS_MAX: usize = 65_536;
+
+/// How long routes of a lost connection are kept (T_GRACE, protocol 0.2).
+pub const GRACE: Duration = Duration::from_secs(60);
+
+/// How often an open connection is pinged: below the 30 s after which common proxies cut idle sockets.
+pub const PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// How long a connection may be silent, answers to pings included: two pings and some slack.
+pub const IDLE_MAX: Duration = Duration::from_secs(50);
+
+/// How long a connection may stay without a session.
+pub const OPEN_WAIT: Duration = Duration::from_secs(10);
+
+/// What a message node may hold at most.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeLimits {
+    /// Size and depth of a message; deeper or longer ones are answered 400.
+    pub message: Limits,
+    /// Sessions, live and graced.
+    pub sessions: usize,
+    /// Connections, with or without a session.
+    pub links: usize,
+    /// Routes of one session: addresses it subscribed or bound by use.
+    pub routes_per_session: usize,
+    /// What may wait for one connection (Q_OUT, protocol M15).
+    pub queue: QueueLimits,
+    /// What may wait for a session without a connection.
+    pub graced: QueueLimits,
+    /// Answers that wait for the store.
+    pub pending_answers: usize,
+}
+
+impl Default for NodeLimits {
+    fn default() -> NodeLimits {
+        NodeLimits {
+            message: Limits::default(),
+            sessions: SESSIONS_MAX,
+            links: LINKS_MAX,
+            routes_per_session: ROUTES_PER_SESSION_MAX,
+            queue: QueueLimits::default(),
+            graced: QueueLimits { count: GRACED_COUNT_MAX, bytes: QUEUE_BYTES_MAX },
+            pending_answers: PENDING_ANSWERS_MAX,
+        }
+    }
+}
+
+/// How long a message node waits.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeTimers {
+    /// For a lost connection to come back.
+    pub grace: Duration,
+    /// Between two pings.
+    pub ping: Duration,
+    /// For any sign of life of a connection.
+    pub idle: Duration,
+    /// For a new connection to open a session.
+    pub open: Duration,
+}
+
+impl Default for NodeTimers {
+    fn default() -> NodeTimers {
+        NodeTimers { grace: GRACE, ping: PING_INTERVAL, idle: IDLE_MAX, open: OPEN_WAIT }
+    }
+}
+
+/// Settings of a [`MessageNode`](crate::MessageNode).
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// The domain this node serves, for instance `example.com`.
+    pub domain: String,
+    /// What it holds at most.
+    pub limits: NodeLimits,
+    /// How long it waits.
+    pub timers: NodeTimers,
+    /// Whether only the session that holds or allocated an object may publish its changes (protocol 5.14).
+    pub enforce_publisher: bool,
+}
+
+impl NodeConfig {
+    /// The defaults, for a domain.
+    pub fn new(domain: &str) -> NodeConfig {
+        NodeConfig {
+            domain: domain.to_owned(),
+            limits: NodeLimits::default(),
+            timers: NodeTimers::default(),
+            enforce_publisher: true,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Delivery: from a message that was accepted to the queues of those it is for (protocol 5.14).
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use hyperty_model::message::{HOPS_MAX, ResponseBody, Rewrite};
+use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode, Url, UrlKind};
+
+use crate::address::expects_answer;
+use crate::node::Core;
+use crate::outbox::{Outbox, Push};
+use crate::outgoing::Outgoing;
+use crate::session::Session;
+
+/// The words of M12 for a message without addressee.
+const NO_ROUTE: &str = "no-route";
+
+impl Core {
+    /// Takes a message from a session: checks who speaks, then hands it to a component or to whom it is for.
+    pub(crate) fn accept(&self, session: &Arc<Session>, message: Message) {
+        if let Err(refusal) = self.authorise(session, &message) {
+            tracing::debug!(session = session.number, %refusal, "refused a message");
+            self.refuse(session, &message, refusal.code(), refusal.reason(), &refusal.to_string());
+            return;
+        }
+        let Some(message) = self.cleaned(session, message) else { return };
+        if message.to().kind() == UrlKind::Domain {
+            self.serve_component(session, &message);
+        } else {
+            self.route(Some(session), message);
+        }
+    }
+
+    /// The message as others may see it: without `body.auth`, and with this session on its way if it keeps one.
+    /// `None` if it has come too far.
+    fn cleaned(&self, session: &Session, message: Message) -> Option<Message> {
+        let mut via = message.via();
+        if via.is_empty() {
+            return message.relayed(&Rewrite { strip_auth: true, ..Rewrite::default() }).ok();
+        }
+        if via.len() >= HOPS_MAX {
+            self.counters.looped.add(1);
+            return None;
+        }
+        // A runtime may name itself with its token behind its URL: the URL alone goes on.
+        via.retain(|hop| !hop.is_at_or_below(&session.runtime));
+        via.push(session.runtime.as_url().clone());
+        message.relayed(&Rewrite { strip_auth: true, via: Some(&via), ..Rewrite::default() }).ok()
+    }
+
+    /// Delivers a message that `ingress` sent, or the node itself. A message never goes back to where it came from.
+    pub(crate) fn route(&self, ingress: Option<&Arc<Session>>, message: Message) {
+        let direct = match message.to().kind() {
+            UrlKind::Runtime => self.directory.of_runtime(message.to()),
+            UrlKind::Hyperty => self.of_hyperty(message.to()),
+            _ => None,
+        };
+        let taken = match direct.filter(|session| Some(session) != ingress) {
+            Some(session) => self.deliver_to(&session, ingress, &message),
+            None => self.deliver_to_listeners(ingress, &message),
+        };
+        if !taken {
+            self.no_route(ingress, &message);
+        }
+    }
+
+    /// The session of a hyperty: the one that allocated it or, else, the one that used it first.
+    fn of_hyperty(&self, url: &Url) -> Option<Arc<Session>> {
+        self.directory.bound(url.key()).or_else(|| {
+            let owner = self.allocations.owner(url)?;
+            self.directory.bound(owner.key())
+        })
+    }
+
+    fn deliver_to(&self, session: &Session, ingress: Option<&Arc<Session>>, message: &Message) -> bool {
+        if self.has_been(&message.via(), session) {
+            return true;
+        }
+        let asker = ingress.map(|ingress| &ingress.outbox);
+        let Some(item) = Outgoing::addressed(message.clone(), asker) else { return false };
+        self.push(&session.outbox, &item, None)
+    }
+
+    fn deliver_to_listeners(&self, ingress: Option<&Arc<Session>>, message: &Message) -> bool {
+        let Some(listeners) = self.subscriptions.get(message.to().key()) else { return false };
+        let from = ingress.map_or(0, |ingress| ingress.number);
+        let others = || listeners.iter().filter(|listener| listener.session.number != from);
+        let item = if others().nth(1).is_none() && expects_answer(message) {
+            Outgoing::addressed(message.clone(), ingress.map(|ingress| &ingress.outbox))
+        } else {
+            Outgoing::published(message.clone())
+        };
+        let Some(item) = item else { return false };
+        let way = message.via();
+        let mut taken = false;
+        for listener in others() {
+            let been = self.has_been(&way, &listener.session);
+            taken |= been || self.push(&listener.session.outbox, &item, Some(&listener.active));
+        }
+        taken
+    }
+
+    /// Whether a session stands on the way that a message came (INV-MSG-4).
+    fn has_been(&self, way: &[Url], session: &Session) -> bool {
+        let been = way.contains(&session.runtime);
+        self.counters.looped.add(usize::from(been));
+        been
+    }
+
+    /// Queues a message; `false` if its receiver cannot be served. Whoever waits for an answer to something that is
+    /// lost by this is told.
+    pub(crate) fn push(&self, outbox: &Outbox, item: &Outgoing, active: Option<&AtomicBool>) -> bool {
+        match outbox.push(item, active) {
+            Push::Taken => {}
+            Push::Conflated(dropped) => self.counters.conflated.add(dropped),
+            Push::Refused => return false,
+            Push::Overflow(lost) => {
+                self.counters.overflowed.add(1);
+                self.answer_lost(lost);
+                return true;
+            }
+        }
+        self.counters.delivered.add(1);
+        true
+    }
+
+    /// Tells the senders of requests that were queued and will not be handed over. A list of work rather than
+    /// recursion: an answer may itself fill a queue.
+    pub(crate) fn answer_lost(&self, mut lost: Vec<Outgoing>) {
+        while let Some(item) = lost.pop() {
+            let Some((message, asker)) = item.unanswered() else { continue };
+            let answer = message.reply(self.no_route_body());
+            let Some(answer) = Outgoing::published(answer) else { continue };
+            if let Push::Overflow(more) = asker.push(&answer, None) {
+                self.counters.overflowed.add(1);
+                lost.extend(more);
+            }
+        }
+    }
+
+    fn no_route(&self, ingress: Option<&Arc<Session>>, message: &Message) {
+        self.counters.unrouted.add(1);
+        let Some(ingress) = ingress.filter(|_| expects_answer(message)) else { return };
+        let body = match self.deleted_object(message) {
+            true => self.explained(ResponseBody::failure(StatusCode::GONE, "deleted").with_reason("deleted")),
+            false => self.no_route_body(),
+        };
+        self.answer(ingress, message, body);
+    }
+
+    /// Whether somebody asks for an object that is known to be deleted (M12): then it is no use to wait for it.
+    fn deleted_object(&self, message: &Message) -> bool {
+        let object = match message.kind() {
+            MessageType::Read => ObjectUrl::try_from(message.to().clone()).ok(),
+            MessageType::Subscribe => message.to().split_derived().map(|(object, _)| object),
+            _ => None,
+        };
+        object.is_some_and(|object| self.is_deleted(&object))
+    }
+
+    fn no_route_body(&self) -> ResponseBody {
+        self.explained(ResponseBody::failure(StatusCode::NOT_FOUND, "no route").with_reason(NO_ROUTE))
+    }
+
+    /// A failure of the node's own, marked as such (M12): whoever waits accepts it in place of the addressee's.
+    pub(crate) fn explained(&self, body: ResponseBody) -> ResponseBody {
+        body.with_source(self.addresses.subscriptions.clone())
+    }
+
+    /// Answers a session, in place of the addressee.
+    pub(crate) fn answer(&self, session: &Session, request: &Message, body: ResponseBody) {
+        if let Some(item) = Outgoing::published(request.reply(body)) {
+            self.push(&session.outbox, &item, None);
+        }
+    }
+
+    /// Answers a session that its message cannot be served, and why; except for what is never answered.
+    pub(crate) fn refuse(
+        &self,
+        session: &Session,
+        request: &Message,
+        code: StatusCode,
+        reason: &str,
+        text: &str,
+    ) {
+        self.counters.refused.add(1);
+        if crate::address::may_be_refused(request) {
+            self.answer(
+                session,
+                request,
+                self.explained(ResponseBody::failure(code, text).with_reason(reason)),
+            );
+        }
+    }
+
+    /// Publishes a message of the node's own.
+    pub(crate) fn publish(
+        &self,
+        kind: MessageType,
+        from: &Url,
+        to: Url,
+        body: impl Into<hyperty_model::Body>,
+    ) {
+        self.route(None, Message::new(self.next_message_id(), kind, from.clone(), to, body));
+    }
+}

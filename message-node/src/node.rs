@@ -1,0 +1,224 @@
+//! The node: its tables, its components, and how others reach it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hyperty_address_allocation::{AllocationLimits, AllocationTable};
+use hyperty_model::{Clock, Ids, Url, UrlError};
+use hyperty_registry::{CatalogueLimits, CatalogueTable, RegistryLimits, RegistryTable};
+use hyperty_storage::{StorageError, Tables};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+use crate::components::Addresses;
+use crate::config::NodeConfig;
+use crate::directory::Directory;
+use crate::driver::NodeDriver;
+use crate::link::Link;
+use crate::pending::PendingAnswers;
+use crate::stats::{Counters, Stats};
+use crate::subscriptions::Subscriptions;
+
+/// Why a node does not start.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The domain is no valid authority of a URL; choose one like `example.com` or `localhost`.
+    #[error("domain {domain:?} cannot be served: {source}")]
+    Domain {
+        /// What was given.
+        domain: String,
+        /// What is wrong with it.
+        source: UrlError,
+    },
+    /// What the node had stored cannot be read; the text says what to do.
+    #[error("stored state cannot be read: {0}")]
+    Storage(#[from] StorageError),
+}
+
+/// Why a connection is not accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// The node has as many connections as it may; try later, or another node.
+    #[error("the node has no place for more connections")]
+    Full,
+    /// The node is stopping.
+    #[error("the node is stopping")]
+    Stopping,
+}
+
+/// A message node of one domain, without any transport. Cloning it is a reference count.
+///
+/// Connections are attached with [`MessageNode::attach`] or, in the same process, [`MessageNode::channel`];
+/// `hyperty_message_node::serve` accepts WebSockets. What has to happen later is done by the [`NodeDriver`].
+#[derive(Clone)]
+pub struct MessageNode(Arc<Core>);
+
+/// What all connections share. Its procedures stand in the modules they belong to.
+pub(crate) struct Core {
+    pub(crate) config: NodeConfig,
+    pub(crate) addresses: Addresses,
+    pub(crate) directory: Directory,
+    pub(crate) subscriptions: Subscriptions,
+    /// Held while addresses that only one session may have change hands.
+    pub(crate) claims: Mutex<()>,
+    pub(crate) allocations: AllocationTable,
+    pub(crate) registry: RegistryTable,
+    pub(crate) catalogue: CatalogueTable,
+    pub(crate) pending: PendingAnswers,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn Ids>,
+    pub(crate) counters: Counters,
+    /// Tells the driver that something became due earlier than it knew.
+    pub(crate) wake_driver: Notify,
+    /// Of connections and sessions; 0 is nobody's.
+    next_number: AtomicU64,
+    next_message: AtomicU64,
+    links: watch::Sender<usize>,
+    pub(crate) stopping: watch::Sender<bool>,
+}
+
+impl MessageNode {
+    /// A node over `tables`, which hold its allocations, registrations and schemas.
+    ///
+    /// Run the driver for as long as the node serves: it ends graces, expires registrations, and sends the answers
+    /// that wait for the store.
+    ///
+    /// # Errors
+    /// [`StartError`] for a domain that cannot be served or stored state that cannot be read.
+    pub fn new(
+        config: NodeConfig,
+        tables: Arc<dyn Tables>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+    ) -> Result<(MessageNode, NodeDriver), StartError> {
+        let domain = config.domain.clone();
+        let addresses =
+            Addresses::of(&domain).map_err(|source| StartError::Domain { domain: domain.clone(), source })?;
+        let allocations = AllocationTable::open(
+            &domain,
+            Arc::clone(&tables),
+            Arc::clone(&ids),
+            AllocationLimits::default(),
+        )?;
+        let registry = RegistryTable::open(Arc::clone(&tables), RegistryLimits::default())?;
+        let catalogue = CatalogueTable::open(&domain, Arc::clone(&tables), CatalogueLimits::default())?;
+        let core = Arc::new(Core {
+            pending: PendingAnswers::new(tables.progress(), config.limits.pending_answers),
+            addresses,
+            directory: Directory::default(),
+            subscriptions: Subscriptions::default(),
+            claims: Mutex::new(()),
+            allocations,
+            registry,
+            catalogue,
+            clock,
+            counters: Counters::default(),
+            wake_driver: Notify::new(),
+            next_number: AtomicU64::new(1),
+            next_message: AtomicU64::new(ids.first_message_id()),
+            links: watch::Sender::new(0),
+            stopping: watch::Sender::new(false),
+            ids,
+            config,
+        });
+        Ok((MessageNode(Arc::clone(&core)), NodeDriver::new(core, tables.progress())))
+    }
+
+    /// The domain served.
+    pub fn domain(&self) -> &str {
+        &self.0.config.domain
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &NodeConfig {
+        &self.0.config
+    }
+
+    /// The address of the node's Subscription Manager, `domain://msg-node.<domain>/sm`.
+    pub fn url(&self) -> &Url {
+        &self.0.addresses.subscriptions
+    }
+
+    /// Totals since the start, and what the node holds now.
+    pub fn stats(&self) -> Stats {
+        let counters = &self.0.counters;
+        Stats {
+            sessions: self.0.directory.with_sessions(|sessions| sessions.len()),
+            routes: self.0.subscriptions.len(),
+            received: counters.received.get(),
+            delivered: counters.delivered.get(),
+            conflated: counters.conflated.get(),
+            refused: counters.refused.get(),
+            unrouted: counters.unrouted.get(),
+            looped: counters.looped.get(),
+            overflowed: counters.overflowed.get(),
+        }
+    }
+
+    /// Takes a new connection, whatever carries it.
+    ///
+    /// # Errors
+    /// [`AttachError`] when there is no place for it.
+    pub fn attach(&self) -> Result<Link, AttachError> {
+        if *self.0.stopping.borrow() {
+            return Err(AttachError::Stopping);
+        }
+        let max = self.0.config.limits.links;
+        let taken = self.0.links.send_if_modified(|links| {
+            let room = *links < max;
+            *links += usize::from(room);
+            room
+        });
+        if taken { Ok(Link::new(Arc::clone(&self.0))) } else { Err(AttachError::Full) }
+    }
+
+    /// How many connections there are, with a session or without.
+    pub fn links(&self) -> usize {
+        *self.0.links.borrow()
+    }
+
+    /// Waits until there is no connection.
+    pub async fn deserted(&self) {
+        // The sender cannot be gone: this node holds it.
+        let _ = self.0.links.subscribe().wait_for(|links| *links == 0).await;
+    }
+
+    /// Has every connection closed and takes no more. Sessions are not ended: their runtimes come back to the
+    /// node's successor, and nobody is told that they left.
+    pub fn stop(&self) {
+        self.0.stopping.send_replace(true);
+    }
+}
+
+impl std::fmt::Debug for MessageNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MessageNode").field("domain", &self.domain()).finish_non_exhaustive()
+    }
+}
+
+impl Core {
+    /// A number for a connection or a session.
+    pub(crate) fn next_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// An id for a message of the node's own.
+    pub(crate) fn next_message_id(&self) -> u64 {
+        self.next_message.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A connection is gone.
+    pub(crate) fn link_gone(&self) {
+        self.links.send_modify(|links| *links -= 1);
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        // The tables hold the sessions; sessions hold no tables. This only makes the end of queued requests prompt.
+        self.subscriptions.clear();
+        self.directory.clear();
+    }
+}

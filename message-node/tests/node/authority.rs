@@ -1,0 +1,277 @@
+//! Who may speak as whom and publish what (protocol 5.14, M16, M17).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyperty_message_node::NodeConfig;
+use hyperty_storage::{MemoryTables, Tables};
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::support::{Client, DOMAIN, MN, REG, assert_refused, code, node, runtime, start, versions};
+
+const CHILDREN_TAIL: &str = "children/resources";
+
+fn changes(object: &str) -> String {
+    format!("{object}/changes")
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_holder_of_an_object_publishes_its_changes() {
+    let node = node();
+    let mut owner = Client::open(&node, "owner").await;
+    let mut thief = Client::open(&node, "thief").await;
+    let mut observer = Client::open(&node, "observer").await;
+    let object = owner.allocate("comm", 1).await.remove(0);
+    observer.subscribe(&[&changes(&object)]).await;
+
+    // Merely allocated: that is enough for the owner, and keeps others out.
+    owner.publish(&object, 1).await;
+    thief.publish(&object, 666).await;
+    assert_refused(&thief.recv().await, 403, "forbidden", &changes(&object));
+    // Held: the same.
+    assert_eq!(code(&owner.subscribe(&[&object]).await), 200);
+    owner.publish(&object, 2).await;
+    thief.publish(&object, 667).await;
+    assert_eq!(code(&thief.recv().await), 403);
+    // Neither in another name, nor by delete, nor from what is derived.
+    let (thief_hyperty, to) = ("hyperty://example.com/thief", changes(&object));
+    for kind in ["update", "delete", "create"] {
+        let answer = thief.request(kind, thief_hyperty, &to, json!({"version": 668})).await;
+        assert_eq!(code(&answer), 403, "{kind}");
+    }
+    for tail in ["subscription", "changes", "status", CHILDREN_TAIL] {
+        let answer = thief.request("delete", &format!("{object}/{tail}"), &to, json!({})).await;
+        assert_eq!(code(&answer), 403, "{tail}");
+    }
+    // The holder's hyperty may.
+    owner.send("update", "hyperty://example.com/reporter", &to, json!({"version": 3})).await;
+    assert_eq!(versions(&observer.drain().await), [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_is_nobodys_may_be_published_by_anybody_but_is_not_bound() {
+    let node = node();
+    let mut one = Client::open(&node, "one").await;
+    let mut two = Client::open(&node, "two").await;
+    let object = "comm://example.com/nobodys";
+    two.subscribe(&[&changes(object)]).await;
+    one.publish(object, 1).await;
+    assert_eq!(versions(&two.drain().await), [1]);
+    two.publish(object, 2).await;
+    two.quiet().await;
+    let answer = two.request("read", &two.sm(), object, json!({})).await;
+    assert_eq!(code(&answer), 404, "use does not route it");
+    assert_eq!(code(&two.subscribe(&[object]).await), 200);
+    one.publish(object, 3).await;
+    assert_eq!(code(&one.recv().await), 403);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_come_from_who_was_asked() {
+    let node = node();
+    let mut owner = Client::open(&node, "owner").await;
+    let mut observer = Client::open(&node, "observer").await;
+    let mut thief = Client::open(&node, "thief").await;
+    let object = "comm://example.com/1";
+    let (subscription, children) = (format!("{object}/subscription"), format!("{object}/{CHILDREN_TAIL}"));
+    owner.subscribe(&[object, &subscription, &children]).await;
+    observer.subscribe(&[&changes(object), &children]).await;
+    let to = observer.sm();
+    for from in [object, &subscription] {
+        owner.send("response", from, &to, json!({"code": 200})).await;
+        assert_eq!(code(&observer.recv().await), 200);
+        thief.send("response", from, &to, json!({"code": 403})).await;
+    }
+    // Who listens to a channel answers from it.
+    for from in [changes(object), children.clone()] {
+        observer.send("response", &from, &subscription, json!({"code": 200})).await;
+        assert_eq!(owner.recv().await["from"], from);
+        thief.send("response", &from, &subscription, json!({"code": 200})).await;
+    }
+    // And writes children in the object's name; others in their own.
+    observer.send("create", object, &children, json!({"resource": "a"})).await;
+    assert_eq!(owner.recv().await["from"], object);
+    thief.send("create", object, &children, json!({"resource": "b"})).await;
+    assert_eq!(code(&thief.recv().await), 403);
+    thief.send("create", "hyperty://example.com/t", &children, json!({"resource": "c"})).await;
+    assert_eq!(owner.recv().await["body"]["resource"], "c");
+    assert_eq!(observer.recv().await["body"]["resource"], "c");
+    for client in [&mut owner, &mut observer, &mut thief] {
+        client.quiet().await;
+    }
+}
+
+/// First use binds stubs and hyperties that were not allocated to others; nothing else (M16).
+#[tokio::test(start_paused = true)]
+async fn first_use_binds_stubs_and_hyperties_only_m16() {
+    let node = node();
+    let mut one = Client::open(&node, "one").await;
+    let mut two = Client::open(&node, "two").await;
+    let stub = "hyperty-runtime://example.com/protostub/7";
+    let allocated = one.allocate("hyperty", 1).await.remove(0);
+    for mine in
+        [stub, "hyperty-runtime://example.com/protostub/7/status", "hyperty://example.com/used", &allocated]
+    {
+        one.send("read", mine, &two.sm(), json!({})).await;
+        assert_eq!(two.recv().await["from"], mine);
+        let answer = two.request("read", mine, &one.sm(), json!({})).await;
+        assert_refused(&answer, 403, "forbidden", &one.sm());
+        two.send("response", mine, &one.sm(), json!({"code": 200})).await;
+        two.send("forward", &two.sm(), mine, json!({})).await;
+        assert_eq!(one.recv().await["to"], mine);
+    }
+    let never = [
+        runtime("absent"),
+        runtime("on"),
+        "domain://registry.example.com".to_owned(),
+        "user://example.com/one".to_owned(),
+        "mn:/session".to_owned(),
+        MN.to_owned(),
+    ];
+    for from in never {
+        let answer = one.request("read", &from, &two.sm(), json!({})).await;
+        assert_eq!(code(&answer), 403, "{from}");
+    }
+    two.quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_allocated_hyperty_is_reached_without_having_spoken() {
+    let tables: Arc<dyn Tables> = Arc::new(MemoryTables::new());
+    let node = start(NodeConfig::new(DOMAIN), Arc::clone(&tables));
+    let mut one = Client::open(&node, "one").await;
+    let hyperty = one.allocate("hyperty", 1).await.remove(0);
+    one.lose().await;
+    // Also by a later node over the same store, and a later session of the same runtime.
+    let node = start(NodeConfig::new(DOMAIN), tables);
+    let mut one = Client::open(&node, "one").await;
+    let mut two = Client::open(&node, "two").await;
+    two.send("read", &two.sm(), &hyperty, json!({})).await;
+    assert_eq!(one.recv().await["to"], hyperty);
+    assert_eq!(code(&two.request("read", &hyperty, MN, json!({})).await), 403);
+    assert_eq!(code(&two.subscribe(&[&hyperty]).await), 403);
+    assert_eq!(code(&one.subscribe(&[&hyperty]).await), 200);
+}
+
+/// Route `O` belongs to who holds it, live or graced (M17); its allocation outlives the node (M16).
+#[tokio::test(start_paused = true)]
+async fn a_held_route_is_not_given_to_another_m17() {
+    let tables: Arc<dyn Tables> = Arc::new(MemoryTables::new());
+    let node = start(NodeConfig::new(DOMAIN), Arc::clone(&tables));
+    let mut owner = Client::open(&node, "owner").await;
+    let mut thief = Client::open(&node, "thief").await;
+    let object = owner.allocate("comm", 1).await.remove(0);
+    let subscription = format!("{object}/subscription");
+    assert_refused(&thief.subscribe(&[&changes(&object), &object]).await, 409, "held", MN);
+    assert_refused(&thief.subscribe(&[&subscription]).await, 409, "held", MN);
+    owner.subscribe(&[&object, &subscription]).await;
+    let routes = node.stats().routes;
+    assert_eq!(code(&thief.subscribe(&[&changes(&object), &object]).await), 409);
+    assert_eq!(node.stats().routes, routes, "nothing of a refused list has an effect");
+    owner.lose().await;
+    assert_eq!(code(&thief.subscribe(&[&object]).await), 409, "graced");
+    sleep(Duration::from_secs(61)).await;
+    assert_eq!(code(&thief.subscribe(&[&object]).await), 409, "allocated");
+
+    let node = start(NodeConfig::new(DOMAIN), tables);
+    let mut thief = Client::open(&node, "thief").await;
+    assert_eq!(code(&thief.subscribe(&[&object]).await), 409, "after a restart");
+    thief.publish(&object, 1).await;
+    assert_eq!(code(&thief.recv().await), 403);
+    let mut owner = Client::open(&node, "owner").await;
+    assert_eq!(code(&owner.subscribe(&[&object]).await), 200);
+
+    // What was never allocated is whoever's came first.
+    let free = "comm://example.com/free";
+    assert_eq!(code(&owner.subscribe(&[free]).await), 200);
+    assert_eq!(code(&thief.subscribe(&[free]).await), 409);
+    owner.unsubscribe(&[free]).await;
+    assert_eq!(code(&thief.subscribe(&[free]).await), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_higher_epoch_in_the_registry_moves_the_route_m17() {
+    let node = node();
+    let mut old = Client::open(&node, "old").await;
+    let mut new = Client::open(&node, "new").await;
+    let object = old.allocate("comm", 1).await.remove(0);
+    old.subscribe(&[&object]).await;
+    assert_eq!(code(&register(&mut old, &object, 3).await), 200);
+    assert_ne!(code(&register(&mut new, &object, 3).await), 200);
+    assert_eq!(code(&new.subscribe(&[&object]).await), 409);
+    assert_eq!(code(&register(&mut new, &object, 4).await), 200);
+    assert_eq!(code(&new.subscribe(&[&object]).await), 200);
+    // From now on everything is the new holder's.
+    let mut reader = Client::open(&node, "reader").await;
+    reader.send("read", &reader.sm(), &object, json!({})).await;
+    assert_eq!(new.recv().await["to"], object);
+    old.publish(&object, 1).await;
+    assert_eq!(code(&old.recv().await), 403);
+    assert_eq!(code(&old.subscribe(&[&object]).await), 409);
+    old.quiet().await;
+}
+
+async fn register(client: &mut Client, object: &str, epoch: u64) -> serde_json::Value {
+    let value = json!({
+        "url": object, "runtime": client.runtime, "status": "live", "resources": ["chat"], "dataSchemes": ["comm"],
+        "schema": "hyperty-catalogue://example.com/.well-known/dataschema/X", "name": "x", "expires": 60,
+        "reporter": format!("hyperty://example.com/{}", client.runtime.rsplit('/').next().unwrap()),
+        "user": "user://example.com/u", "guid": "user-guid://u", "epoch": epoch,
+    });
+    let from = format!("{}/registry", client.runtime);
+    client.request("create", &from, REG, json!({"value": value})).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_holder_may_give_a_route_away_m17() {
+    let node = node();
+    let mut old = Client::open(&node, "old").await;
+    let mut new = Client::open(&node, "new").await;
+    let mut observer = Client::open(&node, "observer").await;
+    let object = old.allocate("comm", 1).await.remove(0);
+    let (subscription, children) = (format!("{object}/subscription"), format!("{object}/{CHILDREN_TAIL}"));
+    observer.subscribe(&[&changes(&object)]).await;
+    let list = json!([object, subscription, children]);
+    let not_held =
+        new.request("subscribe", &new.sm(), MN, json!({"resources": list, "transfer": new.runtime})).await;
+    assert_refused(&not_held, 403, "forbidden", MN);
+    old.subscribe(&[&object, &subscription, &children]).await;
+    let absent = json!({"resources": list, "transfer": runtime("absent")});
+    assert_refused(&old.request("subscribe", &old.sm(), MN, absent).await, 404, "no-route", MN);
+    old.publish(&object, 1).await;
+    let transfer = json!({"resources": list, "transfer": new.runtime});
+    assert_eq!(code(&old.request("subscribe", &old.sm(), MN, transfer).await), 200);
+    old.publish(&object, 2).await;
+    assert_eq!(code(&old.recv().await), 403);
+    new.publish(&object, 3).await;
+    assert_eq!(versions(&observer.drain().await), [1, 3]);
+    assert_eq!(code(&new.subscribe(&[&object, &subscription]).await), 200);
+    assert_eq!(code(&old.subscribe(&[&object]).await), 409);
+}
+
+#[tokio::test(start_paused = true)]
+async fn status_events_come_from_the_registry_alone() {
+    let node = node();
+    let mut watcher = Client::open(&node, "watcher").await;
+    let mut liar = Client::open(&node, "liar").await;
+    let event = "comm://example.com/1/registration";
+    assert_eq!(code(&watcher.subscribe(&[event, "hyperty://example.com/h/registration"]).await), 200);
+    for from in ["comm://example.com/1", "hyperty://example.com/liar", REG, &liar.sm()] {
+        liar.send("update", from, event, json!({"value": "disconnected"})).await;
+        assert_eq!(code(&liar.recv().await), 403, "{from}");
+    }
+    watcher.quiet().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn enforcement_can_be_switched_off() {
+    let config = NodeConfig { enforce_publisher: false, ..NodeConfig::new(DOMAIN) };
+    let node = start(config, Arc::new(MemoryTables::new()));
+    let mut owner = Client::open(&node, "owner").await;
+    let mut other = Client::open(&node, "other").await;
+    let object = owner.allocate("comm", 1).await.remove(0);
+    owner.subscribe(&[&object, &changes(&object)]).await;
+    other.publish(&object, 1).await;
+    assert_eq!(versions(&owner.drain().await), [1]);
+}

@@ -1,0 +1,12 @@
+//! The node as a black box, spoken to by messages only.
+
+mod authority;
+mod bad_input;
+mod components;
+mod conformance;
+mod model;
+mod races;
+mod routing;
+mod sessions;
+mod support;
+mod websocket;

@@ -1,0 +1,186 @@
+//! Over a real socket.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use hyperty_message_node::{MessageNode, NodeConfig, serve};
+use hyperty_model::{SystemClock, SystemIds};
+use hyperty_storage::MemoryTables;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::support::{DOMAIN, MN, runtime};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+struct Server {
+    node: MessageNode,
+    address: std::net::SocketAddr,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<std::io::Result<()>>,
+}
+
+async fn server(config: NodeConfig) -> Server {
+    let tables = Arc::new(MemoryTables::new());
+    let (node, driver) =
+        MessageNode::new(config, tables, Arc::new(SystemClock), Arc::new(SystemIds)).unwrap();
+    tokio::spawn(driver.run());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(serve(node.clone(), listener, async {
+        let _ = stopped.await;
+    }));
+    Server { node, address, stop, served }
+}
+
+impl Server {
+    async fn open(&self, name: &str) -> Socket {
+        let mut socket = connect_async(format!("ws://{}/ws", self.address)).await.unwrap().0;
+        send(&mut socket, "open", &runtime(name), "mn:/session", json!({})).await;
+        assert_eq!(recv(&mut socket).await["body"]["code"], 200);
+        socket
+    }
+}
+
+async fn send(socket: &mut Socket, kind: &str, from: &str, to: &str, body: Value) {
+    let message = json!({"id": 1, "type": kind, "from": from, "to": to, "body": body});
+    socket.send(Message::text(message.to_string())).await.unwrap();
+}
+
+async fn next(socket: &mut Socket) -> Option<Message> {
+    let message = timeout(Duration::from_secs(10), socket.next()).await.expect("something in time");
+    message.and_then(Result::ok)
+}
+
+async fn recv(socket: &mut Socket) -> Value {
+    loop {
+        match next(socket).await.expect("an open connection") {
+            Message::Text(text) => return serde_json::from_str(&text).unwrap(),
+            Message::Ping(_) | Message::Pong(_) => {}
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+}
+
+async fn close_code(socket: &mut Socket) -> CloseCode {
+    loop {
+        match next(socket).await {
+            Some(Message::Close(Some(frame))) => return frame.code,
+            Some(Message::Text(_) | Message::Ping(_) | Message::Pong(_)) => {}
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn sessions_publish_and_close_over_websockets() {
+    let server = server(NodeConfig::new(DOMAIN)).await;
+    let mut reporter = server.open("reporter").await;
+    let mut observer = server.open("observer").await;
+    let (object, changes) = ("comm://example.com/1", "comm://example.com/1/changes");
+    let sm = format!("{}/sm", runtime("observer"));
+    send(&mut observer, "subscribe", &sm, MN, json!({"resources": [changes]})).await;
+    assert_eq!(recv(&mut observer).await["body"]["code"], 200);
+    for version in 1..=200 {
+        send(
+            &mut reporter,
+            "update",
+            object,
+            changes,
+            json!({"version": version, "value": "é".repeat(version)}),
+        )
+        .await;
+    }
+    for version in 1..=200 {
+        let update = recv(&mut observer).await;
+        assert_eq!(update["body"], json!({"version": version, "value": "é".repeat(version)}));
+    }
+    // Too long to be a message, but short enough to be answered.
+    let long = "x".repeat(server.node.config().limits.message.bytes);
+    send(&mut reporter, "update", object, changes, json!({"value": long})).await;
+    assert_eq!(recv(&mut reporter).await["body"]["code"], 400);
+
+    send(&mut observer, "close", &runtime("observer"), "mn:/session", json!({})).await;
+    assert_eq!(close_code(&mut observer).await, CloseCode::Normal);
+    // A connection that just goes is as good as lost.
+    drop(reporter);
+    timeout(Duration::from_secs(10), server.node.deserted()).await.unwrap();
+    assert_eq!(server.node.stats().sessions, 1, "graced");
+}
+
+#[tokio::test]
+async fn health_is_told_and_stopping_says_goodbye() {
+    let server = server(NodeConfig::new(DOMAIN)).await;
+    let mut http = TcpStream::connect(server.address).await.unwrap();
+    http.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    http.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer}");
+
+    let mut client = server.open("client").await;
+    let mut early = connect_async(format!("ws://{}/ws", server.address)).await.unwrap().0;
+    server.stop.send(()).unwrap();
+    assert_eq!(close_code(&mut client).await, CloseCode::Away);
+    assert_eq!(close_code(&mut early).await, CloseCode::Away);
+    timeout(Duration::from_secs(10), server.served).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn silence_ends_a_connection_and_pings_keep_one() {
+    let mut config = NodeConfig::new(DOMAIN);
+    config.timers.open = Duration::from_millis(50);
+    config.timers.ping = Duration::from_millis(20);
+    config.timers.idle = Duration::from_millis(300);
+    let server = server(config).await;
+    let mut early = connect_async(format!("ws://{}/ws", server.address)).await.unwrap().0;
+    assert_eq!(close_code(&mut early).await, CloseCode::Library(4002));
+
+    // Who reads answers the pings; who does not is not heard of again.
+    let mut alive = server.open("alive").await;
+    let deaf = server.open("deaf").await;
+    let reading = tokio::spawn(async move {
+        let mut pings = 0;
+        while let Some(message) = next(&mut alive).await {
+            pings += usize::from(message.is_ping());
+            if pings == 50 {
+                break;
+            }
+        }
+        (pings, alive)
+    });
+    let (pings, _alive) = timeout(Duration::from_secs(10), reading).await.unwrap().unwrap();
+    assert_eq!(pings, 50, "1 s of pings");
+    assert_eq!(server.node.links(), 1);
+    drop(deaf);
+}
+
+/// A client that only writes does not stop the node from reading, nor the other way round.
+#[tokio::test]
+async fn two_ends_that_only_write_do_not_wait_for_each_other() {
+    let server = server(NodeConfig::new(DOMAIN)).await;
+    let mut client = server.open("client").await;
+    let (sm, nobody) = (format!("{}/sm", runtime("client")), "hyperty://example.com/nobody");
+    let padding = "x".repeat(2_000);
+    // More answers than socket buffers hold, all of them unread until the last request is sent.
+    let flood = async {
+        for _ in 0..8_000 {
+            send(&mut client, "read", &format!("{sm}/{}", &padding[..300]), nobody, json!({"x": padding}))
+                .await;
+        }
+    };
+    timeout(Duration::from_secs(30), flood).await.expect("all sent");
+    let mut answers = 0;
+    while answers < 8_000 {
+        assert_eq!(recv(&mut client).await["body"]["code"], 404);
+        answers += 1;
+    }
+}
