@@ -133,7 +133,8 @@ fn fates() -> impl Strategy<Value = Vec<(Fate, u64)>> {
         1 => Just(Fate::Refused(404)),
         1 => Just(Fate::Refused(500)),
     ];
-    prop::collection::vec((fate, 0_u64..20_000), 0..30)
+    let delay = prop_oneof![3 => 0_u64..10, 1 => 0_u64..20_000];
+    prop::collection::vec((fate, delay), 0..30)
 }
 
 #[derive(Debug, Clone)]
@@ -204,7 +205,7 @@ proptest! {
     /// Every attempt has an id of its own.
     #[test]
     fn overlapping_wishes_end_well(
-        plans in prop::collection::vec((some_urls(), 0_u64..60_000, 0_u64..60_000, any::<bool>()), 1..12),
+        plans in prop::collection::vec((some_urls(), 0_u64..120_000, 0_u64..60_000, any::<bool>()), 1..16),
         fates in fates(),
     ) {
         paused(async {
@@ -311,4 +312,35 @@ async fn a_withdrawal_that_nobody_waits_for_is_made_good_by_the_next() {
     assert_eq!(node.routes().len(), 2);
     routes.withdraw(second).await.unwrap();
     assert!(node.routes().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_wished_for_anew_is_not_taken_down_by_a_late_attempt() {
+    let bus = bus();
+    for fate in [Fate::Lost, Fate::AnswerLost] {
+        let node = FakeNode::start(&bus, vec![(Fate::Done, 0), (fate, 0)]);
+        let routes = patient(&bus);
+        let wish = routes.wish(DOMAIN, urls([1]));
+        wish.establish().await.unwrap();
+        let anew = async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            let wish = routes.wish(DOMAIN, urls([1]));
+            wish.establish().await.unwrap();
+            wish
+        };
+        let (withdrawn, _anew) = tokio::join!(routes.withdraw(wish), anew);
+        withdrawn.unwrap();
+        assert_eq!(node.routes(), urls([1]).into_iter().collect());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_can_be_begun_without_waiting() {
+    let bus = bus();
+    let (node, routes) = (FakeNode::start(&bus, Vec::new()), patient(&bus));
+    let wish = routes.wish(DOMAIN, urls([1, 2]));
+    wish.begin();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    assert_eq!(node.routes(), union([&wish]));
+    assert_eq!(bus.counters().pending, 0);
 }
