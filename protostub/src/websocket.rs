@@ -1,0 +1,138 @@
+//! The transport between processes: one JSON message per WebSocket text frame (protocol 5.15).
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::future::BoxFuture;
+use futures_util::stream::SplitSink;
+use futures_util::{Sink, SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::{Message as Frame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Bytes, Error, Utf8Bytes};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+use crate::transport::{ConnectError, Connection, Connector, Incoming, Outgoing, TransportError};
+
+/// Silence after which the node is asked by a ping; with [`SILENT_INTERVALS_MAX`](crate::SILENT_INTERVALS_MAX)
+/// a half-open socket is found 30 to 40 s after the last frame.
+pub const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Connects to a message node by WebSocket.
+#[derive(Debug, Clone)]
+pub struct WebSocketConnector {
+    url: String,
+    frame_bytes_max: usize,
+    ping_interval: Duration,
+}
+
+impl WebSocketConnector {
+    /// For the node at `url`, for instance `ws://127.0.0.1:9090/ws`. The address is checked when it is used.
+    pub fn new(url: impl Into<String>) -> WebSocketConnector {
+        WebSocketConnector {
+            url: url.into(),
+            frame_bytes_max: hyperty_model::message::MESSAGE_BYTES_MAX,
+            ping_interval: PING_INTERVAL,
+        }
+    }
+
+    /// Ends connections on which a longer frame arrives.
+    #[must_use]
+    pub fn frame_bytes_max(self, bytes: usize) -> WebSocketConnector {
+        WebSocketConnector { frame_bytes_max: bytes, ..self }
+    }
+
+    /// Asks after another time of silence.
+    #[must_use]
+    pub fn ping_interval(self, interval: Duration) -> WebSocketConnector {
+        WebSocketConnector { ping_interval: interval, ..self }
+    }
+
+    async fn open(&self) -> Result<Connection, ConnectError> {
+        if !self.url.starts_with("ws://") {
+            let reason = "it must start with ws://".to_owned();
+            return Err(ConnectError::Address { address: self.url.clone(), reason });
+        }
+        let limit = Some(self.frame_bytes_max);
+        let config = WebSocketConfig::default().max_message_size(limit).max_frame_size(limit);
+        // Frames are coalesced here: the kernel must not hold them back as well.
+        let no_delay = true;
+        let connected =
+            tokio_tungstenite::connect_async_with_config(self.url.as_str(), Some(config), no_delay).await;
+        let (socket, _) = connected.map_err(|error| self.connect_error(error))?;
+        let (outgoing, incoming) = socket.split();
+        Ok(Connection {
+            outgoing: Box::pin(SocketSink(outgoing)),
+            incoming: Box::pin(incoming.map(|frame| frame.map(incoming_frame).map_err(transport_error))),
+            keep_alive: Some(self.ping_interval),
+        })
+    }
+
+    fn connect_error(&self, error: Error) -> ConnectError {
+        match error {
+            Error::Url(_) | Error::HttpFormat(_) => {
+                ConnectError::Address { address: self.url.clone(), reason: error.to_string() }
+            }
+            Error::Io(error) => ConnectError::Unreachable(error.to_string()),
+            other => ConnectError::Handshake(other.to_string()),
+        }
+    }
+}
+
+impl Connector for WebSocketConnector {
+    fn connect(&self) -> BoxFuture<'_, Result<Connection, ConnectError>> {
+        Box::pin(self.open())
+    }
+}
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// The sending half; what it is fed stays in the socket's buffer until that is large or flushed.
+struct SocketSink(SplitSink<Socket, Frame>);
+
+impl Sink<Outgoing> for SocketSink {
+    type Error = TransportError;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.0.poll_ready_unpin(cx).map_err(transport_error)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, item: Outgoing) -> Result<(), TransportError> {
+        self.0.start_send_unpin(outgoing_frame(item)?).map_err(transport_error)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.0.poll_flush_unpin(cx).map_err(transport_error)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
+        self.0.poll_close_unpin(cx).map_err(transport_error)
+    }
+}
+
+fn outgoing_frame(item: Outgoing) -> Result<Frame, TransportError> {
+    match item {
+        Outgoing::Frame(bytes) => Utf8Bytes::try_from(bytes)
+            .map(Frame::Text)
+            .map_err(|_| TransportError::Protocol("an outgoing frame is not UTF-8".to_owned())),
+        Outgoing::Ping => Ok(Frame::Ping(Bytes::new())),
+    }
+}
+
+fn incoming_frame(frame: Frame) -> Incoming {
+    match frame {
+        Frame::Text(text) => Incoming::Frame(text.into()),
+        // A node that sends binary frames sends the same JSON in them; what is no message is refused later.
+        Frame::Binary(bytes) => Incoming::Frame(bytes),
+        _ => Incoming::Alive,
+    }
+}
+
+fn transport_error(error: Error) -> TransportError {
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed => TransportError::Closed,
+        Error::Capacity(error) => TransportError::TooLong(error.to_string()),
+        Error::Io(error) => TransportError::Io(error.to_string()),
+        other => TransportError::Protocol(other.to_string()),
+    }
+}
