@@ -1,1 +1,29 @@
-//! A ready-made runtime for live data objects: one Reporter, many Observers.
+//! A ready-made runtime for live data objects: one *Reporter* owns a JSON object, any number of *Observers* hold a
+//! live copy.
+//!
+//! The crate wires the others and makes no decision of the protocol: the [bus](hyperty_message_bus), the
+//! [Sync Manager](hyperty_sync_manager), the [registry](hyperty_registry), the
+//! [allocation of addresses](hyperty_address_allocation), the [store](hyperty_storage) and the
+//! [sessions](hyperty_protostub) with message nodes. It starts their tasks and stops them. Whoever wants another
+//! part in the place of one of these wires them differently; `examples/custom_runtime.rs` shows how.
+//!
+#![doc = include_str!("example.md")]
+
+mod allocation;
+mod builder;
+mod error;
+mod hyperty;
+mod replay;
+mod runtime;
+mod schemas;
+mod tasks;
+
+pub use builder::RuntimeBuilder;
+pub use error::{DeployError, SchemaError, StartError};
+pub use hyperty::{Deploy, Hyperty};
+pub use runtime::Runtime;
+
+pub use hyperty_model as model;
+pub use hyperty_policy as policy;
+pub use hyperty_storage as storage;
+pub use hyperty_syncher as syncher;

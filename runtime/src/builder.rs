@@ -1,0 +1,173 @@
+use std::sync::Arc;
+
+use hyperty_address_allocation::{LocalAllocator, NodeAllocator};
+use hyperty_message_bus::{BusConfig, DomainRoutes, Listener, MessageBus, Protostub};
+use hyperty_model::{Clock, Ids, RuntimeUrl, SystemClock, SystemIds};
+use hyperty_policy::{Permissive, Policy};
+use hyperty_protostub::{Connector, SessionStub, StubConfig};
+use hyperty_registry::{Catalogue, NodeRegistryClient, Registrations, RetryConfig, RuntimeRegistry};
+use hyperty_storage::{MemoryTables, ObjectStore, Tables};
+use hyperty_sync_manager::{Parts, SyncManager, SyncManagerConfig};
+
+use crate::allocation::ByDomain;
+use crate::error::StartError;
+use crate::replay::RoutesThenRegistrations;
+use crate::runtime::{Inner, Runtime};
+use crate::schemas::KeptCatalogue;
+use crate::tasks::Tasks;
+
+/// Chooses the parts of a runtime. Everything has a default: a store in memory, no message node, a policy that
+/// leaves every decision to the application.
+#[must_use = "a builder does nothing before `start`"]
+pub struct RuntimeBuilder {
+    url: String,
+    tables: Option<Arc<dyn Tables>>,
+    nodes: Vec<(String, Arc<dyn Connector>)>,
+    policy: Arc<dyn Policy>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    sync_manager: SyncManagerConfig,
+    bus: BusConfig,
+}
+
+impl RuntimeBuilder {
+    pub(crate) fn new(url: &str) -> RuntimeBuilder {
+        RuntimeBuilder {
+            url: url.to_owned(),
+            tables: None,
+            nodes: Vec::new(),
+            policy: Arc::new(Permissive),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(SystemIds),
+            sync_manager: SyncManagerConfig::default(),
+            bus: BusConfig::default(),
+        }
+    }
+
+    /// Keeps objects created or subscribed with `store(true)`, and the addresses of hyperties, in these tables.
+    pub fn storage(self, tables: impl Tables + 'static) -> RuntimeBuilder {
+        self.shared_storage(Arc::new(tables))
+    }
+
+    /// The same with tables that others hold too.
+    pub fn shared_storage(self, tables: Arc<dyn Tables>) -> RuntimeBuilder {
+        RuntimeBuilder { tables: Some(tables), ..self }
+    }
+
+    /// Connects to the message node of a domain by WebSocket, for instance
+    /// `("example.com", "ws://127.0.0.1:9090/ws")`. Objects of that domain can then be observed from other runtimes.
+    #[cfg(feature = "websocket")]
+    pub fn message_node(self, domain: &str, url: &str) -> RuntimeBuilder {
+        self.message_node_via(domain, Arc::new(hyperty_protostub::WebSocketConnector::new(url)))
+    }
+
+    /// Connects to the message node of a domain by a transport of your own.
+    pub fn message_node_via(mut self, domain: &str, connector: Arc<dyn Connector>) -> RuntimeBuilder {
+        self.nodes.push((domain.to_owned(), connector));
+        self
+    }
+
+    /// Who may create, subscribe, read; the default leaves it to the application.
+    pub fn policy(self, policy: impl Policy + 'static) -> RuntimeBuilder {
+        RuntimeBuilder { policy: Arc::new(policy), ..self }
+    }
+
+    /// Another clock, for tests and simulations.
+    pub fn clock(self, clock: Arc<dyn Clock>) -> RuntimeBuilder {
+        RuntimeBuilder { clock, ..self }
+    }
+
+    /// Another source of randomness, for tests and simulations.
+    pub fn ids(self, ids: Arc<dyn Ids>) -> RuntimeBuilder {
+        RuntimeBuilder { ids, ..self }
+    }
+
+    /// Other times and limits of the Sync Manager.
+    pub fn sync_manager(self, config: SyncManagerConfig) -> RuntimeBuilder {
+        RuntimeBuilder { sync_manager: config, ..self }
+    }
+
+    /// Other times and limits of the message bus.
+    pub fn bus(self, config: BusConfig) -> RuntimeBuilder {
+        RuntimeBuilder { bus: config, ..self }
+    }
+
+    /// Wires the parts and starts their tasks on the present tokio runtime. Does not wait for message nodes: the
+    /// sessions open as soon as the nodes can be reached, and whatever needs them waits.
+    ///
+    /// # Errors
+    /// [`StartError`] for malformed addresses, and when the store cannot be read.
+    pub async fn start(self) -> Result<Runtime, StartError> {
+        let url = RuntimeUrl::parse(&self.url)?;
+        let RuntimeBuilder { clock, ids, policy, .. } = self;
+        let bus_config = BusConfig { runtime: Some(url.clone()), ..self.bus };
+        let bus = MessageBus::new(bus_config, &*ids);
+        let tables = self.tables.unwrap_or_else(|| Arc::new(MemoryTables::new()));
+        let registry = RuntimeRegistry::new(url.clone());
+        bus.set_resolver(Arc::new(registry.clone()));
+        let routes = DomainRoutes::new(bus.clone(), url.clone());
+        let client = NodeRegistryClient::new(bus.clone(), &url, Arc::clone(&ids), RetryConfig::default());
+        let registrations = Registrations::new(Arc::new(client), bus.clone(), &url);
+        let catalogue = Catalogue::new(bus.clone(), &url)?;
+        let catalogue = Arc::new(KeptCatalogue::new(catalogue, Arc::clone(&tables)));
+        let node_allocator = Arc::new(NodeAllocator::new(bus.clone(), url.clone()));
+        let allocator = ByDomain {
+            registry: registry.clone(),
+            node: Arc::clone(&node_allocator),
+            local: LocalAllocator::new(Arc::clone(&ids)),
+        };
+        let (manager, driver) = SyncManager::new(Parts {
+            runtime: url.clone(),
+            bus: bus.clone(),
+            routes: routes.clone(),
+            storage: Arc::new(ObjectStore::new(Arc::clone(&tables))),
+            allocator: Arc::new(allocator),
+            registry: registry.clone(),
+            registrations: registrations.clone(),
+            catalogue: Arc::clone(&catalogue) as _,
+            policy,
+            clock: Arc::clone(&clock),
+            config: self.sync_manager,
+        })?;
+
+        let tasks = Tasks::new();
+        let mut wired = Wired { stubs: Vec::new(), listeners: Vec::new() };
+        for (domain, connector) in self.nodes {
+            let replay =
+                RoutesThenRegistrations { routes: routes.clone(), registrations: registrations.clone() };
+            let config = StubConfig::new(url.clone(), &domain, &*ids)?;
+            let (stub, session) =
+                SessionStub::new(config, connector, bus.clone(), Arc::new(replay), Arc::clone(&ids));
+            let as_stub: Arc<dyn Protostub> = Arc::clone(&stub) as _;
+            wired.listeners.push(manager.follow_stub(&as_stub)?);
+            registry.add_stub_for_domain(&domain, Arc::clone(&as_stub))?;
+            bus.add_stub(as_stub);
+            wired.stubs.push(stub);
+            tasks.spawn(session.run());
+        }
+        tasks.spawn(driver.run());
+        let keep_alive = registrations.clone();
+        tasks.spawn(async move { keep_alive.drive().await });
+        let Wired { stubs, listeners } = wired;
+        Ok(Runtime::from_inner(Inner {
+            url,
+            bus,
+            tables,
+            registry,
+            catalogue,
+            node_allocator,
+            clock,
+            ids,
+            stubs,
+            _manager: manager,
+            _listeners: listeners,
+            tasks,
+            deployed: Default::default(),
+        }))
+    }
+}
+
+struct Wired {
+    stubs: Vec<Arc<SessionStub>>,
+    listeners: Vec<Listener>,
+}

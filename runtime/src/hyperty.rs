@@ -1,0 +1,117 @@
+use std::future::{Future, IntoFuture};
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use hyperty_message_bus::MiniBus;
+use hyperty_model::{HypertyUrl, Identity, Url};
+use hyperty_storage::Names;
+use hyperty_syncher::{Resumed, Syncher, SyncherConfig};
+
+use crate::error::DeployError;
+use crate::runtime::Runtime;
+
+/// A deployed hyperty: its Syncher, and what it resumed of its last session.
+#[derive(Clone)]
+pub struct Hyperty {
+    syncher: Syncher,
+    resumed: Arc<Resumed>,
+}
+
+impl Hyperty {
+    /// What was resumed when the hyperty was deployed.
+    pub fn resumed(&self) -> &Resumed {
+        &self.resumed
+    }
+
+    /// Its Syncher, which it also derefs to.
+    pub fn syncher(&self) -> &Syncher {
+        &self.syncher
+    }
+}
+
+impl Deref for Hyperty {
+    type Target = Syncher;
+    fn deref(&self) -> &Syncher {
+        &self.syncher
+    }
+}
+
+/// A deployment that is being chosen; await it.
+#[must_use = "a deployment does nothing before it is awaited"]
+pub struct Deploy {
+    runtime: Runtime,
+    name: String,
+    user: Option<String>,
+    identity: Option<Identity>,
+}
+
+impl Deploy {
+    pub(crate) fn new(runtime: Runtime, name: &str) -> Deploy {
+        Deploy { runtime, name: name.to_owned(), user: None, identity: None }
+    }
+
+    /// The user behind the hyperty, `user://<domain>/<id>`.
+    pub fn user(self, user: &str) -> Deploy {
+        Deploy { user: Some(user.to_owned()), ..self }
+    }
+
+    /// The user behind the hyperty, in the structured form.
+    pub fn identity(self, identity: Identity) -> Deploy {
+        Deploy { identity: Some(identity), ..self }
+    }
+
+    async fn run(self) -> Result<Hyperty, DeployError> {
+        let Deploy { runtime, name, user, identity } = self;
+        let inner = &runtime.inner;
+        if inner.deployed.lock().contains_key(&name) {
+            return Err(DeployError::Deployed(name));
+        }
+        if let Some(user) = &user {
+            Url::parse(user).map_err(DeployError::User)?;
+        }
+        let identity = identity.or_else(|| user.as_deref().map(Identity::of_user));
+        let url = runtime.hyperty_url(&name).await?;
+        let minibus = MiniBus::new(&inner.bus, url.clone())?;
+        inner.registry.add_hyperty(&url, identity.clone())?;
+        let config = SyncherConfig {
+            identity,
+            clock: Arc::clone(&inner.clock),
+            ..SyncherConfig::new(inner.url.clone())
+        };
+        let (syncher, driver) = Syncher::new(minibus, config)?;
+        if !inner.tasks.spawn(driver.run()) {
+            return Err(DeployError::Closed);
+        }
+        let resumed = Arc::new(syncher.resume().await?);
+        let hyperty = Hyperty { syncher, resumed };
+        inner.deployed.lock().insert(name, hyperty.clone());
+        Ok(hyperty)
+    }
+}
+
+impl IntoFuture for Deploy {
+    type Output = Result<Hyperty, DeployError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+impl Runtime {
+    /// The address of the hyperty of this name: the one of the last session, or a new one that is kept before it
+    /// is used.
+    async fn hyperty_url(&self, name: &str) -> Result<HypertyUrl, DeployError> {
+        let names = Names::new(Arc::clone(&self.inner.tables));
+        let key = format!("hyperty/{name}");
+        if let Some(url) = names.get(&key)? {
+            return HypertyUrl::parse(&url).map_err(DeployError::Address);
+        }
+        let url = format!("hyperty://{}/{}", self.inner.url.home(), self.inner.ids.uuid());
+        let url = HypertyUrl::parse(&url).map_err(DeployError::Address)?;
+        let ticket = names.put(&key, url.as_str());
+        hyperty_storage::durable(&*self.inner.tables, ticket).await?;
+        Ok(url)
+    }
+}
