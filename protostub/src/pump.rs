@@ -3,6 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
@@ -86,9 +87,23 @@ async fn read(mut incoming: FrameStream, mut inbound: Inbound<'_>, signals: &Sig
         turn += 1;
         if turn == FRAMES_PER_TURN {
             turn = 0;
-            tokio::task::yield_now().await;
+            let_the_writer_run().await;
         }
     }
+}
+
+/// Returns at the task's next turn. The task stays among those that are ready: `yield_now` would put it behind
+/// everything else that runs, again and again under load.
+async fn let_the_writer_run() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Where frames from the node go.
