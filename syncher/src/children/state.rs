@@ -1,0 +1,404 @@
+//! The children of one object as one participant knows them, without any I/O.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use hyperty_model::change::apply;
+use hyperty_model::message::{ChildBody, DeleteBody, UpdateBody, UpdateKind};
+use hyperty_model::object::{ChildEntry, ChildId, ChildOutcome, ChildRefusal, Children, MergedAs};
+use hyperty_model::{ChildrenName, HypertyUrl, Message, MessageId, MessageType, ObjectUrl, Url};
+
+use super::ChildError;
+use crate::{ChildEvent, ChildOp};
+
+/// A child by name and id.
+pub(crate) type Key = (ChildrenName, ChildId);
+
+/// What is told when an operation is answered or fails.
+pub(super) type Done = tokio::sync::oneshot::Sender<Result<(), ChildError>>;
+
+/// All that is known of an object's children.
+///
+/// `known` is what the Reporter's side has let through: everybody's operations, and one's own once they are
+/// answered. One's own operations that are not answered yet lie over it, so that a refusal only takes them away.
+#[derive(Debug)]
+pub(super) struct ChildrenState {
+    me: HypertyUrl,
+    object: ObjectUrl,
+    names: Vec<ChildrenName>,
+    known: Children,
+    mine: BTreeMap<Key, Unanswered>,
+    unanswered: usize,
+    /// The number of the next own child of each name: an id is never used again, not even a refused one.
+    next: BTreeMap<ChildrenName, u64>,
+    /// What arrived before the first snapshot; `None` afterwards.
+    waiting: Option<VecDeque<Message>>,
+    /// The schema of the object; it travels with a new child.
+    pub(super) schema: Option<Url>,
+    /// Why no own operation is possible any more.
+    pub(super) closed: Option<ChildError>,
+}
+
+/// One's own operations on one child that are not answered yet, and what the child looks like with them.
+#[derive(Debug)]
+struct Unanswered {
+    /// `None` when the last operation is a deletion.
+    entry: Option<ChildEntry>,
+    operations: VecDeque<Operation>,
+}
+
+#[derive(Debug)]
+pub(super) struct Operation {
+    pub(super) id: MessageId,
+    pub(super) what: What,
+    pub(super) done: Option<Done>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum What {
+    Create(Box<ChildEntry>),
+    Update(Arc<UpdateBody>),
+    Delete,
+}
+
+/// What came of a message on the children channel.
+#[derive(Debug, Default)]
+pub(crate) struct Heard {
+    /// What to tell the application.
+    pub(crate) events: Vec<ChildEvent>,
+    /// Something before it is missing: the object must be read anew.
+    pub(crate) missing: bool,
+}
+
+impl ChildrenState {
+    pub(super) fn new(me: HypertyUrl, object: ObjectUrl) -> ChildrenState {
+        ChildrenState {
+            me,
+            object,
+            names: Vec::new(),
+            known: Children::default(),
+            mine: BTreeMap::new(),
+            unanswered: 0,
+            next: BTreeMap::new(),
+            waiting: Some(VecDeque::new()),
+            schema: None,
+            closed: None,
+        }
+    }
+
+    pub(super) fn names(&self) -> &[ChildrenName] {
+        &self.names
+    }
+
+    /// Adds the names that are new; true if there were any.
+    pub(super) fn learn(&mut self, names: &[ChildrenName]) -> bool {
+        let before = self.names.len();
+        for name in names {
+            if !self.names.contains(name) {
+                self.names.push(name.clone());
+            }
+        }
+        self.names.len() > before
+    }
+
+    /// Takes over the children of a snapshot. One's own stay: their reporter is the truth (protocol M18).
+    /// What the first snapshot holds is no event.
+    pub(super) fn merge(&mut self, snapshot: Children) -> Heard {
+        let own = self.known.iter().filter(|(_, _, entry)| entry.value.reporter == self.me);
+        let keep = own.map(|(name, id, _)| (name.clone(), id.clone())).collect();
+        let first = self.waiting.is_some();
+        let mut heard = self.merge_keeping(snapshot, &keep);
+        if first {
+            heard.events.clear();
+        }
+        for message in self.waiting.take().unwrap_or_default() {
+            let more = self.hear(&message);
+            heard.events.extend(more.events);
+            heard.missing |= more.missing;
+        }
+        heard
+    }
+
+    /// Takes over some children that were missed; all others stay.
+    pub(super) fn extend(&mut self, children: Children) -> Heard {
+        let keep = self.known.iter().map(|(name, id, _)| (name.clone(), id.clone())).collect();
+        self.merge_keeping(children, &keep)
+    }
+
+    fn merge_keeping(&mut self, mut children: Children, keep: &BTreeSet<Key>) -> Heard {
+        children.name_flat(&self.names);
+        let before = self.known.clone();
+        let mut heard = Heard::default();
+        for merged in self.known.merge(children, keep) {
+            let (op, table) = match merged.what {
+                MergedAs::Created => (ChildOp::Create, &self.known),
+                MergedAs::Updated => (ChildOp::Update, &self.known),
+                MergedAs::Deleted => (ChildOp::Delete, &before),
+            };
+            let entry = table.get(&merged.name, merged.id.as_str());
+            let entry = entry.filter(|entry| entry.value.reporter != self.me);
+            heard.events.extend(entry.map(|entry| event(op, &merged.name, entry)));
+        }
+        heard
+    }
+
+    /// Starts over: everything is kept until the next snapshot.
+    pub(super) fn wait(&mut self) {
+        self.waiting.get_or_insert_default();
+    }
+
+    /// Takes in a message of somebody on a children channel.
+    pub(super) fn on_message(&mut self, message: &Message, limit: usize) -> Heard {
+        match &mut self.waiting {
+            Some(waiting) if waiting.len() < limit => waiting.push_back(message.clone()),
+            // The oldest go first: the snapshot to come holds them.
+            Some(waiting) => {
+                waiting.pop_front();
+                waiting.push_back(message.clone());
+            }
+            None => return self.hear(message),
+        }
+        Heard::default()
+    }
+
+    fn hear(&mut self, message: &Message) -> Heard {
+        let Some(name) = self.name_of(message) else { return Heard::default() };
+        let outcome = match message.kind() {
+            MessageType::Create => self.hear_create(&name, message),
+            MessageType::Update => self.hear_update(&name, message),
+            MessageType::Delete => self.hear_delete(&name, message),
+            _ => None,
+        };
+        match outcome {
+            Some(Ok(event)) => Heard { events: vec![event], missing: false },
+            // Of these a creation or update before it was missed.
+            Some(Err(ChildRefusal::Unknown | ChildRefusal::Gap | ChildRefusal::Diverged(_))) => {
+                Heard { events: Vec::new(), missing: true }
+            }
+            Some(Err(refusal)) => {
+                tracing::debug!(?message, %refusal, "an operation on a child is ignored");
+                Heard::default()
+            }
+            None => Heard::default(),
+        }
+    }
+
+    /// The name of the channel, if the object has children of this name.
+    fn name_of(&self, message: &Message) -> Option<ChildrenName> {
+        use hyperty_model::DerivedTail::Children;
+        let (object, tail) = message.to().split_derived()?;
+        let Some(Children(name)) = tail else { return None };
+        (object == self.object && self.names.contains(&name)).then_some(name)
+    }
+
+    /// Who wrote it, unless that is oneself: the sender, or `source` where the object is named as sender.
+    fn writer(&self, message: &Message, source: Option<&Url>) -> Option<Url> {
+        let from_object = message.from() == self.object.as_url();
+        let writer = if from_object { source? } else { message.from() };
+        (writer != self.me.as_url()).then(|| writer.clone())
+    }
+
+    fn hear_create(
+        &mut self,
+        name: &ChildrenName,
+        message: &Message,
+    ) -> Option<Result<ChildEvent, ChildRefusal>> {
+        let body = message.decode::<ChildBody>().ok()?;
+        let writer = self.writer(message, Some(body.value.reporter.as_url()))?;
+        if body.value.reporter.as_url() != &writer || body.resource != body.value.url.as_str() {
+            return Some(Err(ChildRefusal::NotReporter));
+        }
+        let entry = ChildEntry { value: body.value.clone(), identity: body.identity.clone() };
+        let event = event(ChildOp::Create, name, &entry);
+        applied(self.known.create(name, entry), || Some(event))
+    }
+
+    fn hear_update(
+        &mut self,
+        name: &ChildrenName,
+        message: &Message,
+    ) -> Option<Result<ChildEvent, ChildRefusal>> {
+        let body = message.decode::<UpdateBody>().ok()?;
+        let writer = self.writer(message, body.source.as_ref())?;
+        let id = body.resource.as_deref()?;
+        let outcome = self.known.update(name, id, &writer, &body);
+        applied(outcome, || Some(event(ChildOp::Update, name, self.known.get(name, id)?)))
+    }
+
+    fn hear_delete(
+        &mut self,
+        name: &ChildrenName,
+        message: &Message,
+    ) -> Option<Result<ChildEvent, ChildRefusal>> {
+        let body = message.decode::<DeleteBody>().ok()?;
+        let writer = self.writer(message, body.source.as_ref())?;
+        let id = body.child_id()?;
+        let last = self.known.get(name, id).map(|entry| event(ChildOp::Delete, name, entry));
+        applied(self.known.delete(name, id, &writer), || last)
+    }
+}
+
+fn applied(
+    outcome: Result<ChildOutcome, ChildRefusal>,
+    event: impl FnOnce() -> Option<ChildEvent>,
+) -> Option<Result<ChildEvent, ChildRefusal>> {
+    match outcome {
+        Ok(ChildOutcome::Applied) => event().map(Ok),
+        Ok(ChildOutcome::Duplicate) => None,
+        Err(refusal) => Some(Err(refusal)),
+    }
+}
+
+fn event(op: ChildOp, name: &ChildrenName, entry: &ChildEntry) -> ChildEvent {
+    let child = &entry.value;
+    ChildEvent {
+        op,
+        name: name.clone(),
+        id: child.url.to_string(),
+        data: child.data.clone(),
+        version: child.version,
+        reporter: child.reporter.clone(),
+    }
+}
+
+/// One's own children.
+impl ChildrenState {
+    /// Draws the id of a new child.
+    pub(super) fn next_id(&mut self, name: &ChildrenName) -> ChildId {
+        let free = self.known.next_number(name, &self.me);
+        let next = self.next.entry(name.clone()).or_insert(1);
+        let number = free.max(*next);
+        *next = number.saturating_add(1);
+        ChildId::of(&self.me, number)
+    }
+
+    pub(super) fn unanswered(&self) -> usize {
+        self.unanswered
+    }
+
+    /// A child as one sees it oneself, one's own unanswered operations included.
+    pub(super) fn get(&self, key: &Key) -> Option<&ChildEntry> {
+        match self.mine.get(key) {
+            Some(mine) => mine.entry.as_ref(),
+            None => self.known.get(&key.0, key.1.as_str()),
+        }
+    }
+
+    /// All children of a name as one sees them oneself, ordered by id.
+    pub(super) fn list(&self, name: &ChildrenName) -> Vec<&ChildEntry> {
+        let known = self.known.table(name).into_iter().flat_map(|table| table.iter());
+        let mut all: BTreeMap<&ChildId, &ChildEntry> = known.collect();
+        for ((of, id), mine) in &self.mine {
+            match &mine.entry {
+                Some(entry) if of == name => drop(all.insert(id, entry)),
+                None if of == name => drop(all.remove(id)),
+                _ => {}
+            }
+        }
+        all.into_values().collect()
+    }
+
+    /// All children as one sees them oneself.
+    pub(super) fn children(&self) -> Children {
+        let mut all = self.known.clone();
+        for ((name, id), mine) in &self.mine {
+            let outcome = match &mine.entry {
+                Some(entry) => {
+                    let mut newer = Children::default();
+                    let created = newer.create(name, entry.clone());
+                    let keep = all.iter().map(|(name, id, _)| (name.clone(), id.clone())).collect();
+                    all.merge(newer, &keep);
+                    created
+                }
+                None => all.delete(name, id.as_str(), self.me.as_url()),
+            };
+            debug_assert!(outcome.is_ok(), "own operations fit what is known: {outcome:?}");
+        }
+        all
+    }
+
+    /// Why no own operation is possible, if so.
+    pub(super) fn check_open(&self) -> Result<(), ChildError> {
+        self.closed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Carries out an own operation over what is known; the caller sends it.
+    pub(super) fn perform(&mut self, key: &Key, operation: Operation) -> Result<(), ChildError> {
+        let before = self.get(key).cloned();
+        let entry = match (&operation.what, before) {
+            (What::Create(entry), None) => Some((**entry).clone()),
+            (What::Update(body), Some(mut entry)) => {
+                if let UpdateKind::Change(change) = &body.kind {
+                    apply(&mut entry.value.data, change)?;
+                }
+                entry.value.version = body.version.unwrap_or(entry.value.version);
+                entry.value.last_modified = body.last_modified.or(entry.value.last_modified);
+                Some(entry)
+            }
+            (What::Delete, Some(_)) => None,
+            (What::Create(_), Some(_)) | (What::Update(_) | What::Delete, None) => {
+                return Err(ChildError::Deleted);
+            }
+        };
+        let mine = self
+            .mine
+            .entry(key.clone())
+            .or_insert_with(|| Unanswered { entry: None, operations: VecDeque::new() });
+        mine.entry = entry;
+        mine.operations.push_back(operation);
+        self.unanswered += 1;
+        Ok(())
+    }
+
+    /// An own operation was accepted, and with it those before it. Returns who to tell and which ids are settled.
+    pub(super) fn accepted(&mut self, key: &Key, id: &MessageId) -> Vec<Operation> {
+        let Some(mine) = self.mine.get_mut(key) else { return Vec::new() };
+        let Some(at) = mine.operations.iter().position(|operation| operation.id == *id) else {
+            return Vec::new();
+        };
+        let settled: Vec<Operation> = mine.operations.drain(..=at).collect();
+        if mine.operations.is_empty() {
+            self.mine.remove(key);
+        }
+        self.unanswered -= settled.len();
+        for operation in &settled {
+            let (name, child) = (&key.0, key.1.as_str());
+            let outcome = match &operation.what {
+                What::Create(entry) => self.known.create(name, (**entry).clone()),
+                What::Update(body) => self.known.update(name, child, self.me.as_url(), body),
+                What::Delete => self.known.delete(name, child, self.me.as_url()),
+            };
+            if let Err(refusal) = outcome {
+                tracing::error!(child, %refusal, "an accepted operation does not fit what is known");
+            }
+        }
+        settled
+    }
+
+    /// An own operation was refused, and with it those after it on the same child that count on it: all after a
+    /// creation, the changes after a change. A deletion counts on no change, and stays.
+    pub(super) fn refused(&mut self, key: &Key, id: &MessageId) -> Vec<Operation> {
+        let at = |mine: &Unanswered| mine.operations.iter().position(|operation| operation.id == *id);
+        let Some(at) = self.mine.get(key).and_then(at) else { return Vec::new() };
+        let Some(mut mine) = self.mine.remove(key) else { return Vec::new() };
+        self.unanswered -= mine.operations.len();
+        let later = mine.operations.split_off(at + 1);
+        let refused = mine.operations.pop_back();
+        let all = refused.as_ref().is_some_and(|refused| matches!(refused.what, What::Create(_)));
+        let (stay, undone): (Vec<_>, Vec<_>) =
+            later.into_iter().partition(|operation| !all && matches!(operation.what, What::Delete));
+        // What was not refused lies over what is known again.
+        for operation in mine.operations.into_iter().chain(stay) {
+            if let Err(error) = self.perform(key, operation) {
+                tracing::error!(child = %key.1, %error, "an operation does not fit any more");
+            }
+        }
+        refused.into_iter().chain(undone).collect()
+    }
+
+    /// Takes all own operations that are not answered; what is known stays.
+    pub(super) fn give_up(&mut self) -> Vec<Operation> {
+        self.unanswered = 0;
+        std::mem::take(&mut self.mine).into_values().flat_map(|mine| mine.operations).collect()
+    }
+}

@@ -1,0 +1,97 @@
+//! What comes to the hyperty's own address.
+
+use hyperty_model::message::{DeleteBody, ForwardBody, ResponseBody, UnsubscribeBody};
+use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode};
+
+use crate::core::{Abandoned, Core, Live};
+
+impl Core {
+    pub(crate) fn on_message(&self, message: &Message) {
+        match message.kind() {
+            MessageType::Forward => self.on_forward(message),
+            MessageType::Response => self.on_response(message),
+            MessageType::Unsubscribe => self.on_unsubscribe(message),
+            _ => self.refuse(message, StatusCode::BAD_REQUEST, "not served here"),
+        }
+    }
+
+    /// Answers a request with a failure; what expects no answer gets none.
+    pub(crate) fn refuse(&self, message: &Message, code: StatusCode, why: &str) {
+        if message.kind().is_request() {
+            self.minibus.post(message.reply(ResponseBody::failure(code, why)));
+        }
+    }
+
+    /// The Sync Manager hands on what concerns a Reporter.
+    fn on_forward(&self, message: &Message) {
+        let Ok(body) = message.decode::<ForwardBody>() else {
+            return self.refuse(message, StatusCode::BAD_REQUEST, "malformed forward");
+        };
+        // Only the Sync Manager of this runtime speaks for an object here.
+        if message.is_remote() || message.from() != body.to.as_url() {
+            return self.refuse(message, StatusCode::FORBIDDEN, "only the object's own runtime may forward");
+        }
+        match self.live(&body.to) {
+            Some(Live::Reporter(reporter)) => reporter.receive(message),
+            Some(Live::Observer(_)) => self.refuse(message, StatusCode::NOT_FOUND, "not reported here"),
+            // The object was announced before its creation or resume was answered here (protocol 5.1.1).
+            None if self.is_adopting() => {
+                if let Some(Live::Reporter(reporter)) = self.hold(body.to.clone(), message) {
+                    reporter.receive(message);
+                }
+            }
+            None => self.refuse(message, StatusCode::NOT_FOUND, "no such object here"),
+        }
+    }
+
+    /// A response that no waiting request took.
+    fn on_response(&self, message: &Message) {
+        let Ok(body) = message.decode::<ResponseBody>() else { return };
+        if let Some((board, key)) = self.child_answer(message) {
+            board.on_answer(&key, message.id(), &body);
+            return;
+        }
+        if body.code.is_provisional() {
+            return;
+        }
+        match self.take_abandoned(message.id()) {
+            Some(Abandoned::Create) if body.code.is_success() => {
+                let resource = body.resource.as_deref().and_then(|url| ObjectUrl::parse(url).ok());
+                if let Some(object) = resource {
+                    tracing::info!(%object, "a creation was answered after it was given up: the object is deleted");
+                    let body = DeleteBody { resource: Some(object.to_string()), ..DeleteBody::default() };
+                    self.minibus.post(self.to_sync_manager(MessageType::Delete, body));
+                }
+            }
+            Some(Abandoned::Subscribe(object)) if body.code.is_success() && self.live(&object).is_none() => {
+                tracing::info!(%object, "a subscription was answered after it was given up: it is ended");
+                self.minibus
+                    .post(self.to_sync_manager(MessageType::Unsubscribe, self.unsubscribe_body(&object)));
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn unsubscribe_body(&self, object: &ObjectUrl) -> UnsubscribeBody {
+        let identity = self.config.identity.clone();
+        UnsubscribeBody { resource: Some(object.clone()), identity, ..UnsubscribeBody::default() }
+    }
+
+    /// A Reporter removes this hyperty from its observers (protocol 5.7).
+    fn on_unsubscribe(&self, message: &Message) {
+        let Some(object) = message.decode::<UnsubscribeBody>().ok().and_then(|body| body.resource.clone())
+        else {
+            return self.refuse(message, StatusCode::BAD_REQUEST, "missing resource");
+        };
+        match self.live(&object) {
+            Some(Live::Observer(observer)) if observer.is_reported_by(message.from()) => {
+                self.minibus.post(message.reply(ResponseBody::ok()));
+                observer.removed();
+            }
+            Some(_) => {
+                self.refuse(message, StatusCode::FORBIDDEN, "only the reporter may remove an observer")
+            }
+            None => self.refuse(message, StatusCode::NOT_FOUND, "not observed here"),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The end of an observation: it happens once, whatever comes together.
+
+use std::task::Waker;
+
+use hyperty_model::MessageType;
+
+use super::shared::ObserverShared;
+use crate::children::ChildError;
+use crate::{CloseReason, ObserverEvent};
+
+/// How an observation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum End {
+    Deleted,
+    Closed(CloseReason),
+}
+
+impl End {
+    pub(super) fn event(&self) -> ObserverEvent {
+        match self {
+            End::Deleted => ObserverEvent::Deleted,
+            End::Closed(reason) => ObserverEvent::Closed { reason: reason.clone() },
+        }
+    }
+}
+
+impl ObserverShared {
+    /// The Reporter deleted the object: what is left of the subscription is cleared away (protocol 5.8.5).
+    pub(super) fn deleted(&self) {
+        if self.end(End::Deleted) {
+            self.unsubscribe_later();
+        }
+    }
+
+    /// The Reporter removed this observer (protocol 5.7.2).
+    pub(crate) fn removed(&self) {
+        if self.end(End::Closed(CloseReason::Removed)) {
+            self.unsubscribe_later();
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.finish(End::Closed(CloseReason::Stopped), &ChildError::Stopped);
+    }
+
+    /// Ends it; false if it had ended before.
+    pub(super) fn end(&self, end: End) -> bool {
+        self.finish(end, &ChildError::Closed)
+    }
+
+    fn finish(&self, end: End, children: &ChildError) -> bool {
+        let (waiters, listeners) = {
+            let mut state = self.state.lock();
+            if state.end.is_some() {
+                return false;
+            }
+            state.end = Some(end);
+            let waiters: Vec<Waker> =
+                state.cursors.iter_mut().flat_map(|cursor| cursor.events.waiters()).collect();
+            (waiters, std::mem::take(&mut state.listeners))
+        };
+        drop(listeners);
+        self.board.close(children);
+        waiters.into_iter().for_each(Waker::wake);
+        self.core.remove(&self.url, std::ptr::from_ref(self).cast());
+        true
+    }
+
+    fn unsubscribe_later(&self) {
+        let request = self.core.ask(MessageType::Unsubscribe, self.core.unsubscribe_body(&self.url));
+        // Whatever the answer is, there is nothing left here to clear away.
+        self.core.run_later(async move { drop(request.await) });
+    }
+}

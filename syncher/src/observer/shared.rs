@@ -1,0 +1,226 @@
+//! What the handles of one observed object share.
+
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+
+use hyperty_message_bus::{BusError, Listener};
+use hyperty_model::{ChildrenName, ObjectUrl, Snapshot, Url};
+use parking_lot::Mutex;
+
+use super::copy::{Base, Copy};
+use super::end::End;
+use crate::children::{Board, Heard};
+use crate::core::{Core, Live};
+use crate::events::Queued;
+use crate::queue::EventQueue;
+
+pub(crate) struct ObserverShared {
+    pub(super) core: Arc<Core>,
+    pub(super) url: ObjectUrl,
+    pub(super) changes: Url,
+    pub(super) board: Arc<Board>,
+    /// Never taken while another lock is taken after it; the board's may be held before it.
+    pub(super) state: Mutex<State>,
+    /// One subscription of the same object at a time.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    pub(super) itself: Weak<ObserverShared>,
+}
+
+pub(super) struct State {
+    pub(super) copy: Copy,
+    pub(super) cursors: Vec<Cursor>,
+    next_cursor: u64,
+    pub(super) disconnected: bool,
+    pub(super) end: Option<End>,
+    pub(super) repairing: bool,
+    /// The children have to be read anew, with everything else.
+    pub(super) read_whole: bool,
+    pub(super) listeners: Vec<Listener>,
+    /// A listener that could not be added when it should have been.
+    pub(super) deaf: Option<BusError>,
+}
+
+/// The place of one handle in the stream of events.
+pub(super) struct Cursor {
+    pub(super) id: u64,
+    pub(super) events: EventQueue<Queued>,
+    pub(super) end_told: bool,
+}
+
+impl State {
+    /// Adds a place that begins now.
+    pub(super) fn add_cursor(&mut self, limit: usize) -> u64 {
+        self.insert_cursor(EventQueue::new(limit), false)
+    }
+
+    /// Adds a place at the same point as another.
+    pub(super) fn copy_cursor(&mut self, id: u64) -> Option<u64> {
+        let cursor = self.cursors.iter().find(|cursor| cursor.id == id)?;
+        let (events, end_told) = (cursor.events.fork(), cursor.end_told);
+        Some(self.insert_cursor(events, end_told))
+    }
+
+    fn insert_cursor(&mut self, events: EventQueue<Queued>, end_told: bool) -> u64 {
+        self.next_cursor += 1;
+        self.cursors.push(Cursor { id: self.next_cursor, events, end_told });
+        self.next_cursor
+    }
+
+    /// Runs something that tells events, and gives back who is to be woken for them.
+    pub(super) fn tell(&mut self, run: impl FnOnce(&mut Copy, &mut dyn FnMut(Queued))) -> Vec<Waker> {
+        let State { copy, cursors, .. } = self;
+        let mut waiters = Vec::new();
+        run(copy, &mut |event| {
+            if let Some((last, others)) = cursors.split_last_mut() {
+                for cursor in others {
+                    cursor.add(event.clone(), &mut waiters);
+                }
+                last.add(event, &mut waiters);
+            }
+        });
+        waiters
+    }
+}
+
+impl Cursor {
+    fn add(&mut self, event: Queued, waiters: &mut Vec<Waker>) {
+        // Nothing here must be kept, so nothing is given back.
+        let _ = self.events.push(event);
+        waiters.append(&mut self.events.waiters());
+    }
+}
+
+impl ObserverShared {
+    /// An object that waits for its first snapshot, and keeps what arrives before it.
+    pub(super) fn provisional(core: &Arc<Core>, url: &ObjectUrl) -> Result<Arc<ObserverShared>, BusError> {
+        let board = core.board(url);
+        board.open();
+        let state = State {
+            copy: Copy::waiting(core.config.limits.buffered_max),
+            cursors: Vec::new(),
+            next_cursor: 0,
+            disconnected: false,
+            end: None,
+            repairing: false,
+            read_whole: false,
+            listeners: Vec::new(),
+            deaf: None,
+        };
+        let shared = Arc::new_cyclic(|itself| ObserverShared {
+            core: Arc::clone(core),
+            url: url.clone(),
+            changes: url.changes(),
+            board,
+            state: Mutex::new(state),
+            turn: tokio::sync::Mutex::new(()),
+            itself: Weak::clone(itself),
+        });
+        for address in [url.changes(), url.status()] {
+            shared.listen(&address)?;
+        }
+        Ok(shared)
+    }
+
+    /// Takes up an object from the store of this runtime; `None` if this hyperty reports it itself.
+    pub(crate) fn resumed(
+        core: &Arc<Core>,
+        snapshot: Snapshot,
+        names: &[ChildrenName],
+        disconnected: bool,
+    ) -> Result<Option<Arc<ObserverShared>>, BusError> {
+        let url = snapshot.metadata.url.clone();
+        let new = Live::Observer(match core.live(&url) {
+            Some(Live::Observer(known)) => known,
+            Some(Live::Reporter(_)) => return Ok(None),
+            None => ObserverShared::provisional(core, &url)?,
+        });
+        let Live::Observer(shared) = core.insert(&url, &new).err().unwrap_or(new) else { return Ok(None) };
+        shared.learn(names);
+        core.take_held(&url).iter().for_each(|message| shared.receive(message));
+        shared.set_disconnected(disconnected);
+        shared.install(snapshot, names);
+        let deaf = shared.state.lock().deaf.take();
+        deaf.map_or(Ok(Some(shared)), Err)
+    }
+
+    fn listen(&self, address: &Url) -> Result<(), BusError> {
+        let weak = Weak::clone(&self.itself);
+        let listener = self.core.minibus.listen(address, move |message| {
+            if let Some(observer) = weak.upgrade() {
+                observer.receive(message);
+            }
+        })?;
+        self.state.lock().listeners.push(listener);
+        Ok(())
+    }
+
+    /// Listens to the channels of children whose names are new; true if there were any.
+    pub(super) fn learn(&self, names: &[ChildrenName]) -> bool {
+        let known = self.board.names();
+        let new: Vec<_> = names.iter().filter(|name| !known.contains(name)).cloned().collect();
+        for name in &new {
+            if let Err(error) = self.listen(&self.url.children(name)) {
+                tracing::error!(object = %self.url, %name, %error, "cannot listen to children");
+                self.state.lock().deaf = Some(error);
+            }
+        }
+        self.board.learn(&new)
+    }
+
+    /// Takes over a snapshot; `names` came with it.
+    pub(super) fn install(&self, snapshot: Snapshot, names: &[ChildrenName]) {
+        let first_names = self.board.names().is_empty();
+        if self.learn(names) && first_names {
+            // What was said on these channels before is not known (protocol M21).
+            self.state.lock().read_whole = true;
+        }
+        let Snapshot { metadata, version, epoch, data, children } = snapshot;
+        let schema = metadata.schema.clone();
+        let base = Base { metadata, position: hyperty_model::Position::new(epoch, version), data };
+        let waiters = self.state.lock().tell(|copy, tell| copy.on_snapshot(base, tell));
+        waiters.into_iter().for_each(Waker::wake);
+        self.board.merge(children, &schema, |heard| self.on_heard(heard));
+        self.repair();
+    }
+
+    /// Runs under the board's lock, so that the events of a child are told in the order in which they happened.
+    pub(super) fn on_heard(&self, heard: Heard) {
+        if heard.events.is_empty() && !heard.missing {
+            return;
+        }
+        let waiters = {
+            let mut state = self.state.lock();
+            state.read_whole |= heard.missing;
+            let events = heard.events.into_iter().map(|event| Queued::Child(Box::new(event)));
+            state.tell(|_, tell| events.for_each(tell))
+        };
+        waiters.into_iter().for_each(Waker::wake);
+        if heard.missing {
+            self.repair();
+        }
+    }
+
+    pub(crate) fn url(&self) -> &ObjectUrl {
+        &self.url
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state.lock().end.is_some()
+    }
+
+    /// Whether the first snapshot has come, and the observation has not ended.
+    pub(crate) fn is_live(&self) -> bool {
+        let state = self.state.lock();
+        state.end.is_none() && state.copy.metadata().is_some()
+    }
+
+    pub(crate) fn is_reported_by(&self, who: &Url) -> bool {
+        self.state.lock().copy.reporter().is_some_and(|reporter| reporter.as_url() == who)
+    }
+}
+
+impl Drop for ObserverShared {
+    fn drop(&mut self) {
+        self.core.remove(&self.url, std::ptr::from_ref(self).cast());
+    }
+}

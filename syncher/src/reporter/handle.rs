@@ -1,0 +1,160 @@
+use std::fmt;
+use std::sync::Arc;
+
+use hyperty_model::change::{AttrPath, Change, ChangeOp};
+use hyperty_model::object::Metadata;
+use hyperty_model::{ChildrenName, ObjectUrl, Position};
+use serde_json::Value;
+
+use super::shared::ReporterShared;
+use super::{Accept, Commit, DeleteError, ReporterEvents};
+use crate::core::Live;
+use crate::{ChildrenHandle, UnknownChildren};
+
+/// An object that this hyperty reports: it alone changes its data.
+///
+/// Every change is applied to the copy here, takes its version, and is on its way when the call returns; the
+/// [`Commit`] that is returned only tells when it is committed. So many changes can be in flight. If one is refused,
+/// it is undone together with those made after it.
+///
+/// Clones are the same object. When the last one is dropped (and with it the last [`Child`](crate::Child),
+/// [`ChildrenHandle`] and [`ReporterEvents`] of the object), nothing is listened to any more; the object itself goes
+/// on to exist.
+#[derive(Clone)]
+pub struct Reporter {
+    pub(crate) shared: Arc<ReporterShared>,
+}
+
+impl Reporter {
+    /// The object's URL, by which others observe it.
+    pub fn url(&self) -> &ObjectUrl {
+        self.shared.url()
+    }
+
+    /// A copy of the data, with all changes made so far.
+    pub fn data(&self) -> Value {
+        self.with_data(Value::clone)
+    }
+
+    /// Looks at the data, with all changes made so far. A change made meanwhile is not seen, and copies the data.
+    pub fn with_data<T>(&self, look: impl FnOnce(&Value) -> T) -> T {
+        look(&self.shared.data())
+    }
+
+    /// The position of the data, with all changes made so far.
+    pub fn position(&self) -> Position {
+        self.shared.state.lock().journal.position()
+    }
+
+    /// The version of the data, with all changes made so far.
+    pub fn version(&self) -> u64 {
+        self.position().version
+    }
+
+    /// The position up to which all changes are committed.
+    pub fn committed(&self) -> Position {
+        self.shared.state.lock().journal.committed()
+    }
+
+    /// The application's name for the object.
+    pub fn name(&self) -> String {
+        self.shared.state.lock().metadata.name.clone()
+    }
+
+    /// Everything that is known of the object beside its data.
+    pub fn metadata(&self) -> Metadata {
+        self.shared.state.lock().metadata.clone()
+    }
+
+    /// Sets an attribute, or replaces an array element: `set("members.0.name", "Ann")`. What is above it must exist.
+    pub fn set(&self, path: impl Into<AttrPath>, value: impl Into<Value>) -> Commit {
+        self.change(Change::new(path, ChangeOp::Set(value.into())))
+    }
+
+    /// Removes an attribute.
+    pub fn remove(&self, path: impl Into<AttrPath>) -> Commit {
+        self.change(Change::new(path, ChangeOp::Delete))
+    }
+
+    /// Inserts elements into the array at `path` before the one at `index`; at its length they are appended.
+    pub fn insert(
+        &self,
+        path: impl Into<AttrPath>,
+        index: usize,
+        elements: impl IntoIterator<Item = impl Into<Value>>,
+    ) -> Commit {
+        let elements = elements.into_iter().map(Into::into).collect();
+        self.change(Change::new(element(&path.into(), index), ChangeOp::Insert(elements)))
+    }
+
+    /// Removes `count` elements from the array at `path`, the first at `index`.
+    pub fn remove_elements(&self, path: impl Into<AttrPath>, index: usize, count: usize) -> Commit {
+        self.change(Change::new(element(&path.into(), index), ChangeOp::Remove(count as u64)))
+    }
+
+    /// Makes one change.
+    pub fn change(&self, change: Change) -> Commit {
+        self.shared.write(vec![change])
+    }
+
+    /// Edits a copy of the data, and makes the changes that lead there, each a version of its own; the commit is that
+    /// of the last. If one of them is refused, those before it stay.
+    ///
+    /// Other threads that write wait until `edit` returns, so that it works on the latest data; `edit` itself may
+    /// read and write the object. It copies and compares the whole data: to change one attribute of a large object
+    /// use [`Reporter::set`].
+    pub fn update(&self, edit: impl FnOnce(&mut Value)) -> Commit {
+        self.shared.edit(edit)
+    }
+
+    /// Replaces the data: makes the changes that lead there, as [`Reporter::update`].
+    pub fn replace(&self, data: Value) -> Commit {
+        self.update(|copy| *copy = data)
+    }
+
+    /// Who may observe and read from now on, where nothing else decides.
+    pub fn accept(&self, accept: Accept) {
+        self.shared.state.lock().accept = accept;
+    }
+
+    /// What others ask and do, from the object's beginning here.
+    pub fn events(&self) -> ReporterEvents {
+        ReporterEvents { reporter: Arc::clone(&self.shared) }
+    }
+
+    /// The names of the children the object has.
+    pub fn children_names(&self) -> Vec<ChildrenName> {
+        self.shared.board.names()
+    }
+
+    /// The children of one name.
+    ///
+    /// # Errors
+    /// [`UnknownChildren`] when the object's schema has no such name.
+    pub fn children(&self, name: &str) -> Result<ChildrenHandle, UnknownChildren> {
+        self.shared.board.handle(name, Live::Reporter(Arc::clone(&self.shared)))
+    }
+
+    /// Deletes the object, for everybody.
+    ///
+    /// # Errors
+    /// [`DeleteError`]; then the object is as it was.
+    pub async fn delete(&self) -> Result<(), DeleteError> {
+        self.shared.delete().await
+    }
+
+    /// Whether the object is deleted or the Syncher has stopped.
+    pub fn is_closed(&self) -> bool {
+        self.shared.has_ended()
+    }
+}
+
+fn element(array: &AttrPath, index: usize) -> AttrPath {
+    AttrPath::new(&format!("{array}.{index}"))
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reporter({} at {})", self.url(), self.position())
+    }
+}

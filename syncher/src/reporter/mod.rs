@@ -1,0 +1,24 @@
+//! The Reporter's side: the one who owns an object and changes it.
+
+mod accept;
+mod answers;
+mod commit;
+mod create;
+mod delete;
+mod error;
+mod events;
+mod forward;
+mod handle;
+mod journal;
+mod repair;
+mod shared;
+mod write;
+
+pub use accept::Accept;
+pub use commit::Commit;
+pub use create::{Create, CreateError};
+pub use delete::DeleteError;
+pub use error::WriteError;
+pub use events::{ReadRequest, ReporterEvents, SubscriptionRequest};
+pub use handle::Reporter;
+pub(crate) use shared::ReporterShared;

@@ -1,0 +1,183 @@
+//! What the handles of one reported object share.
+
+use std::sync::{Arc, Weak};
+
+use hyperty_message_bus::{BusError, Listener};
+use hyperty_model::object::Metadata;
+use hyperty_model::{ChildrenName, DerivedTail, Message, ObjectUrl, Position, Snapshot, Url};
+use parking_lot::{Mutex, ReentrantMutex};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::journal::Journal;
+use super::{Accept, WriteError};
+use crate::ReporterEvent;
+use crate::children::{Board, ChildError, Heard};
+use crate::core::{Core, Live};
+use crate::outbox::Outbox;
+use crate::queue::EventQueue;
+
+/// Who waits for a change to be committed.
+pub(super) type Waiting = oneshot::Sender<Result<Position, WriteError>>;
+
+pub(crate) struct ReporterShared {
+    pub(super) core: Arc<Core>,
+    pub(super) url: ObjectUrl,
+    pub(super) changes: Url,
+    pub(super) board: Arc<Board>,
+    pub(super) state: Mutex<State>,
+    pub(super) outbox: Outbox,
+    /// Held by whoever makes changes, so that an edit sees nobody else's between its copy and its changes. The same
+    /// thread may make others within an edit. Never held while something is posted.
+    pub(super) writing: ReentrantMutex<()>,
+    pub(super) itself: Weak<ReporterShared>,
+}
+
+pub(super) struct State {
+    pub(super) journal: Journal<Waiting>,
+    pub(super) metadata: Metadata,
+    pub(super) accept: Accept,
+    pub(super) events: EventQueue<ReporterEvent>,
+    /// Why nothing can be written any more.
+    pub(super) closed: Option<WriteError>,
+    /// Whether the last event has been told.
+    pub(super) ended: bool,
+    pub(super) repairing: bool,
+    listeners: Vec<Listener>,
+}
+
+impl ReporterShared {
+    /// Enters an object that was created or resumed, or finds it entered already.
+    pub(crate) fn adopt(
+        core: &Arc<Core>,
+        snapshot: Snapshot,
+        names: &[ChildrenName],
+        accept: Accept,
+    ) -> Result<Arc<ReporterShared>, BusError> {
+        let Snapshot { metadata, version, epoch, data, children } = snapshot;
+        let url = metadata.url.clone();
+        if let Some(Live::Reporter(known)) = core.live(&url) {
+            return Ok(known);
+        }
+        let board = core.board(&url);
+        board.open();
+        board.learn(names);
+        let schema = metadata.schema.clone();
+        let state = State {
+            journal: Journal::new(data, Position::new(epoch, version)),
+            metadata,
+            accept,
+            events: EventQueue::new(core.config.limits.events_max),
+            closed: None,
+            ended: false,
+            repairing: false,
+            listeners: Vec::new(),
+        };
+        let shared = Arc::new_cyclic(|itself| ReporterShared {
+            core: Arc::clone(core),
+            changes: url.changes(),
+            url,
+            board,
+            state: Mutex::new(state),
+            outbox: Outbox::default(),
+            writing: ReentrantMutex::new(()),
+            itself: Weak::clone(itself),
+        });
+        shared.listen(names)?;
+        if let Err(Live::Reporter(known)) = core.insert(&shared.url, &Live::Reporter(Arc::clone(&shared))) {
+            return Ok(known);
+        }
+        shared.board.merge(children, &schema, |heard| shared.on_heard(heard));
+        core.take_held(&shared.url).iter().for_each(|message| shared.receive(message));
+        Ok(shared)
+    }
+
+    fn listen(&self, names: &[ChildrenName]) -> Result<(), BusError> {
+        let channels = names.iter().map(|name| self.url.children(name));
+        let mut listeners = Vec::new();
+        for url in channels.chain([self.url.as_url().clone()]) {
+            let weak = Weak::clone(&self.itself);
+            listeners.push(self.core.minibus.listen(&url, move |message| {
+                if let Some(reporter) = weak.upgrade() {
+                    reporter.receive(message);
+                }
+            })?);
+        }
+        self.state.lock().listeners = listeners;
+        Ok(())
+    }
+
+    /// Takes in a message for the object or one of its addresses.
+    pub(crate) fn receive(&self, message: &Message) {
+        if message.to() == self.url.as_url() {
+            return self.on_answer(message);
+        }
+        if message.to() == self.core.hyperty().as_url() {
+            return self.on_forward(message);
+        }
+        if let Some((_, Some(DerivedTail::Children(_)))) = message.to().split_derived() {
+            self.board.on_message(message, |heard| self.on_heard(heard));
+        }
+    }
+
+    /// Runs under the board's lock.
+    pub(super) fn on_heard(&self, heard: Heard) {
+        for event in heard.events {
+            self.raise(ReporterEvent::Child(event));
+        }
+        if heard.missing {
+            self.repair();
+        }
+    }
+
+    /// Tells the application; what finds no room although it must be answered is refused by being dropped.
+    pub(super) fn raise(&self, event: ReporterEvent) {
+        let (refused, waiters) = {
+            let mut state = self.state.lock();
+            (state.events.push(event).err(), state.events.waiters())
+        };
+        drop(refused);
+        waiters.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// The copy now, without holding anybody up.
+    pub(super) fn data(&self) -> Arc<Value> {
+        Arc::clone(self.state.lock().journal.data())
+    }
+
+    pub(crate) fn url(&self) -> &ObjectUrl {
+        &self.url
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.state.lock().ended
+    }
+
+    /// The object is gone: what waits fails, nothing is listened to, and the events end.
+    pub(super) fn end(&self, error: &WriteError, children: &ChildError) {
+        let (waiting, waiters, listeners) = {
+            let mut state = self.state.lock();
+            state.closed = Some(error.clone());
+            state.ended = true;
+            self.outbox.clear();
+            (state.journal.give_up(), state.events.waiters(), std::mem::take(&mut state.listeners))
+        };
+        drop(listeners);
+        self.board.close(children);
+        for waiting in waiting {
+            let _ = waiting.send(Err(error.clone()));
+        }
+        waiters.into_iter().for_each(std::task::Waker::wake);
+        self.core.remove(&self.url, std::ptr::from_ref(self).cast());
+    }
+
+    pub(crate) fn stop(&self) {
+        self.end(&WriteError::Stopped, &ChildError::Stopped);
+    }
+}
+
+impl Drop for ReporterShared {
+    fn drop(&mut self) {
+        self.core.remove(&self.url, std::ptr::from_ref(self).cast());
+    }
+}

@@ -1,0 +1,132 @@
+//! Going on with what this hyperty reported and observed before a restart (protocol 5.10).
+
+use std::sync::Arc;
+
+use hyperty_message_bus::BusError;
+use hyperty_model::message::{CreateObject, ResponseBody, SubscribeBody, UpdateBody, UpdateKind};
+use hyperty_model::{Message, MessageType, StatusCode};
+use serde_json::Value;
+
+use crate::core::{Core, Live};
+use crate::observer::ObserverShared;
+use crate::reporter::ReporterShared;
+use crate::{Accept, Observer, Reporter, exchange};
+
+/// What was resumed.
+#[derive(Debug, Clone, Default)]
+pub struct Resumed {
+    /// The objects this hyperty reports.
+    pub reporters: Vec<Reporter>,
+    /// The objects this hyperty observes.
+    pub observers: Vec<Observer>,
+}
+
+/// Why nothing, or not everything, was resumed. What was resumed before the failure is found by
+/// [`Syncher::reporters`](crate::Syncher::reporters) and [`Syncher::observers`](crate::Syncher::observers).
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// The runtime refused. 403: a policy forbids it; 500: what is stored could not be read.
+    #[error("refused with {code}: {reason}")]
+    Refused {
+        /// The protocol's code.
+        code: StatusCode,
+        /// Why.
+        reason: String,
+    },
+    /// No answer came in time. Resume again.
+    #[error("no answer in time")]
+    Timeout,
+    /// The answer makes no sense: the Sync Manager is not one of this protocol.
+    #[error("malformed answer: {0}")]
+    Malformed(String),
+    /// The hyperty listens on too many addresses.
+    #[error("cannot listen: {0}")]
+    Listen(#[from] BusError),
+    /// The Syncher has stopped.
+    #[error("the syncher stopped")]
+    Stopped,
+}
+
+pub(crate) async fn resume(core: &Arc<Core>) -> (Resumed, Result<(), ResumeError>) {
+    if core.is_stopped() {
+        return (Resumed::default(), Err(ResumeError::Stopped));
+    }
+    // Until an object is entered here, what arrives for it is kept.
+    let _adopting = core.adopt();
+    // Without criteria, an identity would be one: those of this hyperty.
+    let create = CreateObject { resume: true, ..CreateObject::default() };
+    let subscribe = SubscribeBody { resume: true, ..SubscribeBody::default() };
+    let (reported, observed) =
+        tokio::join!(core.ask(MessageType::Create, create), core.ask(MessageType::Subscribe, subscribe));
+    let (mut resumed, mut result) = (Resumed::default(), Ok(()));
+    for (answer, is_reported) in [(reported, true), (observed, false)] {
+        let outcome = snapshots(&answer).and_then(|values| {
+            values.iter().try_for_each(|value| take_up(core, value, is_reported, &mut resumed))
+        });
+        result = result.and(outcome);
+    }
+    (resumed, result)
+}
+
+/// The objects in an answer; that there are none is no failure.
+fn snapshots(answer: &Message) -> Result<Vec<Value>, ResumeError> {
+    let body = answer.decode::<ResponseBody>().map_err(|error| ResumeError::Malformed(error.to_string()))?;
+    match (body.code, &body.value) {
+        (StatusCode::NOT_FOUND, _) => Ok(Vec::new()),
+        (StatusCode::TIMEOUT, _) => Err(ResumeError::Timeout),
+        (code, Some(Value::Array(values))) if code.is_success() => Ok(values.clone()),
+        (code, _) if code.is_success() => Err(ResumeError::Malformed("no list of objects".to_owned())),
+        (code, _) => Err(ResumeError::Refused { code, reason: body.why().to_owned() }),
+    }
+}
+
+fn take_up(
+    core: &Arc<Core>,
+    value: &Value,
+    reported: bool,
+    resumed: &mut Resumed,
+) -> Result<(), ResumeError> {
+    let (snapshot, names) = match exchange::snapshot(value) {
+        Ok(read) => read,
+        Err(error) => {
+            // One that is broken must not keep back the others.
+            tracing::error!(%error, "an object could not be resumed");
+            return Ok(());
+        }
+    };
+    if reported {
+        let shared = ReporterShared::adopt(core, snapshot, &names, Accept::Ask)?;
+        announce(core, &shared);
+        resumed.reporters.push(Reporter { shared });
+    } else {
+        let disconnected = value.get("status").and_then(Value::as_str) == Some("disconnected");
+        if let Some(shared) = ObserverShared::resumed(core, snapshot, &names, disconnected)? {
+            resumed.observers.push(Observer::of(shared));
+        }
+    }
+    Ok(())
+}
+
+/// Tells the registry of this runtime that the object is live again.
+fn announce(core: &Arc<Core>, reporter: &ReporterShared) {
+    let url = reporter.url();
+    let live = UpdateBody {
+        resource: Some(url.to_string()),
+        ..UpdateBody::new(UpdateKind::Status(Value::String("live".to_owned())))
+    };
+    core.minibus.post(core.minibus.new_message(MessageType::Update, core.hyperty(), &url.status(), live));
+}
+
+/// The objects that are live, each with a new handle.
+pub(crate) fn live(core: &Core) -> Resumed {
+    let mut found = Resumed::default();
+    for live in core.all_live() {
+        match live {
+            Live::Reporter(shared) => found.reporters.push(Reporter { shared }),
+            Live::Observer(shared) if shared.is_live() => found.observers.push(Observer::of(shared)),
+            Live::Observer(_) => {}
+        }
+    }
+    found
+}

@@ -1,0 +1,101 @@
+use std::fmt;
+use std::sync::Arc;
+
+use hyperty_message_bus::{BusError, MiniBus};
+use hyperty_model::{HypertyUrl, ObjectUrl, Snapshot, Url};
+use parking_lot::Mutex;
+
+use crate::core::Core;
+use crate::{
+    Create, Observer, ReadError, Reporter, ResumeError, Resumed, Subscribe, SyncherConfig, SyncherDriver,
+    resume,
+};
+
+/// What a hyperty reports and observes objects with. Clones are the same Syncher; there is one per hyperty.
+#[derive(Clone)]
+pub struct Syncher {
+    core: Arc<Core>,
+    /// What was resumed is kept until the hyperty goes, so that nobody has to be waiting for it.
+    resumed: Arc<Mutex<Resumed>>,
+}
+
+impl Syncher {
+    /// A Syncher for the hyperty that the MiniBus belongs to, and the part of it that waits, which the caller runs.
+    ///
+    /// # Errors
+    /// Those of [`MiniBus::listen`].
+    pub fn new(minibus: MiniBus, config: SyncherConfig) -> Result<(Syncher, SyncherDriver), BusError> {
+        let (core, jobs) = Core::new(minibus, config)?;
+        let driver = SyncherDriver::new(&core, jobs);
+        Ok((Syncher { core, resumed: Arc::default() }, driver))
+    }
+
+    /// The hyperty.
+    pub fn url(&self) -> &HypertyUrl {
+        self.core.hyperty()
+    }
+
+    /// Creates an object that this hyperty reports; its options are set on what this returns, which is then awaited.
+    pub fn create(&self, schema: Url) -> Create {
+        Create::new(Arc::clone(&self.core), schema)
+    }
+
+    /// Subscribes to an object of somebody else; its options are set on what this returns, which is then awaited.
+    pub fn subscribe(&self, object: &ObjectUrl) -> Subscribe {
+        Subscribe::new(Arc::clone(&self.core), object.clone())
+    }
+
+    /// Reads an object as it is now.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub async fn read(&self, object: &ObjectUrl) -> Result<Snapshot, ReadError> {
+        self.core.read_once(object).await
+    }
+
+    /// Takes up what this hyperty reported and observed before a restart, as far as it was created or subscribed with
+    /// `store` or `resumable`. What it finds is kept, and found again by [`Syncher::reporters`] and
+    /// [`Syncher::observers`]. Doing it twice gives the same objects.
+    ///
+    /// # Errors
+    /// [`ResumeError`]; that there is nothing to resume is none.
+    pub async fn resume(&self) -> Result<Resumed, ResumeError> {
+        let (resumed, result) = resume::resume(&self.core).await;
+        let former = {
+            let mut kept = self.resumed.lock();
+            let reporters = kept.reporters.iter().filter(|old| !is_among(&resumed.reporters, old));
+            let observers =
+                kept.observers.iter().filter(|old| !resumed.observers.iter().any(|o| o.url() == old.url()));
+            let both = Resumed {
+                reporters: reporters.cloned().chain(resumed.reporters.iter().cloned()).collect(),
+                observers: observers.cloned().chain(resumed.observers.iter().cloned()).collect(),
+            };
+            std::mem::replace(&mut *kept, both)
+        };
+        drop(former);
+        result.map(|()| resumed)
+    }
+
+    /// The objects that this hyperty reports and that are held by somebody or were resumed, ordered by URL.
+    pub fn reporters(&self) -> Vec<Reporter> {
+        resume::live(&self.core).reporters
+    }
+
+    /// The objects that this hyperty observes and that are held by somebody or were resumed, ordered by URL. For one
+    /// that was resumed, the events since then can be read.
+    pub fn observers(&self) -> Vec<Observer> {
+        let kept = self.resumed.lock();
+        let from_kept = |live: &Observer| kept.observers.iter().find(|old| old.url() == live.url()).cloned();
+        resume::live(&self.core).observers.into_iter().map(|live| from_kept(&live).unwrap_or(live)).collect()
+    }
+}
+
+fn is_among(reporters: &[Reporter], one: &Reporter) -> bool {
+    reporters.iter().any(|reporter| reporter.url() == one.url())
+}
+
+impl fmt::Debug for Syncher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Syncher({})", self.url())
+    }
+}

@@ -1,0 +1,11 @@
+//! The Syncher against a Sync Manager whose answers the tests give.
+
+mod children;
+mod create;
+mod decisions;
+mod lifetime;
+mod manager;
+mod observe;
+mod repair;
+mod resume;
+mod writes;
