@@ -103,11 +103,11 @@ impl Inner {
         let id = (domain.to_ascii_lowercase(), scheme.to_owned());
         let mut waiting = None;
         loop {
-            let refill = match self.take(&id) {
+            let refill = match self.take(&id, waiting.is_none()) {
                 Ok(address) => return Ok(address),
                 Err(refill) => refill,
             };
-            waiting.get_or_insert_with(|| Waiting::new(self, &id));
+            waiting.get_or_insert_with(|| Waiting { inner: self, id: &id });
             let mut outcome = refill.lock().await;
             match &*outcome {
                 Some(Ok(())) => {}
@@ -121,11 +121,11 @@ impl Inner {
         }
     }
 
-    /// A free address, or the request to wait for.
-    fn take(&self, id: &PoolId) -> Result<Url, Arc<Refill>> {
+    /// A free address, or the request to wait for; `first` if the caller is not counted as waiting yet.
+    fn take(&self, id: &PoolId, first: bool) -> Result<Url, Arc<Refill>> {
         let mut pools = self.pools.lock();
         if pools.len() >= POOLS_MAX && !pools.contains_key(id) {
-            pools.retain(|_, pool| pool.refill.is_some() || pool.waiting > 0 || !pool.free.is_empty());
+            pools.retain(|_, pool| pool.waiting > 0 || !pool.free.is_empty());
         }
         let pool = pools.entry(id.clone()).or_insert_with(|| Pool {
             free: Vec::new(),
@@ -135,7 +135,10 @@ impl Inner {
         });
         match pool.free.pop() {
             Some(address) => Ok(address),
-            None => Err(Arc::clone(pool.refill.get_or_insert_default())),
+            None => {
+                pool.waiting += usize::from(first);
+                Err(Arc::clone(pool.refill.get_or_insert_default()))
+            }
         }
     }
 
@@ -226,15 +229,6 @@ impl Inner {
 struct Waiting<'a> {
     inner: &'a Inner,
     id: &'a PoolId,
-}
-
-impl<'a> Waiting<'a> {
-    fn new(inner: &'a Inner, id: &'a PoolId) -> Waiting<'a> {
-        if let Some(pool) = inner.pools.lock().get_mut(id) {
-            pool.waiting += 1;
-        }
-        Waiting { inner, id }
-    }
 }
 
 impl Drop for Waiting<'_> {

@@ -204,6 +204,19 @@ fn limits_hold_per_runtime_and_in_all() {
     allocated(&take("c", 3));
 }
 
+/// INV-ALL-1 does not rest on luck: not even the same random numbers give an address twice.
+#[test]
+fn what_is_held_is_never_drawn_again_inv_all_1() {
+    let mut node = Node::new(AllocationLimits::default());
+    let block = json!({"scheme": "comm", "value": {"number": 10}});
+    let before = allocated(&node.create(&runtime("a"), block.clone()));
+    node.ids = Arc::new(SeededIds::new(7));
+    node.restart();
+    let after = allocated(&node.create(&runtime("b"), block));
+    assert!(after.iter().all(|address| !before.contains(address)));
+    assert_eq!(node.table.len(), 20);
+}
+
 #[tokio::test]
 async fn an_answer_is_durable_when_its_ticket_is() {
     let tables = Arc::new(MemoryTables::new());

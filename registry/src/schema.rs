@@ -2,8 +2,9 @@ use std::fmt;
 
 use hyperty_model::Url;
 use hyperty_model::schema::{ChildrenRule, SchemaFacts, validation_document};
+use jsonschema::error::ValidationErrorKind;
 use jsonschema::paths::Location;
-use jsonschema::{Draft, Keyword, Retrieve, Uri, ValidationError, Validator};
+use jsonschema::{Draft, Keyword, ReferencingError, Retrieve, Uri, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
 /// Largest schema document, in bytes of JSON: ten times the largest known one. It is sent in one message, compiled
@@ -124,6 +125,9 @@ impl fmt::Debug for Schema {
 
 /// What an error says, with the place in the schema if it has one.
 fn described(error: &ValidationError<'_>) -> String {
+    if let ValidationErrorKind::Referencing(ReferencingError::Unretrievable { uri, .. }) = error.kind() {
+        return format!("it refers to {uri}, and only references into the document itself are followed");
+    }
     let path = error.instance_path().to_string();
     let message = shortened(error.to_string());
     if path.is_empty() { message } else { format!("{message} (at {path})") }
@@ -168,7 +172,7 @@ fn constant<'a>(
 struct Refuse;
 
 impl Retrieve for Refuse {
-    fn retrieve(&self, uri: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
-        Err(format!("it refers to {uri}, and only references into the document itself are followed").into())
+    fn retrieve(&self, _uri: &Uri<String>) -> Result<Value, Box<dyn std::error::Error + Send + Sync>> {
+        Err("nothing is fetched".into())
     }
 }

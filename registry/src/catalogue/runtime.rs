@@ -111,6 +111,10 @@ impl Inner {
                 let schema = Schema::of_facts(url.clone(), facts).map_err(|reason| invalid(url, reason))?;
                 return Ok(state.keep(url, Arc::new(schema)));
             }
+            if state.fetches.len() >= FETCHED_SCHEMAS_MAX {
+                // What all callers gave up while it was under way.
+                state.fetches.retain(|_, fetch| Arc::strong_count(fetch) > 1);
+            }
             Arc::clone(state.fetches.entry(url.clone()).or_default())
         };
         let mut outcome = fetch.lock().await;

@@ -22,17 +22,6 @@ const IN_FLIGHT_MAX: usize = 64;
 /// How long a domain is left alone after it could not be reached.
 const UNREACHABLE_PAUSE: Duration = Duration::from_secs(30);
 
-/// What comes after an attempt to keep an entry alive.
-enum Next {
-    Alive,
-    /// Try again with the next batch.
-    Later,
-    /// The domain cannot be reached.
-    Pause,
-    /// Not ours any more.
-    Drop,
-}
-
 impl Registrations {
     /// Sends the keep-alives, for ever. To be run by one task of the runtime; may be dropped at any time.
     ///
@@ -77,18 +66,19 @@ impl Inner {
         idle.filter_map(|(_, due)| due.first()).map(|(first, _)| *first).min()
     }
 
-    /// Keeps the entries alive, some at a time; stops at the first sign that the domain cannot be reached.
+    /// Keeps the entries alive, some at a time. At the first sign that the domain cannot be reached it stops and
+    /// waits; what is left is still due then.
     async fn keep_domain_alive(&self, domain: String, urls: Vec<Url>) -> String {
-        let mut reachable = true;
         for some in urls.chunks(IN_FLIGHT_MAX) {
-            if reachable {
-                let mut under_way: FuturesUnordered<_> =
-                    some.iter().map(|url| self.keep_alive(url)).collect();
-                while let Some(reached) = under_way.next().await {
-                    reachable &= reached;
-                }
-            } else {
-                some.iter().for_each(|url| self.postpone(url, UNREACHABLE_PAUSE));
+            let mut reachable = true;
+            let mut under_way: FuturesUnordered<_> = some.iter().map(|url| self.keep_alive(url)).collect();
+            while let Some(reached) = under_way.next().await {
+                reachable &= reached;
+            }
+            if !reachable {
+                tracing::info!(domain, "the registry cannot be reached: no keep-alives for now");
+                tokio::time::sleep(UNREACHABLE_PAUSE).await;
+                break;
             }
         }
         domain
@@ -107,46 +97,38 @@ impl Inner {
             Err(UpdateError::Unknown) => self.revive(&record).await,
             kept => kept.map_err(RegisterError::from),
         };
-        let next = match outcome {
-            Ok(()) => Next::Alive,
+        match outcome {
+            Ok(()) => self.kept(url, true),
             Err(error @ RegisterError::Unreachable(_)) => {
                 tracing::debug!(%url, %error, "no keep-alive now");
-                Next::Pause
+                return false;
             }
             Err(error @ RegisterError::Refused { .. }) => {
                 tracing::warn!(%url, %error, "the registration is not kept alive for now");
-                Next::Later
+                self.kept(url, false);
             }
             Err(error @ (RegisterError::Conflict(_) | RegisterError::Gone)) => {
                 tracing::warn!(%url, %error, "the registration is no longer ours");
-                Next::Drop
+                self.state.lock().release(url);
             }
-        };
-        self.settle(url, &next);
-        !matches!(next, Next::Pause)
+        }
+        true
     }
 
     fn held(&self, url: &Url) -> Option<(RegistrationRecord, Instant)> {
         self.state.lock().held.get(url).map(|held| (held.record.clone(), held.alive))
     }
 
-    fn settle(&self, url: &Url, next: &Next) {
-        match next {
-            Next::Drop => {
-                self.state.lock().release(url);
-            }
-            Next::Pause => self.postpone(url, UNREACHABLE_PAUSE),
-            Next::Alive | Next::Later => {
-                let mut state = self.state.lock();
-                let Some(held) = state.held.get_mut(url) else { return };
-                if matches!(next, Next::Alive) {
-                    held.alive = Instant::now();
-                }
-                let pause = period(&held.record);
-                drop(state);
-                self.postpone(url, pause);
-            }
+    /// The attempt is over until the next period; `alive` if the registry took it.
+    fn kept(&self, url: &Url, alive: bool) {
+        let mut state = self.state.lock();
+        let Some(mut held) = state.release(url) else { return };
+        let now = Instant::now();
+        if alive {
+            held.alive = now;
         }
+        held.due = now + period(&held.record);
+        state.hold(held);
     }
 }
 

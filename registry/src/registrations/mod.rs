@@ -172,15 +172,11 @@ impl Inner {
 
     /// Keeps an entry alive that the registry has just taken.
     fn hold(&self, record: RegistrationRecord) {
-        let now = Instant::now();
-        let due = now + period(&record);
-        let url = record.url.clone();
+        let alive = Instant::now();
+        let due = alive + period(&record);
         let mut state = self.state.lock();
-        state.release(&url);
-        state.held.insert(url.clone(), Held { record, due, alive: now });
-        let of_domain = state.due.entry(domain_of(&url)).or_default();
-        of_domain.insert((due, url.clone()));
-        let is_next = of_domain.first().is_some_and(|(_, first)| *first == url);
+        state.release(&record.url);
+        let is_next = state.hold(Held { record, due, alive });
         drop(state);
         if is_next {
             self.earlier.notify_one();
@@ -193,17 +189,19 @@ impl Inner {
             outcome => outcome.map_err(RegisterError::from),
         }
     }
-
-    fn postpone(&self, url: &Url, pause: Duration) {
-        let mut state = self.state.lock();
-        let Some(mut held) = state.release(url) else { return };
-        held.due = Instant::now() + pause;
-        state.due.entry(domain_of(url)).or_default().insert((held.due, url.clone()));
-        state.held.insert(url.clone(), held);
-    }
 }
 
 impl State {
+    /// Whether it is the next of its domain.
+    fn hold(&mut self, held: Held) -> bool {
+        let (url, due) = (held.record.url.clone(), held.due);
+        let of_domain = self.due.entry(domain_of(&url)).or_default();
+        of_domain.insert((due, url.clone()));
+        let is_next = of_domain.first().is_some_and(|(_, first)| *first == url);
+        self.held.insert(url, held);
+        is_next
+    }
+
     fn release(&mut self, url: &Url) -> Option<Held> {
         let held = self.held.remove(url)?;
         let domain = domain_of(url);

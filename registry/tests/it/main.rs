@@ -1,6 +1,10 @@
 //! The registry crate from outside: messages in, answers and events out.
 
+mod catalogue;
+mod client;
 mod model;
 mod node;
+mod registrations;
 mod runtime;
+mod schema;
 mod table;
