@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::state::{ChildrenState, Key, Operation, What};
 use super::{Child, ChildCommit, ChildError, ChildView, Heard, UnknownChildren};
 use crate::core::{Core, Live};
-use crate::data::{check_change, check_data};
+use crate::data::{as_sent, check_change, check_data};
 use crate::outbox::Outbox;
 
 /// The answer to an own operation.
@@ -167,7 +167,7 @@ impl Board {
     pub(super) fn change(&self, key: &Key, change: Change) -> ChildCommit<u64> {
         let made = {
             let _writing = self.writing.lock();
-            self.make(key, vec![change])
+            self.sent_as(key, change).and_then(|changes| self.make(key, changes))
         };
         self.commit_version(made)
     }
@@ -188,6 +188,14 @@ impl Board {
             self.send(&mut self.state.lock(), key, MessageType::Delete, What::Delete, body)
         };
         self.commit(sent, ())
+    }
+
+    fn sent_as(&self, key: &Key, change: Change) -> Result<Vec<Change>, ChildError> {
+        check_change(&change)?;
+        let state = self.state.lock();
+        state.check_open()?;
+        let child = state.get(key).ok_or(ChildError::Deleted)?;
+        Ok(as_sent(&child.value.data, change)?)
     }
 
     /// The changes that lead from a child's data, as one sees it, to what `edit` makes of it.
@@ -223,7 +231,6 @@ impl Board {
         key: &Key,
         changes: Vec<Change>,
     ) -> Result<Option<Answer>, ChildError> {
-        changes.iter().try_for_each(check_change)?;
         let mut last = None;
         for change in changes {
             let version = state.get(key).ok_or(ChildError::Deleted)?.value.version + 1;

@@ -94,7 +94,7 @@ impl Reporter {
 
     /// Makes one change.
     pub fn change(&self, change: Change) -> Commit {
-        self.shared.write(vec![change])
+        self.shared.write(change)
     }
 
     /// Edits a copy of the data, and makes the changes that lead there, each a version of its own; the commit is that

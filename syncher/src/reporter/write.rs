@@ -10,19 +10,25 @@ use tokio::sync::oneshot;
 
 use super::shared::{ReporterShared, State};
 use super::{Commit, WriteError};
-use crate::data::{check_change, check_data};
+use crate::data::{as_sent, check_change, check_data};
 
 impl ReporterShared {
-    /// Makes changes together.
-    pub(super) fn write(&self, changes: Vec<Change>) -> Commit {
-        if let Err(error) = changes.iter().try_for_each(check_change) {
+    /// Makes one change.
+    pub(super) fn write(&self, change: Change) -> Commit {
+        if let Err(error) = check_change(&change) {
             return Commit::known(Err(error.into()));
         }
         let made = {
             let _writing = self.writing.lock();
-            self.make(changes, None)
+            self.as_sent(change).and_then(|changes| self.make(changes, None))
         };
         self.send(made)
+    }
+
+    /// Holds the data no longer than it looks at it: what is held is copied by the next change.
+    fn as_sent(&self, change: Change) -> Result<Vec<Change>, WriteError> {
+        let data = self.data();
+        Ok(as_sent(&data, change)?)
     }
 
     /// Makes the changes that lead to what `edit` makes of a copy.

@@ -256,3 +256,28 @@ async fn a_look_at_the_data_holds_nobody_up() {
     });
     assert_eq!((seen, reporter.data()), (json!({"n": 0}), json!({"n": 1})));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_change_costs_no_copy_of_the_document() {
+    let manager = Manager::new();
+    let alice = manager.hyperty("alice");
+    let reporter = manager.reporter(&alice, json!({"n": 0, "a.b": {"c": 0}}), &[]).await;
+    let place = || reporter.with_data(|data| std::ptr::from_ref(data) as usize);
+    let before = place();
+    drop(reporter.set("n", 1));
+    drop(reporter.set("a.b.c", 1));
+    drop(reporter.update(|data| data["n"] = json!(2)));
+    assert_eq!(place(), before);
+    let paths: Vec<String> = manager.rest().await.iter().map(path_of).collect();
+    // A key with a dot is not found by every reader: the value above it is sent.
+    assert_eq!(paths, ["n", "a.b", "n"]);
+    drop(reporter.with_data(|_| reporter.set("n", 3)));
+    assert_ne!(place(), before);
+}
+
+fn path_of(message: &hyperty_model::Message) -> String {
+    match &message.decode::<UpdateBody>().unwrap().kind {
+        UpdateKind::Change(change) => change.path.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
