@@ -251,9 +251,10 @@ impl Inverse {
 fn undo_key(map: &mut Map<String, Value>, key: &str, undo: Undo) -> Option<()> {
     match undo {
         Undo::Nothing => {}
-        Undo::Put(value) => {
-            map.insert(key.to_owned(), value);
-        }
+        Undo::Put(value) => match map.get_mut(key) {
+            Some(present) => *present = value,
+            None => drop(map.insert(key.to_owned(), value)),
+        },
         Undo::TakeKey => {
             map.remove(key)?;
         }

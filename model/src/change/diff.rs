@@ -66,13 +66,13 @@ impl Differ {
         self.plain_keys(before, after, &dotted)
     }
 
-    /// The difference of two values at the path: what lies below it if that can be said, else the whole value.
+    /// The difference of two values that are not equal: what lies below the path if that can be said, else the whole
+    /// value.
     fn value(&mut self, before: &Value, after: &Value, within: Within) -> Result<(), Inexpressible> {
         let start = self.changes.len();
         let done = match (before, after) {
             (Value::Object(before), Value::Object(after)) => self.object(before, after),
             (Value::Array(before), Value::Array(after)) => self.array(before, after),
-            _ if before == after => Ok(()),
             _ => Err(Inexpressible),
         };
         done.or_else(|Inexpressible| {
@@ -109,12 +109,15 @@ impl Differ {
         for key in before.keys().filter(|key| !key.contains('.') && !after.contains_key(*key)) {
             self.descend(key, |differ| differ.push(ChangeOp::Delete))?;
         }
-        for (key, new) in after.iter().filter(|(key, _)| !key.contains('.')) {
+        for (key, new) in after {
+            let old = before.get(key);
+            if key.contains('.') || old == Some(new) {
+                continue;
+            }
             // A path below this key could be read as one of the dotted keys that start with it.
             let shadowed = || dotted.iter().any(|other| is_prefix(key, other));
-            self.descend(key, |differ| match before.get(key) {
+            self.descend(key, |differ| match old {
                 Some(old) if !shadowed() => differ.value(old, new, Within::Object),
-                Some(old) if old == new => Ok(()),
                 _ => differ.push(ChangeOp::Set(new.clone())),
             })?;
         }
@@ -140,7 +143,8 @@ impl Differ {
         }
         let changed = old.iter().zip(new).filter(|(old, new)| old != new).count();
         if old.len() == new.len() && changed <= ELEMENTWISE_MAX {
-            for (at, (old, new)) in old.iter().zip(new).enumerate() {
+            let pairs = old.iter().zip(new).enumerate().filter(|(_, (old, new))| old != new);
+            for (at, (old, new)) in pairs {
                 self.descend(&(start + at).to_string(), |differ| differ.value(old, new, Within::Array))?;
             }
             return Ok(());
@@ -193,8 +197,9 @@ impl Differ {
 
 /// The keys of either object that hold dots, each once.
 fn dotted_keys<'a>(before: &'a Map<String, Value>, after: &'a Map<String, Value>) -> Vec<&'a str> {
-    let added = after.keys().filter(|key| !before.contains_key(*key));
-    before.keys().chain(added).map(String::as_str).filter(|key| key.contains('.')).collect()
+    let dotted = |key: &&String| key.contains('.');
+    let added = after.keys().filter(dotted).filter(|key| !before.contains_key(*key));
+    before.keys().filter(dotted).chain(added).map(String::as_str).collect()
 }
 
 /// Whether a dotted key, as a path from the root, is read as that key: because it exists, or because a new key that

@@ -6,8 +6,8 @@ mod position;
 mod snapshot;
 
 pub use children::{
-    CHILD_ID_BYTES_MAX, ChildEntry, ChildId, ChildIdError, ChildOutcome, ChildRefusal, ChildTable, ChildValue,
-    Children, FLOORS_MAX, Merged, MergedAs, TOMBSTONES_MAX,
+    CHILD_ID_BYTES_MAX, ChildEntry, ChildId, ChildIdError, ChildOutcome, ChildRefusal, ChildTable,
+    ChildValue, Children, FLOORS_MAX, Merged, MergedAs, TOMBSTONES_MAX,
 };
 pub use metadata::{Metadata, MetadataError};
 pub use position::Position;

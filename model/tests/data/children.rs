@@ -196,23 +196,35 @@ proptest! {
     fn inv_chd_1_a_snapshot_of_any_age_can_be_merged(
         operations in operations(),
         cut in any::<Index>(),
-        seen in prop::collection::vec(any::<bool>(), 40),
+        stops in prop::collection::vec(prop::option::of(0_usize..40), 8),
     ) {
-        // The hub has taken in the first operations, the participant some of all.
+        // The hub has taken in the first operations. The participant has heard the first ones about each child,
+        // up to a moment that differs from child to child.
         let cut = cut.index(operations.len() + 1);
         let hub = all(&operations[..cut]);
+        let heard = |at: usize, operation: &Operation| {
+            let child = operation.id.as_str().bytes().fold(0_usize, |sum, byte| sum + usize::from(byte));
+            stops[child % stops.len()].is_none_or(|stop| at < stop)
+        };
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            operations.iter().enumerate().partition(|(at, operation)| heard(*at, operation));
         let mut mine = Children::default();
-        let heard: Vec<_> = operations.iter().zip(&seen).filter(|(_, seen)| **seen).map(|(op, _)| op).collect();
-        heard.iter().for_each(|operation| drop(operation.on(&mut mine)));
-        let keep = operations[cut..].iter().map(|op| (op.name.clone(), op.id.clone())).collect();
+        known.iter().for_each(|(_, operation)| drop(operation.on(&mut mine)));
+        let late = known.iter().filter(|(at, _)| *at >= cut);
+        let keep = late.map(|(_, operation)| (operation.name.clone(), operation.id.clone())).collect();
 
         let before = mine.clone();
         let changes = mine.merge(through_json(&hub), &keep);
         prop_assert_eq!(changes, differences(&before, &mine));
-        for operation in &operations[cut..] {
+        for (_, operation) in unknown.iter().filter(|(at, _)| *at >= cut) {
             drop(operation.on(&mut mine));
         }
         let expected = all(&operations);
+        prop_assert_eq!(live(&mine), live(&expected));
+        // Whatever comes once more, and late, revives nothing.
+        for operation in operations.iter().filter(|operation| !matches!(operation.what, What::Delete)) {
+            drop(operation.on(&mut mine));
+        }
         prop_assert_eq!(live(&mine), live(&expected));
     }
 }
@@ -341,10 +353,13 @@ fn old_tombstones_become_a_floor_that_spares_the_living() {
         assert_eq!(children.next_number(&notes, &alice), last + 1);
         let stored = serde_json::to_value(&children).unwrap();
         assert_eq!(stored["childrenDeleted"]["notes"]["ids"].as_array().unwrap().len(), TOMBSTONES_MAX);
-        children.delete(&notes, ChildId::of(&alice, last).as_str(), &alice).unwrap();
-        for number in 1..=last {
-            children.bury(&notes, ChildId::of(&alice, number));
-        }
-        assert_eq!(children.next_number(&notes, &alice), last + 1);
     }
+
+    // The same whatever the order in which they were deleted.
+    let mut children = Children::default();
+    (1..=last).rev().for_each(|number| children.bury(&notes, ChildId::of(&alice, number)));
+    assert!(
+        (1..=last).all(|number| children.table(&notes).unwrap().is_deleted(&ChildId::of(&alice, number)))
+    );
+    assert_eq!(children.next_number(&notes, &alice), last + 1);
 }

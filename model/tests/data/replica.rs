@@ -334,6 +334,20 @@ fn a_beat_tells_of_a_lost_last_change_and_is_forgotten_once_answered() {
     assert_eq!((replica.position().version, replica.need()), (5, None));
 }
 
+/// The newest are kept: they are what a snapshot that is on its way may lack.
+#[test]
+fn when_no_more_can_be_held_the_oldest_go() {
+    let mut replica = Replica::waiting(GapLimits { updates: 2, ..GapLimits::default() });
+    for version in 5..=8 {
+        let full = version > 6;
+        let held = Received::Held { why: Hold::FirstSnapshot, full };
+        assert_eq!(replica.on_update(&set(version, "a", json!(version))), held);
+    }
+    let replaced = replica.on_snapshot(Position::new(0, 6), Some(json!({})));
+    assert!(matches!(replaced, Replaced::Replaced { then } if then.len() == 2));
+    assert_eq!((replica.position().version, replica.need()), (8, None));
+}
+
 #[test]
 fn an_incomplete_answer_leaves_the_need() {
     let mut replica = at(4);
