@@ -32,7 +32,7 @@ pub(crate) struct Core {
     pub(crate) decisions: Arc<Decisions>,
     jobs: mpsc::UnboundedSender<Job>,
     /// How many creations and resumes are under way. Beside the lock, because every message asks for it.
-    adopting: AtomicUsize,
+    adopting: Arc<AtomicUsize>,
     objects: Mutex<Objects>,
     abandoned: Mutex<VecDeque<(MessageId, Abandoned)>>,
     /// Own operations on children that are not answered: they keep the board they were made on.
@@ -93,7 +93,7 @@ impl Core {
             config,
             decisions,
             jobs,
-            adopting: AtomicUsize::new(0),
+            adopting: Arc::default(),
             objects: Mutex::default(),
             abandoned: Mutex::default(),
             child_answers: Mutex::default(),
@@ -105,7 +105,11 @@ impl Core {
                 core.on_message(message);
             }
         })?;
+        let adopting = Arc::clone(&core.adopting);
         let any = core.minibus.listen_any(move |message| {
+            if adopting.load(Ordering::SeqCst) == 0 {
+                return;
+            }
             if let Some(core) = any.upgrade() {
                 core.on_any(message);
             }
@@ -254,11 +258,8 @@ impl Core {
         self.adopting.load(Ordering::SeqCst) > 0
     }
 
-    /// Whatever comes for an address that is not the hyperty's own.
+    /// Whatever comes for an address that is not the hyperty's own, while something is about to appear.
     fn on_any(&self, message: &Message) {
-        if !self.is_adopting() {
-            return;
-        }
         let Some((object, _)) = message.to().split_derived() else { return };
         // Its own listeners may have been added while this message was on its way: they know a double.
         if let Some(live) = self.hold(object, message) {

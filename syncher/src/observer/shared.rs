@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use hyperty_message_bus::{BusError, Listener};
-use hyperty_model::{ChildrenName, ObjectUrl, Snapshot, Url};
+use hyperty_model::{ChildrenName, Message, ObjectUrl, Snapshot, Url};
 use parking_lot::Mutex;
 
 use super::copy::{Base, Copy};
@@ -115,9 +115,9 @@ impl ObserverShared {
             turn: tokio::sync::Mutex::new(()),
             itself: Weak::clone(itself),
         });
-        for address in [url.changes(), url.status()] {
-            shared.listen(&address)?;
-        }
+        // The stream is what nearly all messages are: it need not be told from the others.
+        shared.listen(&shared.changes, ObserverShared::on_stream)?;
+        shared.listen(&url.status(), ObserverShared::receive)?;
         Ok(shared)
     }
 
@@ -143,11 +143,11 @@ impl ObserverShared {
         deaf.map_or(Ok(Some(shared)), Err)
     }
 
-    fn listen(&self, address: &Url) -> Result<(), BusError> {
+    fn listen(&self, address: &Url, take: fn(&ObserverShared, &Message)) -> Result<(), BusError> {
         let weak = Weak::clone(&self.itself);
         let listener = self.core.minibus.listen(address, move |message| {
             if let Some(observer) = weak.upgrade() {
-                observer.receive(message);
+                take(&observer, message);
             }
         })?;
         self.state.lock().listeners.push(listener);
@@ -159,7 +159,7 @@ impl ObserverShared {
         let known = self.board.names();
         let new: Vec<_> = names.iter().filter(|name| !known.contains(name)).cloned().collect();
         for name in &new {
-            if let Err(error) = self.listen(&self.url.children(name)) {
+            if let Err(error) = self.listen(&self.url.children(name), ObserverShared::receive) {
                 tracing::error!(object = %self.url, %name, %error, "cannot listen to children");
                 self.state.lock().deaf = Some(error);
             }

@@ -24,7 +24,7 @@ impl ObserverShared {
         }
     }
 
-    fn on_stream(&self, message: &Message) {
+    pub(super) fn on_stream(&self, message: &Message) {
         match message.kind() {
             MessageType::Update if message.from() == self.url.as_url() => {
                 match message.decode::<UpdateBody>() {
