@@ -27,6 +27,7 @@ impl MessageNode {
             tokio::select! {
                 biased;
                 _ = link.stopped() => {}
+                () = link.node_stopping() => {}
                 () = receive(&link, from_client) => {}
                 () = send(&link, to_client) => {}
                 () = unopened(&link, open_wait) => {}
@@ -37,7 +38,7 @@ impl MessageNode {
 }
 
 /// Ends when no session was opened in time.
-pub(crate) async fn unopened(link: &Link, wait: Duration) {
+async fn unopened(link: &Link, wait: Duration) {
     sleep(wait).await;
     if link.has_session() {
         std::future::pending::<()>().await;
@@ -54,7 +55,7 @@ async fn send(link: &Link, frames: mpsc::Sender<Bytes>) {
     let mut batch = Vec::new();
     while link.next_batch(&mut batch).await.is_ok() {
         for item in batch.drain(..) {
-            if frames.send(item.bytes()).await.is_err() {
+            if frames.send(item.bytes().clone()).await.is_err() {
                 return;
             }
         }

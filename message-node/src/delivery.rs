@@ -77,27 +77,32 @@ impl Core {
             return true;
         }
         let asker = ingress.map(|ingress| &ingress.outbox);
-        let Some(item) = Outgoing::addressed(message.clone(), asker) else { return false };
-        self.push(&session.outbox, &item, None)
+        let item = Outgoing::addressed(message.clone(), asker);
+        let taken = self.push(&session.outbox, &item, None);
+        self.counters.delivered.add(usize::from(taken));
+        taken
     }
 
     fn deliver_to_listeners(&self, ingress: Option<&Arc<Session>>, message: &Message) -> bool {
         let Some(listeners) = self.subscriptions.get(message.to().key()) else { return false };
         let from = ingress.map_or(0, |ingress| ingress.number);
-        let others = || listeners.iter().filter(|listener| listener.session.number != from);
-        let item = if others().nth(1).is_none() && expects_answer(message) {
+        let others = || listeners.iter().filter(|listener| listener.number != from);
+        let item = if expects_answer(message) && others().nth(1).is_none() {
             Outgoing::addressed(message.clone(), ingress.map(|ingress| &ingress.outbox))
         } else {
             Outgoing::published(message.clone())
         };
-        let Some(item) = item else { return false };
         let way = message.via();
-        let mut taken = false;
+        let (mut taken, mut delivered) = (false, 0);
         for listener in others() {
-            let been = self.has_been(&way, &listener.session);
-            taken |= been || self.push(&listener.session.outbox, &item, Some(&listener.active));
+            if !way.is_empty() && self.has_been(&way, &listener.session) {
+                taken = true;
+            } else if self.push(&listener.outbox, &item, Some(&listener.active)) {
+                delivered += 1;
+            }
         }
-        taken
+        self.counters.delivered.add(delivered);
+        taken || delivered > 0
     }
 
     /// Whether a session stands on the way that a message came (INV-MSG-4).
@@ -120,7 +125,6 @@ impl Core {
                 return true;
             }
         }
-        self.counters.delivered.add(1);
         true
     }
 
@@ -130,8 +134,7 @@ impl Core {
         while let Some(item) = lost.pop() {
             let Some((message, asker)) = item.unanswered() else { continue };
             let answer = message.reply(self.no_route_body());
-            let Some(answer) = Outgoing::published(answer) else { continue };
-            if let Push::Overflow(more) = asker.push(&answer, None) {
+            if let Push::Overflow(more) = asker.push(&Outgoing::published(answer), None) {
                 self.counters.overflowed.add(1);
                 lost.extend(more);
             }
@@ -169,9 +172,7 @@ impl Core {
 
     /// Answers a session, in place of the addressee.
     pub(crate) fn answer(&self, session: &Session, request: &Message, body: ResponseBody) {
-        if let Some(item) = Outgoing::published(request.reply(body)) {
-            self.push(&session.outbox, &item, None);
-        }
+        self.push(&session.outbox, &Outgoing::published(request.reply(body)), None);
     }
 
     /// Answers a session that its message cannot be served, and why; except for what is never answered.

@@ -37,7 +37,7 @@ mod directory;
 mod driver;
 mod lifecycle;
 mod link;
-mod listener;
+
 mod node;
 mod outbox;
 mod outgoing;
@@ -45,6 +45,7 @@ mod pending;
 mod session;
 mod stats;
 mod subscriptions;
+mod websocket;
 
 pub use config::{
     GRACE, GRACED_COUNT_MAX, IDLE_MAX, LINKS_MAX, NodeConfig, NodeLimits, NodeTimers, OPEN_WAIT,
@@ -52,8 +53,9 @@ pub use config::{
 };
 pub use driver::NodeDriver;
 pub use link::Link;
-pub use listener::serve;
+
 pub use node::{AttachError, MessageNode, StartError};
 pub use outbox::CloseReason;
 pub use outgoing::Outgoing;
 pub use stats::Stats;
+pub use websocket::serve;

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyperty_model::message::{ResponseBody, salvage_header};
@@ -18,10 +18,6 @@ use crate::session::Session;
 /// Most bytes handed to a connection at once: enough to make a system call worth while, little enough that memory
 /// beside the queue stays small.
 const BATCH_BYTES: usize = 256 * 1024;
-
-/// Frames up to this length are copied out of the transport's buffer, so that a short message that waits for a slow
-/// receiver does not keep a long buffer alive.
-const COPY_BYTES_MAX: usize = 8 * 1024;
 
 /// One connection. Dropping it means that it is lost: its session keeps its routes for a while.
 ///
@@ -52,9 +48,11 @@ impl Link {
     }
 
     /// Takes one frame. Whatever it holds, nothing worse happens than an answer that says what is wrong with it.
+    ///
+    /// The frame should be an allocation of its own: as a slice of a read buffer it would keep all of that alive for
+    /// as long as it waits for a slow receiver.
     pub fn receive(&self, frame: Bytes) {
         self.core.counters.received.add(1);
-        let frame = if frame.len() <= COPY_BYTES_MAX { Bytes::copy_from_slice(&frame) } else { frame };
         match Message::from_frame(frame.clone(), &self.core.config.limits.message) {
             Ok(messages) => messages.into_iter().for_each(|message| self.take(message)),
             Err(error) => self.answer_malformed(&frame, error.code(), &error.to_string()),
@@ -111,9 +109,7 @@ impl Link {
 
     fn send(&self, message: Message) {
         let outbox = Arc::clone(&self.state.lock().outbox);
-        if let Some(item) = Outgoing::published(message) {
-            self.core.push(&outbox, &item, None);
-        }
+        self.core.push(&outbox, &Outgoing::published(message), None);
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -136,42 +132,49 @@ impl Link {
         std::mem::replace(&mut state.outbox, outbox)
     }
 
-    /// Waits for frames to go out, and appends all that are ready to `batch`.
+    /// Waits for messages to go out, and appends all that are ready to `batch`.
     ///
     /// # Errors
     /// The reason why this connection is to be closed.
     pub async fn next_batch(&self, batch: &mut Vec<Outgoing>) -> Result<(), CloseReason> {
-        poll_fn(|cx| {
-            loop {
-                match self.outbox().poll_take(cx, self.number, BATCH_BYTES, batch) {
-                    Poll::Ready(Err(Stop::Moved)) => {}
-                    Poll::Ready(Err(Stop::Close(reason))) => return Poll::Ready(Err(reason)),
-                    Poll::Ready(Ok(())) => return Poll::Ready(Ok(())),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-        })
-        .await
+        poll_fn(|cx| self.poll_batch(cx, batch)).await
     }
 
     /// Waits until this connection is to be closed, also while it cannot be written to.
     pub async fn stopped(&self) -> CloseReason {
-        let own = poll_fn(|cx| {
-            loop {
-                match self.outbox().poll_stop(cx, self.number) {
-                    Poll::Ready(Stop::Moved) => {}
-                    Poll::Ready(Stop::Close(reason)) => return Poll::Ready(reason),
-                    Poll::Pending => return Poll::Pending,
-                }
+        poll_fn(|cx| self.poll_stopped(cx)).await
+    }
+
+    /// As [`Link::next_batch`]. One task polls this and [`Link::poll_stopped`].
+    pub fn poll_batch(
+        &self,
+        cx: &mut Context<'_>,
+        batch: &mut Vec<Outgoing>,
+    ) -> Poll<Result<(), CloseReason>> {
+        loop {
+            match ready!(self.outbox().poll_take(cx, self.number, BATCH_BYTES, batch)) {
+                Ok(()) => return Poll::Ready(Ok(())),
+                Err(Stop::Moved) => {}
+                Err(Stop::Close(reason)) => return Poll::Ready(Err(reason)),
             }
-        });
-        let mut stopping = self.core.stopping.subscribe();
-        tokio::select! {
-            biased;
-            reason = own => reason,
-            // The node cannot be gone while a link holds it.
-            _ = stopping.wait_for(|stopping| *stopping) => CloseReason::GoingAway,
         }
+    }
+
+    /// As [`Link::stopped`].
+    pub fn poll_stopped(&self, cx: &mut Context<'_>) -> Poll<CloseReason> {
+        loop {
+            match ready!(self.outbox().poll_stop(cx, self.number)) {
+                Stop::Moved => {}
+                Stop::Close(reason) => return Poll::Ready(reason),
+            }
+        }
+    }
+
+    /// Waits until the node is told to stop.
+    pub async fn node_stopping(&self) {
+        let mut stopping = self.core.stopping.subscribe();
+        // The node cannot be gone while a link holds it.
+        let _ = stopping.wait_for(|stopping| *stopping).await;
     }
 }
 

@@ -191,7 +191,7 @@ impl Outbox {
         link: u64,
         limits: QueueLimits,
         own: &Outbox,
-        accepted: Option<Outgoing>,
+        accepted: Outgoing,
     ) -> Option<Vec<Outgoing>> {
         let mut state = self.0.lock();
         if !matches!(state.mode, Mode::Linked(_) | Mode::Graced) {
@@ -200,7 +200,7 @@ impl Outbox {
         state.mode = Mode::Linked(link);
         // Two locks at once, in this order only: `own` has no session yet, so nobody else reaches it.
         let mut first = own.leave();
-        first.extend(accepted);
+        first.push(accepted);
         let lost = state.refill(limits, first);
         let waker = state.waker.take();
         drop(state);

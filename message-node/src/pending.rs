@@ -94,8 +94,8 @@ impl Core {
             match queue.pop_front().map(|pending| pending.what) {
                 Some(What::Answer { request, answer, outbox }) => {
                     let answer = if durable { answer } else { request.reply(self.explained(store_failed())) };
-                    if let (Some(outbox), Some(item)) = (outbox.upgrade(), Outgoing::published(answer)) {
-                        self.push(&outbox, &item, None);
+                    if let Some(outbox) = outbox.upgrade() {
+                        self.push(&outbox, &Outgoing::published(answer), None);
                     }
                 }
                 Some(What::Publish(message)) if durable => self.route(None, message),

@@ -11,7 +11,7 @@ pub struct Stats {
     pub routes: usize,
     /// Frames that came in.
     pub received: u64,
-    /// Copies that were queued for a session.
+    /// Copies that were queued for sessions, the node's own answers apart.
     pub delivered: u64,
     /// Updates that made room for newer ones in the queue of a slow session.
     pub conflated: u64,

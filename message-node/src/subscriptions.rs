@@ -6,12 +6,17 @@ use std::sync::atomic::AtomicBool;
 use dashmap::DashMap;
 use foldhash::fast::RandomState;
 
+use crate::outbox::Outbox;
 use crate::session::Session;
 
 /// One session on one address.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) session: Arc<Session>,
+    /// The session's, at hand: delivery looks at nothing else.
+    pub(crate) outbox: Arc<Outbox>,
+    /// The session's number.
+    pub(crate) number: u64,
     /// For route `O`: the epoch at which the registry named this session's runtime when it took the route.
     pub(crate) epoch: u64,
     /// Cleared under the session's outbox lock, so that nothing follows the 200 to an `unsubscribe` (INV-MN-3).
@@ -40,8 +45,13 @@ impl Subscriptions {
 
     /// Adds a session. The caller has made sure that it is not listening yet.
     pub(crate) fn add(&self, key: Arc<str>, session: &Arc<Session>, epoch: u64) {
-        let listener =
-            Arc::new(Listener { session: Arc::clone(session), epoch, active: AtomicBool::new(true) });
+        let listener = Arc::new(Listener {
+            session: Arc::clone(session),
+            outbox: Arc::clone(&session.outbox),
+            number: session.number,
+            epoch,
+            active: AtomicBool::new(true),
+        });
         // A list that nobody is delivering to is extended in place; else deliveries under way keep the old one.
         let mut entry = self.by_url.entry(key).or_insert_with(|| Arc::new(Vec::with_capacity(1)));
         Arc::make_mut(entry.value_mut()).push(listener);
@@ -51,7 +61,7 @@ impl Subscriptions {
     pub(crate) fn remove(&self, key: &str, session: &Session) {
         let mut removed = None;
         self.by_url.remove_if_mut(key, |_, listeners| {
-            if let Some(at) = listeners.iter().position(|listener| *listener.session == *session) {
+            if let Some(at) = listeners.iter().position(|listener| listener.number == session.number) {
                 removed = Some(Arc::make_mut(listeners).remove(at));
             }
             listeners.is_empty()

@@ -44,7 +44,7 @@ fn take(link: &Link) -> Vec<Value> {
             break;
         }
     }
-    batch.iter().map(|item| serde_json::from_slice(&item.bytes()).unwrap()).collect()
+    batch.iter().map(|item| serde_json::from_slice(item.bytes()).unwrap()).collect()
 }
 
 /// Nothing is delivered behind the 200 to an `unsubscribe`, however the threads meet (INV-MN-3), and what is

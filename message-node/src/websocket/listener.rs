@@ -1,0 +1,112 @@
+//! The HTTP side: `/ws` for runtimes, `/healthz` for whoever looks after the node.
+
+use std::io;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::ListenerExt;
+use bytes::Bytes;
+use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto::upgrade::downcast;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+
+use super::connection;
+use crate::node::MessageNode;
+
+/// How much longer than the message limit a WebSocket message may be and still be answered: beyond it nobody knows
+/// what was meant, and the connection is closed with 1009.
+const OVERSIZE_BYTES: usize = 1024 * 1024;
+
+/// How long connections have to end when the node stops.
+const STOP_WAIT: Duration = Duration::from_secs(5);
+
+/// Serves the node on `listener` until `shutdown` completes; then closes all connections with code 1001.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    node: MessageNode,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    // Messages are small and awaited: no waiting for more to send along, we gather ourselves.
+    let listener = listener.tap_io(|socket| {
+        if let Err(error) = socket.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+    });
+    let app = Router::new()
+        .route("/ws", get(upgrade))
+        .route("/healthz", get(|| async { "ok" }))
+        .with_state(node.clone());
+    let stopping = node.clone();
+    let stopped = async move {
+        shutdown.await;
+        stopping.stop();
+    };
+    axum::serve(listener, app).with_graceful_shutdown(stopped).await?;
+    if timeout(STOP_WAIT, node.deserted()).await.is_err() {
+        tracing::warn!(connections = node.links(), "stopped with connections open");
+    }
+    Ok(())
+}
+
+async fn upgrade(State(node): State<MessageNode>, mut request: Request) -> Response {
+    let accept = match accept_key(request.headers()) {
+        Ok(accept) => accept,
+        Err(refusal) => return refusal,
+    };
+    let link = match node.attach() {
+        Ok(link) => link,
+        Err(error) => return (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    };
+    let timers = node.config().timers;
+    let len_max = node.config().limits.message.bytes.saturating_add(OVERSIZE_BYTES);
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        let Ok(upgraded) = upgraded.await else { return };
+        match downcast::<TokioIo<TcpStream>>(upgraded) {
+            // The socket itself, without the layers of the HTTP server around it.
+            Ok(parts) => connection::run(parts.io.into_inner(), parts.read_buf, link, timers, len_max).await,
+            Err(upgraded) => {
+                connection::run(TokioIo::new(upgraded), Bytes::new(), link, timers, len_max).await
+            }
+        }
+    });
+    let headers = [
+        (CONNECTION, HeaderValue::from_static("upgrade")),
+        (UPGRADE, HeaderValue::from_static("websocket")),
+        (SEC_WEBSOCKET_ACCEPT, accept),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response()
+}
+
+/// Checks that a request asks for a WebSocket; the answer to its key.
+fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, Response> {
+    if !has_token(headers, CONNECTION, "upgrade") || !has_token(headers, UPGRADE, "websocket") {
+        return Err((StatusCode::BAD_REQUEST, "this address takes WebSocket upgrades only").into_response());
+    }
+    if !has_token(headers, SEC_WEBSOCKET_VERSION, "13") {
+        let version = [(SEC_WEBSOCKET_VERSION, "13")];
+        return Err((StatusCode::UPGRADE_REQUIRED, version, "WebSocket version 13 only").into_response());
+    }
+    let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
+    key.and_then(|accept| HeaderValue::try_from(accept).ok())
+        .ok_or_else(|| (StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing").into_response())
+}
+
+/// Whether a header's comma-separated list has a token, in any case.
+fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+}
