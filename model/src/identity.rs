@@ -11,7 +11,8 @@ pub struct Identity(Value);
 impl Identity {
     /// An identity that is known by its user URL only, in the structured form.
     pub fn of_user(user_url: &str) -> Identity {
-        let idp = user_url.split_once("://").map_or("", |(_, rest)| rest).split('/').next().unwrap_or_default();
+        let idp =
+            user_url.split_once("://").map_or("", |(_, rest)| rest).split('/').next().unwrap_or_default();
         Identity(json!({ "idp": idp, "userProfile": { "userURL": user_url } }))
     }
 

@@ -77,13 +77,20 @@ impl Core {
         UnsubscribeBody { resource: Some(object.clone()), identity, ..UnsubscribeBody::default() }
     }
 
-    /// A Reporter removes this hyperty from its observers (protocol 5.7).
+    /// A Reporter removes this hyperty from its observers (protocol 5.7), or the Sync Manager of this runtime says
+    /// that the Reporter's side refuses to go on with it (5.10.2).
     fn on_unsubscribe(&self, message: &Message) {
-        let Some(object) = message.decode::<UnsubscribeBody>().ok().and_then(|body| body.resource.clone())
-        else {
+        let body = message.decode::<UnsubscribeBody>().ok();
+        let Some(object) = body.as_ref().and_then(|body| body.resource.clone()) else {
             return self.refuse(message, StatusCode::BAD_REQUEST, "missing resource");
         };
+        let by_manager = !message.is_remote() && *message.from() == self.config.runtime.sync_manager();
         match self.live(&object) {
+            Some(Live::Observer(observer)) if by_manager => {
+                self.minibus.post(message.reply(ResponseBody::ok()));
+                let reason = body.and_then(|body| body.reason.clone()).unwrap_or_default();
+                observer.refused(StatusCode::FORBIDDEN, reason);
+            }
             Some(Live::Observer(observer)) if observer.is_reported_by(message.from()) => {
                 self.minibus.post(message.reply(ResponseBody::ok()));
                 observer.removed();

@@ -1,1 +1,8 @@
 //! Reusable suites and model-based tests for runtimes and message nodes.
+//!
+//! [`suites`] has one suite for each seam; an implementation is put through it with one line in its own tests.
+//! [`world`] is a message node and any number of runtimes in one process under paused time, for tests of whole
+//! systems.
+
+pub mod suites;
+pub mod world;

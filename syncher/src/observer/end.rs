@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use hyperty_model::MessageType;
+use hyperty_model::{MessageType, StatusCode};
 
 use super::shared::ObserverShared;
 use crate::children::ChildError;
@@ -37,6 +37,11 @@ impl ObserverShared {
         if self.end(End::Closed(CloseReason::Removed)) {
             self.unsubscribe_later();
         }
+    }
+
+    /// The Reporter's side does not serve this observer any more; there is no subscription left to end.
+    pub(crate) fn refused(&self, code: StatusCode, reason: String) {
+        self.end(End::Closed(CloseReason::Refused { code, reason }));
     }
 
     pub(crate) fn stop(&self) {

@@ -1,0 +1,18 @@
+//! Typed bodies of the synchronisation procedures (protocol 2.2 to 2.5, section 5).
+//!
+//! They read what an interoperable implementation accepts (section 6) and write what we emit. Members that they do
+//! not know stay in the message's raw body, which is what relays pass on.
+
+mod create;
+mod list;
+mod observe;
+mod response;
+mod routes;
+
+pub use create::{ChildBody, CreateObject};
+pub use list::OneOrMany;
+pub use observe::{
+    DeleteBody, ForwardBody, ForwardKind, ReadBody, ReadCriteria, SubscribeBody, UnsubscribeBody,
+};
+pub use response::ResponseBody;
+pub use routes::RoutesBody;

@@ -1,0 +1,192 @@
+//! Tables in one file, through redb.
+
+mod file;
+mod merge;
+mod queue;
+mod rows;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use parking_lot::RwLock;
+use redb::{Database, ReadTransaction};
+use tokio::sync::watch;
+
+use crate::pending;
+use crate::tables::{Batch, Progress, Tables, Ticket, durable, flush};
+use crate::{OpenError, StorageError};
+use queue::Queue;
+
+/// Tables in one file that survive a crash of the process or the machine.
+///
+/// One thread writes. It takes every batch that waits, writes them as one transaction, syncs the file, and
+/// reports them durable together; while it does so the next group gathers. So the cost of a sync is shared by
+/// all that are under way, and a lone batch is durable after one sync.
+///
+/// At most [`QUEUE_BATCHES_MAX`](DurableTables::QUEUE_BATCHES_MAX) batches or
+/// [`QUEUE_BYTES_MAX`](DurableTables::QUEUE_BYTES_MAX) bytes wait; beyond that `commit` blocks its caller
+/// until the disk has caught up.
+///
+/// Dropping the value writes what waits and closes the file, which takes as long as a sync does. The file has
+/// one owner at a time: a second [`open`](DurableTables::open) is refused until then, or until
+/// [`close`](Tables::close).
+///
+/// ```
+/// use hyperty_storage::{Batch, DurableTables, Tables, durable};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = std::env::temp_dir().join(format!("hyperty-doc-{}", std::process::id()));
+/// let tables = DurableTables::open(dir.join("hyperty.redb"))?;
+/// let ticket = tables.commit(Batch::new().put("greetings/v1", "en", "hello"));
+/// durable(&tables, ticket).await?;                     // on disk
+/// assert_eq!(tables.get("greetings/v1", b"en")?.as_deref(), Some(&b"hello"[..]));
+/// tables.flush_and_close().await?;
+/// # std::fs::remove_dir_all(dir)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct DurableTables {
+    shared: Arc<Shared>,
+    path: PathBuf,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// What the handle and the writing thread share.
+#[derive(Debug)]
+struct Shared {
+    queue: Queue,
+    /// Taken out by `close`, which thereby waits for reads and the write under way.
+    database: RwLock<Option<Database>>,
+    progress: watch::Sender<Progress>,
+}
+
+impl DurableTables {
+    /// Most batches that wait to be written: enough that the disk never waits for work, few enough that a
+    /// stuck disk is felt by who writes and not by the memory.
+    pub const QUEUE_BATCHES_MAX: usize = queue::BATCHES_MAX;
+    /// Most bytes that wait to be written; a single larger batch is taken when nothing else waits.
+    pub const QUEUE_BYTES_MAX: usize = queue::BYTES_MAX;
+
+    /// Opens the store in the file `path`, making it and the directories above it if need be.
+    ///
+    /// # Errors
+    /// [`OpenError`] says why not and what to do. A file that is no store, is newer, or is damaged is left
+    /// as it is.
+    pub fn open(path: impl AsRef<Path>) -> Result<DurableTables, OpenError> {
+        let path = path.as_ref().to_owned();
+        let database = file::open(&path)?;
+        let shared = Arc::new(Shared {
+            queue: Queue::default(),
+            database: RwLock::new(Some(database)),
+            progress: watch::Sender::default(),
+        });
+        let thread = std::thread::Builder::new().name("hyperty-storage".to_owned());
+        let writer = thread
+            .spawn({
+                let shared = Arc::clone(&shared);
+                move || writer::run(&shared)
+            })
+            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        Ok(DurableTables { shared, path, writer: Some(writer) })
+    }
+
+    /// Where the store is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Waits until everything committed so far is on disk, then closes the file.
+    ///
+    /// # Errors
+    /// Why something committed is not on disk; the file is closed all the same.
+    pub async fn flush_and_close(&self) -> Result<(), StorageError> {
+        let flushed = flush(self).await;
+        self.close();
+        flushed
+    }
+
+    /// Waits until the batch of `ticket` is on disk.
+    ///
+    /// # Errors
+    /// The reason why it never will be.
+    pub async fn durable(&self, ticket: Ticket) -> Result<(), StorageError> {
+        durable(self, ticket).await
+    }
+}
+
+impl Tables for DurableTables {
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        let (waiting, transaction) = self.shared.reading(|waiting| pending::on_row(waiting, table, key))?;
+        Ok(pending::applied_to_row(rows::get(&transaction, table, key)?, key, &waiting))
+    }
+
+    fn scan(&self, table: &str, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StorageError> {
+        let (waiting, transaction) = self.shared.reading(|waiting| pending::below(waiting, table, prefix))?;
+        Ok(pending::applied(rows::below(&transaction, table, prefix)?, &waiting))
+    }
+
+    fn commit(&self, batch: Batch) -> Ticket {
+        self.shared.queue.push(&batch)
+    }
+
+    fn progress(&self) -> watch::Receiver<Progress> {
+        self.shared.progress.subscribe()
+    }
+
+    fn close(&self) {
+        self.shared.stop(StorageError::Closed);
+        let database = self.shared.database.write().take();
+        if let Some(database) = database {
+            // All that was reported durable is on disk already: closing only tidies the file.
+            if let Err(error) = rows::guarded(|| database.close().map_err(rows::failure)) {
+                tracing::warn!(path = %self.path.display(), %error, "the store did not close cleanly");
+            }
+        }
+    }
+}
+
+impl Drop for DurableTables {
+    fn drop(&mut self) {
+        self.shared.queue.finish();
+        if let Some(writer) = self.writer.take() {
+            // It only ends by a panic that it has reported as a failure already.
+            let _ = writer.join();
+        }
+        self.close();
+    }
+}
+
+impl Shared {
+    /// What `select` picks from the steps that wait, and the state of the file below them.
+    fn reading(
+        &self,
+        select: impl Fn(&Batch) -> Batch,
+    ) -> Result<(Batch, Arc<ReadTransaction>), StorageError> {
+        let database = self.database.read();
+        self.queue.look(|in_flight, queued| match in_flight {
+            Some(in_flight) => {
+                let mut waiting = select(&in_flight.steps);
+                waiting.extend(&select(queued));
+                Ok((waiting, Arc::clone(&in_flight.before)))
+            }
+            None => {
+                let database = database.as_ref().ok_or(StorageError::Closed)?;
+                Ok((select(queued), Arc::new(rows::snapshot(database)?)))
+            }
+        })
+    }
+
+    /// Ends the store for all: waiting batches are dropped, later commits and reads fail with `reason`.
+    fn stop(&self, reason: StorageError) {
+        let reason = self.queue.fail(reason);
+        self.progress.send_if_modified(|progress| {
+            let first = progress.failed.is_none();
+            progress.failed.get_or_insert(reason);
+            first
+        });
+    }
+}

@@ -1,0 +1,101 @@
+//! The tables of objects, and the keys of their rows.
+//!
+//! | table | key | value |
+//! |---|---|---|
+//! | `objects/v1` | object | the record without position, data and children, JSON |
+//! | `data/v1` | object | epoch, version, time of the last change, then the data as JSON, if it is kept |
+//! | `changes/v1` | object, number | the changes since then, without a hole, in one or more rows |
+//! | `metadata/v1` | object, member | where no data is kept: a member of the metadata that was changed, JSON |
+//! | `children/v1` | object, name, id | a child, JSON; nothing but its place in the order of deletions if deleted |
+//! | `children/v1` | object, name | the deleted children of earlier days, JSON |
+//!
+//! *object* is one letter for the side, the URL in the form that is compared, and a zero byte; *name* ends with a
+//! zero byte too. Numbers are big-endian: 8 bytes for epoch, version and time (milliseconds), 4 in the keys of
+//! changes.
+
+use hyperty_model::{ChildrenName, ObjectUrl};
+
+use super::Role;
+
+pub(super) const OBJECTS: &str = "objects/v1";
+pub(super) const DATA: &str = "data/v1";
+pub(super) const CHANGES: &str = "changes/v1";
+pub(super) const MEMBERS: &str = "metadata/v1";
+pub(super) const CHILDREN: &str = "children/v1";
+
+/// Ends a part of a key; in no URL and in no children name.
+const END: u8 = 0;
+
+/// What the keys of one side begin with.
+pub(super) fn side(role: Role) -> [u8; 1] {
+    match role {
+        Role::Reporter => *b"r",
+        Role::Observer => *b"o",
+    }
+}
+
+/// What the keys of one object begin with, and the whole key where there is one row per object.
+pub(super) fn object(role: Role, object: &ObjectUrl) -> Vec<u8> {
+    // Room for the number of a row of changes.
+    let mut key = Vec::with_capacity(1 + object.key().len() + 1 + 4);
+    key.extend(side(role));
+    key.extend(object.key().as_bytes());
+    key.push(END);
+    key
+}
+
+/// The end of the range of keys that begin with `object`.
+pub(super) fn after(object: &[u8]) -> Vec<u8> {
+    let mut end = object.to_vec();
+    if let Some(last) = end.last_mut() {
+        *last = END + 1;
+    }
+    end
+}
+
+/// A row of changes.
+pub(super) fn run(mut object: Vec<u8>, number: u32) -> Vec<u8> {
+    object.extend(number.to_be_bytes());
+    object
+}
+
+/// A member of the metadata.
+pub(super) fn member(mut object: Vec<u8>, member: &str) -> Vec<u8> {
+    object.extend(member.as_bytes());
+    object
+}
+
+/// The children of one name.
+pub(super) fn children(mut object: Vec<u8>, name: &ChildrenName) -> Vec<u8> {
+    object.extend(name.as_str().as_bytes());
+    object.push(END);
+    object
+}
+
+/// One child.
+pub(super) fn child(object: Vec<u8>, name: &ChildrenName, id: &str) -> Vec<u8> {
+    let mut key = children(object, name);
+    key.extend(id.as_bytes());
+    key
+}
+
+/// The name and the id in what follows `object` in a key of a child; no id in the row of deleted ones.
+pub(super) fn split_child(rest: &[u8]) -> Option<(&str, Option<&str>)> {
+    let rest = std::str::from_utf8(rest).ok()?;
+    let (name, id) = rest.split_once(char::from(END))?;
+    Some((name, Some(id).filter(|id| !id.is_empty())))
+}
+
+/// A key for people: side and object, then what follows.
+pub(super) fn readable(table: &str, key: &[u8]) -> String {
+    let Some((side, rest)) = key.split_first() else { return String::new() };
+    let side = if *side == b'r' { "reported" } else { "observed" };
+    let mut parts = rest.splitn(2, |&byte| byte == END);
+    let object = String::from_utf8_lossy(parts.next().unwrap_or_default());
+    let rest = parts.next().unwrap_or_default();
+    let rest = match rest.try_into() {
+        Ok(number) if table == CHANGES => u32::from_be_bytes(number).to_string(),
+        _ => String::from_utf8_lossy(rest).replace(char::from(END), " "),
+    };
+    format!("{side} {object} {rest}").trim_end().to_owned()
+}

@@ -1,0 +1,83 @@
+//! What is kept of an object (protocol 3.8).
+
+use hyperty_model::object::{Children, Metadata};
+use hyperty_model::{ChildrenName, HypertyUrl, Identity, Position, RuntimeUrl, Url};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// On which side of an object a runtime stands. The two are kept apart: a runtime may report and observe one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It reports the object.
+    Reporter,
+    /// It observes the object.
+    Observer,
+}
+
+/// Where an object was in its life when its record was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordStatus {
+    /// In use.
+    Live,
+    /// Its stream was cut.
+    Disconnected,
+    /// Its creation was not finished: it is taken back (protocol M27).
+    Creating,
+    /// Its deletion was not finished: it goes on (protocol 5.8).
+    Deleting,
+    /// Being delegated.
+    Frozen,
+    /// Delegated to another Reporter.
+    Delegated,
+}
+
+/// A hyperty that observes an object.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Subscriber {
+    /// The hyperty.
+    pub hyperty: HypertyUrl,
+    /// The runtime that subscribed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<RuntimeUrl>,
+    /// The user behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// Its session ended, and it may come back (protocol M13).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub away: bool,
+}
+
+/// Everything that is kept of an object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObjectRecord {
+    /// Reporter's or Observer's side.
+    pub role: Role,
+    /// What is known beside the data.
+    pub metadata: Metadata,
+    /// Where the history stands.
+    pub position: Position,
+    /// The data at that position; `None` where only metadata is kept.
+    pub data: Option<Value>,
+    /// The children, with what is remembered of deleted ones.
+    pub children: Children,
+    /// The children names of the schema.
+    pub children_names: Vec<ChildrenName>,
+    /// Who observes: everybody on the Reporter's side, the hyperties of this runtime on the Observer's.
+    pub subscriptions: Vec<Subscriber>,
+    /// Who may observe without being asked for.
+    pub grants: Vec<Url>,
+    /// The user behind the Reporter.
+    pub reporter_user: Option<Identity>,
+    /// Where the object is in its life.
+    pub status: RecordStatus,
+    /// Whether the data is kept.
+    pub store: bool,
+    /// Whether the object is registered at its domain.
+    pub domain_registration: bool,
+    /// Whether the object is routed by its domain's message node.
+    pub domain_routing: bool,
+    /// Child operations of hyperties of this runtime that are not answered yet, as whole messages.
+    pub pending: Vec<Value>,
+}

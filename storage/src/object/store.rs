@@ -1,0 +1,337 @@
+//! The Data Object Storage over tables.
+
+use std::sync::Arc;
+
+use foldhash::HashMap;
+use hyperty_model::message::{UpdateBody, UpdateKind};
+use hyperty_model::object::{ChildEntry, Children};
+use hyperty_model::{ChildrenName, ObjectUrl, Position, Timestamp};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::keys::{CHANGES, CHILDREN, DATA, MEMBERS, OBJECTS};
+use super::load::{self, Loaded};
+use super::tail::Encoded;
+use super::{Appended, DataObjectStorage, ObjectRecord, Role, base, children, header, keys};
+use crate::{Batch, Progress, StorageError, Tables, Ticket};
+
+/// Changes kept behind a record before it is written anew, in bytes, or the size of the record if that is more.
+/// So a record is written no more often than its own size of changes came in, and reading it back takes no
+/// more than twice the time.
+const TAIL_BYTES: usize = 1 << 10;
+
+/// Size of a row of changes beyond which the next change begins a new one: writing a change writes the row it is
+/// added to, and a page of the file at least.
+const RUN_BYTES: usize = 4 << 10;
+
+/// [`DataObjectStorage`] over any [`Tables`].
+///
+/// ```
+/// use hyperty_storage::{DataObjectStorage, MemoryTables, ObjectStore, Role};
+/// use std::sync::Arc;
+/// let store = ObjectStore::new(Arc::new(MemoryTables::new()));
+/// assert!(store.load(Role::Reporter).unwrap().is_empty());
+/// ```
+pub struct ObjectStore {
+    tables: Arc<dyn Tables>,
+    /// Held while a batch is made and committed, so that nobody reads between two batches or writes out of order.
+    /// One small entry for each stored object: whoever bounds those bounds this.
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    reported: Side,
+    observed: Side,
+}
+
+#[derive(Default)]
+struct Side {
+    states: HashMap<ObjectUrl, State>,
+    /// All records were loaded: what is not among the states is not stored.
+    complete: bool,
+}
+
+/// What is known of the rows of an object.
+#[derive(Default)]
+struct State {
+    position: Position,
+    last_modified: Timestamp,
+    with_data: bool,
+    /// The size of the rows of the record itself: without data, and with it.
+    header_bytes: usize,
+    data_bytes: usize,
+    /// The number of rows of changes, and the size of the last and of all.
+    runs: u32,
+    run_bytes: usize,
+    tail_bytes: usize,
+    /// A change of the metadata was added since the record was written.
+    header_is_stale: bool,
+    has_children: bool,
+    next_deletion: u64,
+}
+
+impl ObjectStore {
+    /// A store in these tables, which may hold other things under other names.
+    pub fn new(tables: Arc<dyn Tables>) -> ObjectStore {
+        ObjectStore { tables, known: Mutex::default() }
+    }
+
+    fn write(&self, record: &ObjectRecord) -> Ticket {
+        let (header, data) = (header::encode(record), data(record));
+        let object = keys::object(record.role, &record.metadata.url);
+        let mut known = self.known.lock();
+        let side = known.of(record.role);
+        let before = side.states.get(&record.metadata.url);
+        let batch = Batch::new().put(OBJECTS, &object, &header).put(DATA, &object, &data);
+        let mut batch = side.without_tail(batch, &object, before);
+        let has_children = record.children != Children::default();
+        if has_children || before.map_or(!side.complete, |state| state.has_children) {
+            batch = children::replace(batch, &object, &record.children);
+        }
+        let state = State { header_bytes: header.len(), has_children, ..State::of(record, data.len()) };
+        side.states.insert(record.metadata.url.clone(), state);
+        self.tables.commit(batch)
+    }
+}
+
+fn data(record: &ObjectRecord) -> Vec<u8> {
+    base::encode(record.position, record.metadata.last_modified, record.data.as_ref())
+}
+
+impl DataObjectStorage for ObjectStore {
+    fn load(&self, role: Role) -> Result<Vec<ObjectRecord>, StorageError> {
+        let mut known = self.known.lock();
+        let side = known.of(role);
+        let loaded = load::load(&*self.tables, role, &keys::side(role))?;
+        side.complete = true;
+        Ok(loaded.into_iter().map(|loaded| side.remember(loaded)).collect())
+    }
+
+    fn find(&self, role: Role, object: &ObjectUrl) -> Result<Option<ObjectRecord>, StorageError> {
+        self.find_in(self.known.lock().of(role), role, object)
+    }
+
+    fn save(&self, record: &ObjectRecord) -> Ticket {
+        self.write(record)
+    }
+
+    fn checkpoint(&self, record: &ObjectRecord) -> Ticket {
+        let data = data(record);
+        let object = keys::object(record.role, &record.metadata.url);
+        let mut known = self.known.lock();
+        let side = known.of(record.role);
+        let Some(before) = side.states.get(&record.metadata.url) else {
+            drop(known);
+            return self.save(record);
+        };
+        let mut batch = side.without_tail(Batch::new().put(DATA, &object, &data), &object, Some(before));
+        let mut state = State {
+            header_bytes: before.header_bytes,
+            has_children: before.has_children,
+            next_deletion: before.next_deletion,
+            ..State::of(record, data.len())
+        };
+        if before.header_is_stale {
+            let header = header::encode(record);
+            state.header_bytes = header.len();
+            batch = batch.put(OBJECTS, &object, header);
+        }
+        side.states.insert(record.metadata.url.clone(), state);
+        self.tables.commit(batch)
+    }
+
+    fn save_metadata(&self, record: &ObjectRecord) -> Ticket {
+        let header = header::encode(record);
+        let mut known = self.known.lock();
+        let Some(state) = self.state(known.of(record.role), record.role, &record.metadata.url) else {
+            drop(known);
+            return self.save(record);
+        };
+        (state.header_bytes, state.header_is_stale) = (header.len(), false);
+        self.tables.commit(Batch::new().put(OBJECTS, keys::object(record.role, &record.metadata.url), header))
+    }
+
+    fn append(&self, role: Role, object: &ObjectUrl, change: &UpdateBody) -> Appended {
+        let encoded = Encoded::of(change);
+        let mut known = self.known.lock();
+        let (Some(encoded), Some(state)) = (encoded, self.state(known.of(role), role, object)) else {
+            tracing::error!(%object, "no change, or one of an object that is not stored");
+            return Appended { ticket: self.tables.commit(Batch::new()), checkpoint_due: true };
+        };
+        let to = change.position().unwrap_or_else(|| state.position.next());
+        let follows = to == state.position.next();
+        state.position = to;
+        state.last_modified = change.last_modified.unwrap_or(state.last_modified);
+        state.header_is_stale |= matches!(change.kind, UpdateKind::Metadata { .. });
+        let key = keys::object(role, object);
+        if !state.with_data {
+            let ticket = self.tables.commit(state.moved(key, &change.kind));
+            return Appended { ticket, checkpoint_due: false };
+        }
+        if !follows {
+            tracing::error!(%object, %to, "a change that does not follow what is stored");
+        }
+        let batch = state.add(key, &encoded.with_version(to.version));
+        let base_bytes = state.header_bytes + state.data_bytes;
+        let checkpoint_due = !follows || state.tail_bytes > TAIL_BYTES.max(base_bytes);
+        Appended { ticket: self.tables.commit(batch), checkpoint_due }
+    }
+
+    fn put_child(&self, role: Role, object: &ObjectUrl, name: &ChildrenName, entry: &ChildEntry) -> Ticket {
+        let mut known = self.known.lock();
+        let Some(state) = self.state(known.of(role), role, object) else {
+            tracing::error!(%object, "a child of an object that is not stored");
+            return self.tables.commit(Batch::new());
+        };
+        state.has_children = true;
+        self.tables.commit(children::put(Batch::new(), keys::object(role, object), name, entry))
+    }
+
+    fn delete_child(&self, role: Role, object: &ObjectUrl, name: &ChildrenName, id: &str) -> Ticket {
+        let mut known = self.known.lock();
+        let key = keys::object(role, object);
+        let Some(state) = self.state(known.of(role), role, object) else {
+            return self.tables.commit(Batch::new());
+        };
+        state.has_children = true;
+        let ticket =
+            self.tables.commit(children::delete(Batch::new(), key.clone(), name, id, state.next_deletion));
+        state.next_deletion += 1;
+        if state.next_deletion < children::DELETED_ROWS_MAX {
+            return ticket;
+        }
+        match self.tables.scan(CHILDREN, &key).and_then(|rows| children::read(&key, &rows)) {
+            Ok((all, _)) => {
+                state.next_deletion = 0;
+                self.tables.commit(children::replace(Batch::new(), &key, &all))
+            }
+            Err(error) => {
+                // Nothing is lost: the rows stay as they are, and whoever loads them hears of it.
+                tracing::warn!(%object, %error, "deleted children were not joined");
+                ticket
+            }
+        }
+    }
+
+    fn remove(&self, role: Role, object: &ObjectUrl) -> Ticket {
+        let mut known = self.known.lock();
+        known.of(role).states.remove(object);
+        let key = keys::object(role, object);
+        let mut batch = Batch::new().delete(OBJECTS, &key).delete(DATA, &key);
+        for table in [CHANGES, MEMBERS, CHILDREN] {
+            batch = batch.delete_range(table, &key, keys::after(&key));
+        }
+        self.tables.commit(batch)
+    }
+
+    fn progress(&self) -> watch::Receiver<Progress> {
+        self.tables.progress()
+    }
+}
+
+impl ObjectStore {
+    fn find_in(
+        &self,
+        side: &mut Side,
+        role: Role,
+        object: &ObjectUrl,
+    ) -> Result<Option<ObjectRecord>, StorageError> {
+        let loaded = load::load(&*self.tables, role, &keys::object(role, object))?;
+        Ok(loaded.into_iter().next().map(|loaded| side.remember(loaded)))
+    }
+
+    /// What is known of an object; read from its rows if nobody asked for it before.
+    fn state<'a>(&self, side: &'a mut Side, role: Role, object: &ObjectUrl) -> Option<&'a mut State> {
+        if !side.complete && !side.states.contains_key(object) {
+            if let Err(error) = self.find_in(side, role, object) {
+                tracing::error!(%object, %error, "the record cannot be read");
+            }
+        }
+        side.states.get_mut(object)
+    }
+}
+
+impl State {
+    /// What is known after a record was written, but for its children and the size of its header.
+    fn of(record: &ObjectRecord, data_bytes: usize) -> State {
+        State {
+            position: record.position,
+            last_modified: record.metadata.last_modified,
+            with_data: record.data.is_some(),
+            data_bytes,
+            ..State::default()
+        }
+    }
+
+    /// Adds a change to the last row of changes, or begins a new one.
+    fn add(&mut self, object: Vec<u8>, entry: &[u8]) -> Batch {
+        self.tail_bytes += entry.len();
+        self.run_bytes += entry.len();
+        if self.runs > 0 && self.run_bytes <= RUN_BYTES {
+            return Batch::new().append(CHANGES, keys::run(object, self.runs - 1), entry);
+        }
+        self.runs += 1;
+        self.run_bytes = entry.len();
+        Batch::new().put(CHANGES, keys::run(object, self.runs - 1), entry)
+    }
+
+    /// Where the history stands now, for an object whose data is not kept.
+    fn moved(&self, object: Vec<u8>, change: &UpdateKind) -> Batch {
+        let batch = Batch::new().put(DATA, &object, base::encode(self.position, self.last_modified, None));
+        match change {
+            UpdateKind::Metadata { attribute, value } => {
+                batch.put(MEMBERS, keys::member(object, attribute), header::json(value))
+            }
+            _ => batch,
+        }
+    }
+}
+
+impl Side {
+    fn remember(&mut self, loaded: Loaded) -> ObjectRecord {
+        let record = loaded.record;
+        let state = State {
+            header_bytes: loaded.header_bytes,
+            runs: loaded.runs.len() as u32,
+            run_bytes: loaded.runs.last().copied().unwrap_or_default(),
+            tail_bytes: loaded.runs.iter().sum(),
+            // It may be, and then it is written once for nothing.
+            header_is_stale: !loaded.runs.is_empty(),
+            has_children: loaded.has_children,
+            next_deletion: loaded.next_deletion,
+            ..State::of(&record, loaded.data_bytes)
+        };
+        self.states.insert(record.metadata.url.clone(), state);
+        record
+    }
+
+    /// Removes what was stored behind a record: row by row where they are known, which is cheaper than to look.
+    fn without_tail(&self, mut batch: Batch, object: &[u8], state: Option<&State>) -> Batch {
+        for number in 0..state.map_or(0, |state| state.runs) {
+            batch = batch.delete(CHANGES, keys::run(object.to_vec(), number));
+        }
+        if state.is_none() && !self.complete {
+            batch = batch.delete_range(CHANGES, object, keys::after(object));
+        }
+        if state.map_or(!self.complete, |state| !state.with_data) {
+            batch = batch.delete_range(MEMBERS, object, keys::after(object));
+        }
+        batch
+    }
+}
+
+impl Known {
+    fn of(&mut self, role: Role) -> &mut Side {
+        match role {
+            Role::Reporter => &mut self.reported,
+            Role::Observer => &mut self.observed,
+        }
+    }
+}
+
+impl std::fmt::Debug for ObjectStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ObjectStore").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,92 @@
+//! Every backend through the suite.
+
+use std::sync::Arc;
+
+use hyperty_conformance::suites::storage::{Capabilities, Place, TempDir, model, tables};
+use hyperty_storage::{DurableTables, FaultPlan, FaultyTables, MemoryTables, Tables};
+
+const MEMORY: Capabilities = Capabilities { durable: false };
+const DURABLE: Capabilities = Capabilities { durable: true };
+
+fn memory() -> Box<dyn Place> {
+    Box::new(|| Arc::new(MemoryTables::new()) as Arc<dyn Tables>)
+}
+
+fn faultless() -> Box<dyn Place> {
+    Box::new(|| Arc::new(FaultyTables::new(MemoryTables::new(), FaultPlan::default())) as Arc<dyn Tables>)
+}
+
+fn frozen() -> Box<dyn Place> {
+    let plan = FaultPlan { freeze_at: Some(1), ..FaultPlan::default() };
+    Box::new(move || Arc::new(Thawing(FaultyTables::new(MemoryTables::new(), plan))) as Arc<dyn Tables>)
+}
+
+fn durable() -> Box<dyn Place> {
+    let dir = TempDir::new();
+    let open =
+        move || DurableTables::open(dir.path().join("below").join("hyperty.redb")).expect("it is free");
+    Box::new(move || Arc::new(open()) as Arc<dyn Tables>)
+}
+
+fn faultless_durable() -> Box<dyn Place> {
+    let dir = TempDir::new();
+    let open = move || DurableTables::open(dir.path().join("hyperty.redb")).expect("it is free");
+    Box::new(move || Arc::new(FaultyTables::new(open(), FaultPlan::default())) as Arc<dyn Tables>)
+}
+
+#[tokio::test]
+async fn memory_tables_pass_the_suite() {
+    tables::run(MEMORY, &memory).await;
+}
+
+#[test]
+fn memory_tables_equal_a_map() {
+    model::equals_a_map(MEMORY, &memory);
+}
+
+#[tokio::test]
+async fn durable_tables_pass_the_suite() {
+    tables::run(DURABLE, &durable).await;
+}
+
+#[test]
+fn durable_tables_equal_a_map() {
+    model::equals_a_map(DURABLE, &durable);
+}
+
+#[tokio::test]
+async fn a_fault_injector_without_a_plan_passes_the_suite() {
+    tables::run(MEMORY, &faultless).await;
+    tables::run(DURABLE, &faultless_durable).await;
+}
+
+#[test]
+fn a_hanging_disk_reads_like_any_other() {
+    model::equals_a_map(MEMORY, &frozen);
+}
+
+/// Hangs until somebody asks for progress.
+struct Thawing(FaultyTables<MemoryTables>);
+
+impl Tables for Thawing {
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<bytes::Bytes>, hyperty_storage::StorageError> {
+        self.0.get(table, key)
+    }
+    fn scan(
+        &self,
+        table: &str,
+        prefix: &[u8],
+    ) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>, hyperty_storage::StorageError> {
+        self.0.scan(table, prefix)
+    }
+    fn commit(&self, batch: hyperty_storage::Batch) -> hyperty_storage::Ticket {
+        self.0.commit(batch)
+    }
+    fn progress(&self) -> tokio::sync::watch::Receiver<hyperty_storage::Progress> {
+        self.0.thaw();
+        self.0.progress()
+    }
+    fn close(&self) {
+        self.0.close();
+    }
+}

@@ -1,0 +1,3 @@
+//! Suites for the seams of the workspace.
+
+pub mod storage;

@@ -1,0 +1,1 @@
+//! What `DataObjectStorage` promises, case by case.

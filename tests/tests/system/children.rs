@@ -1,0 +1,99 @@
+//! Children between runtimes.
+
+use hyperty_conformance::world::World;
+use hyperty_syncher::{ChildOp, ObserverEvent};
+use serde_json::json;
+
+use crate::support::{Party, topic};
+
+#[tokio::test(start_paused = true)]
+async fn everybody_has_the_same_children_inv_chd_1_3() {
+    let world = World::new(10);
+    let alice = Party::new(&world, "alice").await;
+    let (bob, carol) = (Party::new(&world, "bob").await, Party::new(&world, "carol").await);
+    let board = alice.create(topic("a")).await;
+    let bobs = bob.observe(&board).await;
+    let mut carols = carol.observe(&board).await;
+
+    let mine = board.children("notes").unwrap().add(json!({"by": "alice"})).await.unwrap();
+    let note = bobs.children("notes").unwrap().add(json!({"by": "bob"})).await.unwrap();
+    note.set("text", "hello").await.unwrap();
+    mine.delete().await.unwrap();
+
+    let mut seen = Vec::new();
+    while seen.len() < 4 {
+        if let Some(ObserverEvent::Child(child)) = carols.next_event().await {
+            seen.push((child.op, child.id.to_string()));
+        }
+    }
+    let of = |id: &str, ops: &[ChildOp]| {
+        let found: Vec<ChildOp> = seen.iter().filter(|(_, seen)| seen == id).map(|(op, _)| *op).collect();
+        assert_eq!(found, ops, "{id}");
+    };
+    of(mine.id(), &[ChildOp::Create, ChildOp::Delete]);
+    of(note.id(), &[ChildOp::Create, ChildOp::Update]);
+    for list in [board.children("notes"), bobs.children("notes"), carols.children("notes")] {
+        let list = list.unwrap().list();
+        assert_eq!(list.len(), 1);
+        assert_eq!(list[0].data, json!({"by": "bob", "text": "hello"}));
+    }
+    // The parent's version is not touched (INV-CHD-5), and a later subscriber finds them (INV-CHD-4).
+    assert_eq!(board.version(), 0);
+    let dave = Party::new(&world, "dave").await;
+    let daves = dave.observe(&board).await;
+    assert_eq!(daves.children("notes").unwrap().list().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn observers_may_not_write_what_the_schema_only_lets_them_read() {
+    let world = World::new(11);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let board = alice.create(topic("a")).await;
+    let copy = bob.observe(&board).await;
+    board.children("news").unwrap().add(json!({"n": 1})).await.unwrap();
+    assert!(copy.children("news").unwrap().add(json!({"n": 2})).await.is_err());
+    assert_eq!(board.children("news").unwrap().list().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn ids_are_never_used_again_across_a_restart_inv_dom_5() {
+    let world = World::new(12);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let board = alice.create(topic("a")).await;
+    let copy = bob.observe(&board).await;
+    let notes = copy.children("notes").unwrap();
+    let first = notes.add(json!({"n": 1})).await.unwrap().id().to_owned();
+    let second = notes.add(json!({"n": 2})).await.unwrap();
+    let deleted = second.id().to_owned();
+    second.delete().await.unwrap();
+    let bob = bob.crash().await;
+    let copy = bob.observer();
+    let third = copy.children("notes").unwrap().add(json!({"n": 3})).await.unwrap();
+    assert_ne!(third.id(), first);
+    assert_ne!(third.id(), deleted);
+    // Its own children are its own again.
+    let own: Vec<_> =
+        copy.children("notes").unwrap().mine().iter().map(|child| child.id().to_owned()).collect();
+    assert!(own.contains(&first) && own.contains(&third.id().to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_made_while_cut_off_arrives_once_connected_again() {
+    let world = World::new(13);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let board = alice.create(topic("a")).await;
+    let mut copy = bob.observe(&board).await;
+    world.cut("bob");
+    while copy.next_event().await != Some(ObserverEvent::Disconnected) {}
+    // Unanswered in its time, and kept.
+    assert!(copy.children("notes").unwrap().add(json!({"n": 1})).await.is_err());
+    assert_eq!(board.children("notes").unwrap().list().len(), 0);
+    let mut events = board.events();
+    world.heal("bob");
+    while let Some(event) = events.next().await {
+        if matches!(event, hyperty_syncher::ReporterEvent::Child(_)) {
+            break;
+        }
+    }
+    assert_eq!(board.children("notes").unwrap().list()[0].data, json!({"n": 1}));
+}
