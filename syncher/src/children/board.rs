@@ -278,28 +278,35 @@ impl Board {
         }
     }
 
-    /// The answer to an own operation. Only the Sync Manager's counts: other receivers may say that they got it.
-    pub(crate) fn on_answer(&self, key: &Key, id: &MessageId, answer: &ResponseBody) -> bool {
+    /// The answer to an own operation. Only a Sync Manager's counts: other receivers may say that they got it.
+    pub(crate) fn on_answer(&self, key: &Key, id: &MessageId, answer: &ResponseBody) {
         let from_peer = answer.source.as_ref().is_some_and(|source| source.kind() == UrlKind::Hyperty);
         if from_peer || answer.code.is_provisional() {
-            return false;
+            return;
         }
         let (code, reason) = (answer.code, answer.why());
         if code.is_success() {
             let settled = self.state.lock().accepted(key, id);
-            self.settle(settled, |_| Ok(()));
-        } else {
-            let settled = self.state.lock().refused(key, id);
-            self.settle(settled, |which| {
-                let reason = reason.to_owned();
-                Err(if which == id {
-                    ChildError::Refused { code, reason }
-                } else {
-                    ChildError::Undone { code, reason }
-                })
-            });
+            return self.settle(settled, |_| Ok(()));
         }
-        true
+        // An operation may fail at the Reporter's side because one before it was lost on the way: both are sent again.
+        // The Sync Manager here sends nothing again that it refused itself.
+        let is_final = answer.source.as_ref().is_none_or(|source| *source == self.core.sync_manager);
+        let settled = {
+            let mut state = self.state.lock();
+            if !is_final && !state.is_next(key, id) {
+                return;
+            }
+            state.refused(key, id)
+        };
+        self.settle(settled, |which| {
+            let reason = reason.to_owned();
+            Err(if which == id {
+                ChildError::Refused { code, reason }
+            } else {
+                ChildError::Undone { code, reason }
+            })
+        });
     }
 
     fn settle(&self, operations: Vec<Operation>, outcome: impl Fn(&MessageId) -> Result<(), ChildError>) {

@@ -375,6 +375,11 @@ impl ChildrenState {
         settled
     }
 
+    /// Whether an own operation is the first on its child that is not answered.
+    pub(super) fn is_next(&self, key: &Key, id: &MessageId) -> bool {
+        self.mine.get(key).and_then(|mine| mine.operations.front()).is_some_and(|first| first.id == *id)
+    }
+
     /// An own operation was refused, and with it those after it on the same child that count on it: all after a
     /// creation, the changes after a change. A deletion counts on no change, and stays.
     pub(super) fn refused(&mut self, key: &Key, id: &MessageId) -> Vec<Operation> {

@@ -176,6 +176,26 @@ async fn an_unanswered_operation_stays_until_it_is_answered() {
     assert_eq!(left, [json!(1), json!(3)]);
 }
 
+/// M18: what was lost on the way is sent again, so a failure that its loss caused is no answer.
+#[tokio::test(start_paused = true)]
+async fn a_failure_behind_a_lost_operation_is_no_answer() {
+    let manager = Manager::new();
+    let (_bob, _observer, children) = watching(&manager, "bob").await;
+    let adding = children.add(json!({"n": 0}));
+    let editing = children.mine()[0].set("n", 1);
+    let messages = manager.rest().await;
+    let elsewhere: Url = "hyperty-runtime://example.org/desk/sm".parse().unwrap();
+    let unknown =
+        ResponseBody::failure(StatusCode::NOT_FOUND, "no such child").with_source(elsewhere.clone());
+    manager.bus.post(messages[1].reply(unknown));
+    assert_eq!(children.list()[0].data, json!({"n": 1}));
+    // Sent again, the first and then the second are accepted.
+    for message in &messages {
+        manager.bus.post(message.reply(ResponseBody::ok().with_source(elsewhere.clone())));
+    }
+    assert_eq!((adding.await.unwrap().data(), editing.await), (json!({"n": 1}), Ok(1)));
+}
+
 #[tokio::test(start_paused = true)]
 async fn operations_of_others_are_told_once_and_ones_own_never() {
     let manager = Manager::new();
