@@ -1,5 +1,6 @@
 //! Delivery: from a message that was accepted to the queues of those it is for (protocol 5.14).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -130,8 +131,9 @@ impl Core {
 
     /// Tells the senders of requests that were queued and will not be handed over. A list of work rather than
     /// recursion: an answer may itself fill a queue.
-    pub(crate) fn answer_lost(&self, mut lost: Vec<Outgoing>) {
-        while let Some(item) = lost.pop() {
+    pub(crate) fn answer_lost(&self, lost: Vec<Outgoing>) {
+        let mut lost = VecDeque::from(lost);
+        while let Some(item) = lost.pop_front() {
             let Some((message, asker)) = item.unanswered() else { continue };
             let answer = message.reply(self.no_route_body());
             if let Push::Overflow(more) = asker.push(&Outgoing::published(answer), None) {

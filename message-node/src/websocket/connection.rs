@@ -105,9 +105,14 @@ where
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     async fn serve(&mut self, link: &Link, timers: NodeTimers, early: Bytes) -> End {
-        if let Err(end) = self.take(link, &mut early.to_vec()) {
-            return end;
+        if !early.is_empty() {
+            match self.take(link, &mut early.to_vec()) {
+                Ok(taken) => self.input.extend_from_slice(&early[taken..]),
+                Err(end) => return end,
+            }
         }
+        // Even if empty it would keep the HTTP server's whole buffer alive.
+        drop(early);
         let opened = Instant::now();
         let mut ping_due = opened + timers.ping;
         loop {

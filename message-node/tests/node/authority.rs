@@ -212,6 +212,24 @@ async fn a_higher_epoch_in_the_registry_moves_the_route_m17() {
     old.quiet().await;
 }
 
+/// Registering what its owner let lapse is no reason to be given its route (M17).
+#[tokio::test(start_paused = true)]
+async fn the_same_epoch_in_the_registry_moves_nothing_m17() {
+    let node = node();
+    let mut old = Client::open(&node, "old").await;
+    let mut new = Client::open(&node, "new").await;
+    let object = old.allocate("comm", 1).await.remove(0);
+    assert_eq!(code(&register(&mut old, &object, 0).await), 200);
+    old.subscribe(&[&object]).await;
+    let from = format!("{}/registry", old.runtime);
+    let lapsed = json!({"resource": object, "value": "disconnected", "attribute": "status"});
+    assert_eq!(code(&old.request("update", &from, REG, lapsed).await), 200);
+    assert_eq!(code(&register(&mut new, &object, 0).await), 200);
+    assert_eq!(code(&new.subscribe(&[&object]).await), 409, "held");
+    old.unsubscribe(&[&object]).await;
+    assert_eq!(code(&new.subscribe(&[&object]).await), 409, "allocated");
+}
+
 async fn register(client: &mut Client, object: &str, epoch: u64) -> serde_json::Value {
     let value = json!({
         "url": object, "runtime": client.runtime, "status": "live", "resources": ["chat"], "dataSchemes": ["comm"],

@@ -51,14 +51,19 @@ fn step() -> impl Strategy<Value = Step> {
 struct Model {
     now: u64,
     runtimes: BTreeMap<usize, Runtime>,
+    /// How many sessions there were: the number of the next.
+    sessions: u64,
 }
 
 struct Runtime {
+    /// Which session this is: what an earlier one of the runtime asked is not answered to it.
+    session: u64,
     /// Since when there is no connection.
     lost: Option<u64>,
     listens: BTreeSet<usize>,
-    /// Ids of what was sent to it and it did not yet take, in order; true marks a request and who sent it.
-    waiting: Vec<(u64, Option<usize>)>,
+    /// Ids of what was sent to it and it did not yet take, in order; and for a request which session of which runtime
+    /// asked.
+    waiting: Vec<(u64, Option<(usize, u64)>)>,
 }
 
 impl Model {
@@ -70,7 +75,8 @@ impl Model {
     fn end(&mut self, runtime: usize) {
         let Some(ended) = self.runtimes.remove(&runtime) else { return };
         for (id, asker) in ended.waiting {
-            if let Some(asker) = asker.and_then(|asker| self.runtimes.get_mut(&asker)) {
+            let Some((asker, session)) = asker else { continue };
+            if let Some(asker) = self.runtimes.get_mut(&asker).filter(|asker| asker.session == session) {
                 asker.waiting.push((id, None));
             }
         }
@@ -130,8 +136,9 @@ impl World {
                 let (sm, address) =
                     (self.clients[&from].sm(), format!("{}/sm", crate::support::runtime(&to.to_string())));
                 let id = self.send(from, "read", &sm, &address).await;
+                let asker = (from, self.model.runtimes[&from].session);
                 match self.model.runtimes.get_mut(&to).filter(|_| to != from) {
-                    Some(asked) => asked.waiting.push((id, Some(from))),
+                    Some(asked) => asked.waiting.push((id, Some(asker))),
                     None => self.model.runtimes.get_mut(&from).unwrap().waiting.push((id, None)),
                 }
             }
@@ -184,7 +191,9 @@ impl World {
         }
         assert_eq!(code(&answer), 200);
         self.model.end(runtime);
-        let session = Runtime { lost: None, listens: BTreeSet::new(), waiting: Vec::new() };
+        let session = self.model.sessions;
+        self.model.sessions += 1;
+        let session = Runtime { session, lost: None, listens: BTreeSet::new(), waiting: Vec::new() };
         self.model.runtimes.insert(runtime, session);
         self.clients.insert(runtime, client);
     }

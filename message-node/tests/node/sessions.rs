@@ -149,10 +149,18 @@ async fn re_open_inherits_routes_and_what_waited() {
     assert_eq!(versions(&observer.drain().await), [1, 2, 3]);
     reporter.publish(O, 4).await;
     assert_eq!(versions(&observer.drain().await), [4]);
-    // The grace that was over in time does not end the session that was resumed.
+    // The grace that was over in time does not end the session that was resumed, nor shorten its next grace.
+    let (_, token) = observer.lose().await;
     sleep(Duration::from_secs(30)).await;
     reporter.publish(O, 5).await;
+    let mut observer = Client::connect(&node, "observer");
+    observer.token = token;
+    let proof = observer.proof();
+    assert_eq!(code(&observer.request("re-open", &proof, SESSION, Value::Null).await), 200);
     assert_eq!(versions(&observer.drain().await), [5]);
+    sleep(Duration::from_secs(61)).await;
+    reporter.publish(O, 6).await;
+    assert_eq!(versions(&observer.drain().await), [6]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -184,3 +184,68 @@ async fn two_ends_that_only_write_do_not_wait_for_each_other() {
         answers += 1;
     }
 }
+
+/// A client need not wait for the upgrade before it speaks, nor end its frames where its packets end.
+#[tokio::test]
+async fn frames_may_come_with_the_upgrade_and_in_pieces() {
+    let server = server(NodeConfig::new(DOMAIN)).await;
+    let text = json!({"id": 1, "type": "open", "from": runtime("hasty"), "to": "mn:/session"}).to_string();
+    let mut frames = vec![0x81, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0];
+    frames.extend(text.bytes());
+    let text = json!({"id": 2, "type": "ping", "from": runtime("hasty"), "to": "mn:/session"}).to_string();
+    // In two fragments.
+    let (first, second) = text.split_at(10);
+    frames.extend([0x01, 0x80 | 10, 0, 0, 0, 0]);
+    frames.extend(first.bytes());
+    frames.extend([0x80, 0x80 | u8::try_from(second.len()).unwrap(), 0, 0, 0, 0]);
+    frames.extend(second.bytes());
+    let head = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\nUpgrade: WebSocket\r\n\
+                Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    for cut in [1, 5, 90, frames.len() - 1, frames.len()] {
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        socket.write_all(&[head.as_bytes(), &frames[..cut]].concat()).await.unwrap();
+        let mut got = Vec::new();
+        let answers = |got: &[u8]| String::from_utf8_lossy(got).matches(r#""code":200"#).count();
+        while !String::from_utf8_lossy(&got).contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") {
+            assert!(socket.read_buf(&mut got).await.unwrap() > 0);
+        }
+        socket.write_all(&frames[cut..]).await.unwrap();
+        while answers(&got) < 2 {
+            assert!(timeout(Duration::from_secs(10), socket.read_buf(&mut got)).await.unwrap().unwrap() > 0);
+        }
+        // Closed properly, so that the next one may open.
+        socket.write_all(&[0x88, 0x80 | 2, 0, 0, 0, 0, 3, 232]).await.unwrap();
+        while timeout(Duration::from_secs(10), socket.read_buf(&mut got)).await.unwrap().unwrap() > 0 {}
+        assert!(got.ends_with(&[0x88, 2, 3, 232]));
+        timeout(Duration::from_secs(10), server.node.deserted()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_websocket_is_told_so() {
+    let server = server(NodeConfig::new(DOMAIN)).await;
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    let requests = [
+        ("", "400"),
+        (upgrade, "426"),
+        ("Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", "400"),
+    ];
+    for (headers, status) in requests {
+        let mut http = TcpStream::connect(server.address).await.unwrap();
+        http.write_all(format!("GET /ws HTTP/1.1\r\nHost: x\r\n{headers}\r\n").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        assert!(http.read_buf(&mut answer).await.unwrap() > 0);
+        assert!(
+            answer.starts_with(format!("HTTP/1.1 {status}").as_bytes()),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+    }
+    // A frame that is against the rules ends its connection with the code that says so.
+    let mut client = server.open("client").await;
+    if let MaybeTlsStream::Plain(socket) = client.get_mut() {
+        socket.write_all(&[0x83, 0x80, 0, 0, 0, 0]).await.unwrap();
+    }
+    assert_eq!(close_code(&mut client).await, CloseCode::Protocol);
+}
