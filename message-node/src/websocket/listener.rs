@@ -64,7 +64,7 @@ pub async fn serve(
 async fn upgrade(State(node): State<MessageNode>, mut request: Request) -> Response {
     let accept = match accept_key(request.headers()) {
         Ok(accept) => accept,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     let link = match node.attach() {
         Ok(link) => link,
@@ -91,18 +91,38 @@ async fn upgrade(State(node): State<MessageNode>, mut request: Request) -> Respo
     (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response()
 }
 
+/// Why a request gets no WebSocket.
+enum NoUpgrade {
+    NotAsked,
+    Version,
+    Key,
+}
+
+impl IntoResponse for NoUpgrade {
+    fn into_response(self) -> Response {
+        match self {
+            NoUpgrade::NotAsked => {
+                (StatusCode::BAD_REQUEST, "this address takes WebSocket upgrades only").into_response()
+            }
+            NoUpgrade::Version => {
+                let version = [(SEC_WEBSOCKET_VERSION, "13")];
+                (StatusCode::UPGRADE_REQUIRED, version, "WebSocket version 13 only").into_response()
+            }
+            NoUpgrade::Key => (StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing").into_response(),
+        }
+    }
+}
+
 /// Checks that a request asks for a WebSocket; the answer to its key.
-fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, Response> {
+fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, NoUpgrade> {
     if !has_token(headers, CONNECTION, "upgrade") || !has_token(headers, UPGRADE, "websocket") {
-        return Err((StatusCode::BAD_REQUEST, "this address takes WebSocket upgrades only").into_response());
+        return Err(NoUpgrade::NotAsked);
     }
     if !has_token(headers, SEC_WEBSOCKET_VERSION, "13") {
-        let version = [(SEC_WEBSOCKET_VERSION, "13")];
-        return Err((StatusCode::UPGRADE_REQUIRED, version, "WebSocket version 13 only").into_response());
+        return Err(NoUpgrade::Version);
     }
-    let key = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
-    key.and_then(|accept| HeaderValue::try_from(accept).ok())
-        .ok_or_else(|| (StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing").into_response())
+    let accept = headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
+    accept.and_then(|accept| HeaderValue::try_from(accept).ok()).ok_or(NoUpgrade::Key)
 }
 
 /// Whether a header's comma-separated list has a token, in any case.
