@@ -1,0 +1,338 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use hyperty_model::{ObjectUrl, Url};
+use hyperty_runtime::syncher::Accept;
+
+use crate::output::Format;
+
+/// Live data objects: one Reporter changes a JSON object, any number of Observers hold a copy of it.
+///
+/// stdout carries data only, logs go to stderr. Every option can also be given in the environment, as shown.
+#[derive(Debug, Parser)]
+#[command(name = "hyperty", version, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+    /// Form of the output: ndjson, one JSON object per line, or text for people [default: text on a terminal]
+    #[arg(long, global = true, value_enum, env = "HYPERTY_OUTPUT", hide_possible_values = true)]
+    pub output: Option<Format>,
+    /// What to log to stderr: error, warn, info, debug, trace, or a filter such as hyperty_protostub=debug
+    #[arg(long, global = true, env = "HYPERTY_LOG", default_value = "warn", value_name = "FILTER")]
+    pub log: String,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 error, 2 usage, 3 not authorised, 4 not found, 5 no answer in time, 130 interrupted.
+node, report, observe and child watch run until SIGINT or SIGTERM, and then leave with 0.
+Colours in logs are off when stderr is no terminal, or with NO_COLOR.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show it all: a message node and three runtimes replay four years of weather, with restarts half way
+    Demo(DemoArgs),
+    /// Run a message node, which runtimes reach each other through
+    Node(NodeArgs),
+    /// Create an object, or resume a stored one, and change it as stdin says
+    #[command(long_about = REPORT, after_long_help = REPORT_EXAMPLES)]
+    Report(ReportArgs),
+    /// Observe an object: its state, then every change
+    #[command(long_about = OBSERVE)]
+    Observe(ObserveArgs),
+    /// Read an object once, with its children
+    Read(ReadArgs),
+    /// Work with the children of an object, the parts that its observers write
+    #[command(subcommand)]
+    Child(ChildCommand),
+    /// Delete an object that was reported with --store, for everybody
+    Delete(DeleteArgs),
+}
+
+const REPORT: &str = "\
+Create an object, or resume a stored one, and change it as stdin says.
+
+Prints a `created` event with the object's URL, or `resumed` if the store holds an object of that name and schema.
+Then each line of stdin is one of
+  {\"attribute\":\"a.b\",\"value\":1}         set an attribute; without `value` it is deleted
+  {\"attribute\":\"list.2\",\"attributeType\":\"array\",\"operation\":\"add\",\"value\":[1,2]}    insert elements
+  {\"attribute\":\"list.0\",\"attributeType\":\"array\",\"operation\":\"remove\",\"value\":1}     remove elements
+  {\"data\":{…}}                          the whole data; what differs is changed
+  {\"delete\":true}                       delete the object, and end
+and is answered by a `published` event with the version and the number of the line, once for each change, when it is
+published (and durable, with --store); or by a `rejected` event with code and reason. A rejected line changes nothing,
+and those after it are carried out all the same. Many changes are under way at a time; events come in their order,
+but for changes that have to be made again because one before them was rejected.
+
+At the end of stdin the object is served until the command is stopped, unless --exit-at-eof is given. While the
+message node cannot be reached the command keeps trying; a resumed object takes changes meanwhile.";
+
+const REPORT_EXAMPLES: &str = "\
+Example:
+  echo '{\"attribute\":\"count\",\"value\":1}' | hyperty report --schema counter.json --store ./counter";
+
+const OBSERVE: &str = "\
+Observe an object: its state, then every change.
+
+Prints a `snapshot` event (with --store after a restart: `resumed`, then the stored state as `snapshot`), then one
+`change` event per change, in order and without a hole. `resync` stands where a whole state replaced the copy,
+`child` for what happened to a child, `disconnected` and `resumed` when the Reporter is lost and reached again,
+`deleted` and `closed` at the end. Adding the changes to the snapshot always gives the object.
+
+While the message node cannot be reached the command keeps trying. With --timeout it ends after so many seconds,
+with 5 unless --count or --until-version was reached.";
+
+/// How to reach a message node, and who one is there.
+#[derive(Debug, Args)]
+pub(crate) struct ClientArgs {
+    /// The message node
+    #[arg(long, env = "HYPERTY_NODE", value_name = "URL", default_value = "ws://127.0.0.1:9090/ws")]
+    pub node: String,
+    /// The domain that the message node serves [default: that of the object, else localhost]
+    #[arg(long, env = "HYPERTY_DOMAIN")]
+    pub domain: Option<String>,
+    /// The user one acts for, such as user://localhost/alice
+    #[arg(long, env = "HYPERTY_USER", value_name = "URL")]
+    pub user: Option<String>,
+    /// Give up after so many seconds
+    #[arg(long, env = "HYPERTY_TIMEOUT", value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<Duration>,
+}
+
+/// Where one's identity and objects are kept.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArgs {
+    /// Keep the addresses, the objects and the copies of this command in DIR, and go on with them in the next run
+    #[arg(long, env = "HYPERTY_STORE", value_name = "DIR")]
+    pub store: Option<PathBuf>,
+}
+
+/// `hyperty demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Decides which observer is restarted, and on which days the restarts are
+    #[arg(long, env = "HYPERTY_SEED", default_value_t = 1)]
+    pub seed: u64,
+    /// How many days to replay, at least 40 [default: all 1461]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(40..))]
+    pub days: Option<u16>,
+    /// Changes per second
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub pace: u32,
+}
+
+/// `hyperty node`.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// Where to listen; port 0 takes a free one, which the `listening` event tells
+    #[arg(long, env = "HYPERTY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
+    pub listen: SocketAddr,
+    /// The domain to serve
+    #[arg(long, env = "HYPERTY_DOMAIN", default_value = "localhost")]
+    pub domain: String,
+    /// Keep allocations, registrations and schemas in DIR; in memory if not given
+    #[arg(long, env = "HYPERTY_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// `hyperty report`.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// The JSON Schema of the object
+    #[arg(long, value_name = "FILE")]
+    pub schema: PathBuf,
+    /// The object's name [default: the schema's]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The data at version 0: JSON, or the file that holds it
+    #[arg(long, value_name = "JSON|@FILE")]
+    pub initial: Option<String>,
+    /// Who may observe and read: all, none, or URLs of hyperties and users, separated by commas
+    #[arg(long, value_name = "all|none|URL,…", default_value = "all", value_parser = accept)]
+    pub accept: Accept,
+    /// At the end of stdin wait for what is under way, then leave; with 1 if a line was rejected
+    #[arg(long)]
+    pub exit_at_eof: bool,
+    /// The store
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// The node
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `hyperty observe`.
+#[derive(Debug, Args)]
+pub(crate) struct ObserveArgs {
+    /// The object
+    #[arg(value_name = "OBJECT_URL")]
+    pub object: ObjectUrl,
+    /// End after so many changes
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+    /// End when the copy has this version
+    #[arg(long, value_name = "V")]
+    pub until_version: Option<u64>,
+    /// The store
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// The node
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `hyperty read`.
+#[derive(Debug, Args)]
+pub(crate) struct ReadArgs {
+    /// The object
+    #[arg(value_name = "OBJECT_URL")]
+    pub object: ObjectUrl,
+    /// The store
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// The node
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `hyperty delete`.
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// The object
+    #[arg(value_name = "OBJECT_URL")]
+    pub object: ObjectUrl,
+    /// The store it was reported with
+    #[arg(long, env = "HYPERTY_STORE", value_name = "DIR")]
+    pub store: PathBuf,
+    /// The node
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// Which children.
+#[derive(Debug, Args)]
+pub(crate) struct ChildArgs {
+    /// The object
+    #[arg(value_name = "OBJECT_URL")]
+    pub object: ObjectUrl,
+    /// Their name, one of those in the object's schema
+    #[arg(value_name = "CHILDREN_NAME")]
+    pub name: String,
+    /// The node
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `hyperty child`. A child belongs to the hyperty that added it, and only that one changes it: to set or delete it
+/// later, add it with --store and give the same store then.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChildCommand {
+    /// Add a child, and print it with its id
+    Add {
+        /// Which children
+        #[command(flatten)]
+        of: ChildArgs,
+        /// Its data: JSON, or the file that holds it
+        #[arg(value_name = "JSON|@FILE")]
+        data: String,
+        /// The store
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Set an attribute of a child one added before
+    Set {
+        /// Which children
+        #[command(flatten)]
+        of: ChildArgs,
+        /// The id that `add` printed
+        id: String,
+        /// The attribute, with dots: a.b
+        path: String,
+        /// Its value: JSON, or the file that holds it
+        #[arg(value_name = "JSON|@FILE")]
+        value: String,
+        /// The store that the child was added with
+        #[arg(long, env = "HYPERTY_STORE", value_name = "DIR")]
+        store: PathBuf,
+    },
+    /// Delete a child one added before
+    Delete {
+        /// Which children
+        #[command(flatten)]
+        of: ChildArgs,
+        /// The id that `add` printed
+        id: String,
+        /// The store that the child was added with
+        #[arg(long, env = "HYPERTY_STORE", value_name = "DIR")]
+        store: PathBuf,
+    },
+    /// Print the children there are
+    List {
+        /// Which children
+        #[command(flatten)]
+        of: ChildArgs,
+        /// The store
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// Print the children there are, then what happens to them
+    Watch {
+        /// Which children
+        #[command(flatten)]
+        of: ChildArgs,
+        /// End after so many operations
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+        /// The store
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "a number of seconds, such as 2.5".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn accept(text: &str) -> Result<Accept, String> {
+    match text {
+        "all" => Ok(Accept::All),
+        "none" => Ok(Accept::None),
+        list => {
+            let url = |text: &str| Url::parse(text.trim()).map_err(|error| format!("{text:?}: {error}"));
+            list.split(',').map(url).collect::<Result<Vec<Url>, String>>().map(Accept::List)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn who_is_accepted() {
+        assert_eq!(accept("all"), Ok(Accept::All));
+        assert_eq!(accept("none"), Ok(Accept::None));
+        let two = accept("user://a/bob, hyperty://a/1");
+        assert!(matches!(two, Ok(Accept::List(list)) if list.len() == 2));
+        assert!(accept("bob").is_err());
+    }
+
+    #[test]
+    fn seconds_are_numbers_from_zero() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        assert!(seconds("-1").is_err() && seconds("soon").is_err() && seconds("NaN").is_err());
+    }
+}

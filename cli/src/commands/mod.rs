@@ -1,0 +1,8 @@
+//! The commands, one per file.
+
+pub(crate) mod child;
+pub(crate) mod delete;
+pub(crate) mod node;
+pub(crate) mod observe;
+pub(crate) mod read;
+pub(crate) mod report;

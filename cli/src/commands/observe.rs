@@ -1,0 +1,166 @@
+//! `hyperty observe`: an object's state, then every change.
+
+use std::time::Duration;
+
+use hyperty_model::ObjectUrl;
+use hyperty_runtime::syncher::{CloseReason, Observer, ObserverEvent, ObserverState};
+
+use crate::args::ObserveArgs;
+use crate::connect::Session;
+use crate::exit::{Exit, Failure};
+use crate::output::{Event, Output};
+use crate::stop::Stop;
+
+/// Observes until asked to leave, the target is reached, the time is over, or the object ends.
+///
+/// # Errors
+/// When the object cannot be observed, or ends before the target is reached.
+pub(crate) async fn run(args: ObserveArgs, output: &Output, stop: &Stop) -> Result<(), Failure> {
+    let session = Session::open(&args.client, args.store.store.as_deref(), Some(&args.object)).await?;
+    let work = within(args.client.timeout, observe(&session, &args, output));
+    let outcome = match stop.or(work).await {
+        // To be stopped is how it usually ends.
+        Err(Failure { exit: Exit::Interrupted, .. }) => Ok(()),
+        outcome => outcome.map_err(|failure| failure.while_doing(&args.object)),
+    };
+    session.close_after(outcome).await
+}
+
+/// Does something within a time, if there is a limit.
+///
+/// # Errors
+/// [`Exit::Timeout`], or the failure of `work`.
+pub(crate) async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Some(limit) = limit else { return work.await };
+    let late = |_| Failure::new(Exit::Timeout, format_args!("not within {limit:?}"));
+    tokio::time::timeout(limit, work).await.map_err(late)?
+}
+
+async fn observe(session: &Session, args: &ObserveArgs, output: &Output) -> Result<(), Failure> {
+    let (mut observer, resumed) =
+        subscribed(session, &args.object, args.store.store.is_some(), args.client.timeout).await?;
+    let snapshot = observer.snapshot();
+    let version = snapshot.version;
+    if resumed {
+        output.emit(&Event::Resumed { url: &args.object, version });
+    }
+    let goal = Goal { changes: args.count, version: args.until_version };
+    output.emit(&Event::snapshot(&args.object, version, &snapshot.data, &snapshot.children));
+    if observer.state() == ObserverState::Disconnected {
+        output.emit(&Event::Disconnected);
+    }
+    let told = Told { url: &args.object, output, goal };
+    told.events(&mut observer, version).await
+}
+
+/// The observation of an object: the one that the store holds, or a new one. Tells whether it is resumed, for which
+/// the message node need not be there.
+///
+/// # Errors
+/// When the subscription is refused.
+pub(crate) async fn subscribed(
+    session: &Session,
+    object: &ObjectUrl,
+    store: bool,
+    limit: Option<Duration>,
+) -> Result<(Observer, bool), Failure> {
+    let observers = session.hyperty.observers();
+    if let Some(observer) = observers.into_iter().find(|observer| observer.url() == object) {
+        return Ok((observer, true));
+    }
+    session.reach(limit).await?;
+    let observer = session.hyperty.subscribe(object).store(store).await?;
+    Ok((observer, false))
+}
+
+/// When there is enough.
+struct Goal {
+    changes: Option<u64>,
+    version: Option<u64>,
+}
+
+impl Goal {
+    fn is_reached(&self, changes: u64, version: u64) -> bool {
+        self.changes.is_some_and(|count| changes >= count) || self.version.is_some_and(|goal| version >= goal)
+    }
+
+    fn is_set(&self) -> bool {
+        self.changes.is_some() || self.version.is_some()
+    }
+}
+
+/// Where events are told, and until when.
+struct Told<'a> {
+    url: &'a ObjectUrl,
+    output: &'a Output,
+    goal: Goal,
+}
+
+impl Told<'_> {
+    /// Tells events until there is enough, nobody reads any more, or the observation ends.
+    async fn events(&self, observer: &mut Observer, mut version: u64) -> Result<(), Failure> {
+        let mut changes = 0;
+        let mut ending = None;
+        while !self.goal.is_reached(changes, version) {
+            let Some(event) = observer.next_event().await else { break };
+            let told = match event {
+                ObserverEvent::Change(change) => {
+                    version = change.version;
+                    changes += 1;
+                    Event::change(&change).is_none_or(|event| self.output.emit(&event))
+                }
+                ObserverEvent::Metadata { attribute, value, version: now } => {
+                    version = now;
+                    changes += 1;
+                    self.output.emit(&Event::metadata(attribute, value, now))
+                }
+                ObserverEvent::Resync { version: now, data } => {
+                    version = now;
+                    self.output.emit(&Event::Resync { version, data: &data })
+                }
+                ObserverEvent::Child(child) => self.output.emit(&Event::child(child)),
+                ObserverEvent::Disconnected => self.output.emit(&Event::Disconnected),
+                ObserverEvent::Resumed => self.output.emit(&Event::Resumed { url: self.url, version }),
+                end => {
+                    ending = Some(tell_end(self.output, self.url, &end));
+                    true
+                }
+            };
+            if !told {
+                return Ok(());
+            }
+        }
+        match ending {
+            Some(failure) if failure.exit != Exit::NotFound || self.goal.is_set() => Err(failure),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Tells the last event of an observation. What it means for who still waits for something: gone, or refused.
+pub(crate) fn tell_end(output: &Output, url: &ObjectUrl, end: &ObserverEvent) -> Failure {
+    let gone = |text: &str| Failure::new(Exit::NotFound, text);
+    let (reason, failure) = match end {
+        ObserverEvent::Deleted => {
+            output.emit(&Event::Deleted { url });
+            return gone("the object was deleted");
+        }
+        ObserverEvent::Closed { reason } => match reason {
+            CloseReason::Removed => {
+                let text = "the reporter removed this observer";
+                (text.to_owned(), Failure::new(Exit::NotAuthorised, text))
+            }
+            CloseReason::Refused { code, reason } => {
+                (reason.clone(), Failure::new(Exit::of(*code), format_args!("refused with {code}: {reason}")))
+            }
+            CloseReason::Unsubscribed => ("unsubscribed".to_owned(), gone("unsubscribed")),
+            _ => ("stopped".to_owned(), Failure::error("the runtime stopped")),
+        },
+        _ => ("ended".to_owned(), Failure::error("the observation ended")),
+    };
+    output.emit(&Event::Closed { reason });
+    failure
+}

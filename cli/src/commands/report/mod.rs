@@ -1,0 +1,131 @@
+//! `hyperty report`: an object that is changed as stdin says.
+
+mod input;
+mod lines;
+mod pump;
+
+use hyperty_model::Url;
+use hyperty_runtime::syncher::{Reporter, ReporterEvent};
+use serde_json::Value;
+
+use crate::args::ReportArgs;
+use crate::connect::{Session, json_argument};
+use crate::exit::{Exit, Failure};
+use crate::output::{Event, Output};
+use crate::stop::Stop;
+use pump::{End, Pump};
+
+/// Reports until asked to leave or, if so wished, until stdin ends.
+///
+/// # Errors
+/// When the object cannot be created or resumed, a line was rejected before the end that was wished for, or the store
+/// failed.
+pub(crate) async fn run(args: ReportArgs, output: &Output, stop: &Stop) -> Result<(), Failure> {
+    let document = std::fs::read_to_string(&args.schema)
+        .map_err(|error| Failure::usage(format_args!("the schema {}: {error}", args.schema.display())))?;
+    let initial = args.initial.as_deref().map(|text| json_argument("--initial", text)).transpose()?;
+    let session = Session::open(&args.client, args.store.store.as_deref(), None).await?;
+    let outcome = match stop.or(object(&session, &args, &document, initial, output)).await {
+        Ok(reporter) => report(&reporter, args.exit_at_eof, output, stop).await,
+        Err(failure) => Err(failure),
+    };
+    let outcome = match outcome {
+        // To be stopped is how it usually ends.
+        Err(Failure { exit: Exit::Interrupted, .. }) => Ok(()),
+        outcome => outcome,
+    };
+    session.close_after(outcome).await
+}
+
+/// The object: the one in the store, or a new one.
+async fn object(
+    session: &Session,
+    args: &ReportArgs,
+    document: &str,
+    initial: Option<Value>,
+    output: &Output,
+) -> Result<Reporter, Failure> {
+    let schema = session
+        .runtime
+        .schema(document)
+        .map_err(|error| Failure::usage(format_args!("{}: {error}", args.schema.display())))?;
+    let name = args.name.clone().unwrap_or_else(|| name_of(&schema));
+    for reporter in session.hyperty.reporters() {
+        // All that the store reports is served, to the same people.
+        reporter.accept(args.accept.clone());
+    }
+    if let Some(reporter) = stored(session, &schema, &name)? {
+        if initial.is_some() {
+            tracing::warn!("{} is resumed with its own data: --initial is ignored", reporter.url());
+        }
+        output.emit(&Event::Resumed { url: reporter.url(), version: reporter.version() });
+        return Ok(reporter);
+    }
+    session.reach(args.client.timeout).await?;
+    let create = session.hyperty.create(schema).name(name).store(args.store.store.is_some());
+    let create = create.accept(args.accept.clone());
+    let reporter = match initial {
+        Some(data) => create.data(data).await?,
+        None => create.await?,
+    };
+    output.emit(&Event::Created { url: reporter.url() });
+    Ok(reporter)
+}
+
+/// The last part of the schema's URL, which is made from its id or title.
+fn name_of(schema: &Url) -> String {
+    schema.path().rsplit('/').next().unwrap_or_default().to_owned()
+}
+
+fn stored(session: &Session, schema: &Url, name: &str) -> Result<Option<Reporter>, Failure> {
+    let mut found = session.hyperty.reporters();
+    found.retain(|reporter| {
+        let metadata = reporter.metadata();
+        metadata.schema == *schema && metadata.name == name
+    });
+    if found.len() > 1 {
+        let urls: Vec<String> = found.iter().map(|reporter| reporter.url().to_string()).collect();
+        let text =
+            format!("the store has several objects named {name:?} of this schema: {}", urls.join(", "));
+        return Err(Failure::usage(text));
+    }
+    Ok(found.pop())
+}
+
+async fn report(reporter: &Reporter, exit_at_eof: bool, output: &Output, stop: &Stop) -> Result<(), Failure> {
+    let mut pump = Pump::new(reporter.clone(), output);
+    let served = tell_events(reporter, output);
+    let end = tokio::select! {
+        biased;
+        () = stop.requested() => End::Stopped,
+        end = pump.run(lines::of_stdin()?, exit_at_eof) => end?,
+        () = served => End::Stopped,
+    };
+    match end {
+        End::Stopped => pump.settle().await,
+        End::Deleted => Ok(()),
+        End::Eof if pump.rejected() > 0 => {
+            Err(Failure::error(format_args!("{} lines were rejected", pump.rejected())))
+        }
+        End::Eof => Ok(()),
+    }
+}
+
+/// Tells what others do with the object, until it is deleted.
+async fn tell_events(reporter: &Reporter, output: &Output) {
+    let mut events = reporter.events();
+    while let Some(event) = events.next().await {
+        match event {
+            ReporterEvent::Joined { hyperty, .. } => tracing::info!(%hyperty, "observes"),
+            ReporterEvent::Left { hyperty } => tracing::info!(%hyperty, "observes no longer"),
+            ReporterEvent::Child(child) => {
+                output.emit(&Event::child(child));
+            }
+            ReporterEvent::Lagged => tracing::warn!("some operations on children were not told"),
+            // What --accept does not decide is refused when it is dropped.
+            other => drop(other),
+        }
+    }
+    // The pump hears of the deletion first: it asked for it.
+    std::future::pending::<()>().await;
+}

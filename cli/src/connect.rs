@@ -1,0 +1,170 @@
+//! The runtime that a client command works with.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyperty_model::{Ids, ObjectUrl, RuntimeUrl, SystemIds};
+use hyperty_runtime::{DeployError, Hyperty, Runtime};
+use hyperty_storage::{DurableTables, MemoryTables, Names, Tables};
+use tokio::time::timeout;
+
+use crate::args::ClientArgs;
+use crate::exit::{Exit, Failure};
+
+/// How long a command that does one thing waits for the message node, and for each answer: the protocol's time for
+/// an answer.
+pub(crate) const ONE_SHOT_WAIT: Duration = Duration::from_secs(15);
+
+/// How often is looked whether there is a new reason why the message node cannot be reached.
+const REASON_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long leaving may take. What waits for a message node that cannot be reached is given up then.
+const LEAVE_WAIT: Duration = Duration::from_secs(5);
+
+/// The domain if neither the command line nor an object names one.
+const DOMAIN_DEFAULT: &str = "localhost";
+
+/// All commands over one store are the same hyperty, so that what one created another may delete.
+const HYPERTY: &str = "hyperty";
+
+/// Under which name the store keeps the URL of its runtime.
+const RUNTIME_KEY: &str = "runtime";
+
+/// A runtime with one hyperty, on its way to its message node.
+pub(crate) struct Session {
+    /// The hyperty.
+    pub hyperty: Hyperty,
+    /// The runtime.
+    pub runtime: Runtime,
+    node: String,
+}
+
+impl Session {
+    /// Starts the runtime. With a store it is the one of the last run, and what it had is resumed; else a new one.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] for malformed addresses, [`Exit::Error`] if the store cannot be used.
+    pub(crate) async fn open(
+        client: &ClientArgs,
+        store: Option<&Path>,
+        object: Option<&ObjectUrl>,
+    ) -> Result<Session, Failure> {
+        let domain = client.domain.as_deref().or(object.map(ObjectUrl::home)).unwrap_or(DOMAIN_DEFAULT);
+        let tables: Arc<dyn Tables> = match store {
+            Some(dir) => Arc::new(DurableTables::open(dir.join("hyperty.redb")).map_err(Failure::error)?),
+            None => Arc::new(MemoryTables::new()),
+        };
+        let url = runtime_url(&tables, domain).await?;
+        let builder = Runtime::builder(url.as_str()).shared_storage(tables);
+        let runtime = builder.message_node(domain, &client.node).start().await.map_err(Failure::usage)?;
+        let deploy = runtime.deploy(HYPERTY);
+        let deploy = match &client.user {
+            Some(user) => deploy.user(user),
+            None => deploy,
+        };
+        match deploy.await {
+            Ok(hyperty) => Ok(Session { hyperty, runtime, node: client.node.clone() }),
+            Err(error) => {
+                runtime.abort();
+                let exit = if matches!(error, DeployError::User(_)) { Exit::Usage } else { Exit::Error };
+                Err(Failure::new(exit, error))
+            }
+        }
+    }
+
+    /// Waits for the message node, and says so when it cannot be reached. Without a limit it keeps waiting.
+    ///
+    /// # Errors
+    /// [`Exit::Timeout`].
+    pub(crate) async fn reach(&self, limit: Option<Duration>) -> Result<(), Failure> {
+        let reached = async {
+            tokio::select! {
+                biased;
+                () = self.runtime.connected() => {}
+                () = self.tell_reasons() => {}
+            }
+        };
+        match limit {
+            None => reached.await,
+            Some(limit) => {
+                let late = |_| Failure::new(Exit::Timeout, format_args!("{} was not reached", self.node));
+                timeout(limit, reached).await.map_err(late)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Logs every new reason why the node is not reached; never ends.
+    async fn tell_reasons(&self) {
+        let mut last = None;
+        let mut looks = tokio::time::interval(REASON_INTERVAL);
+        loop {
+            looks.tick().await;
+            let reason = self.runtime.connection_errors().pop().map(|(_, reason)| reason);
+            if reason.is_some() && reason != last {
+                let why = reason.as_deref().unwrap_or_default();
+                tracing::warn!("cannot reach {}: retrying ({why})", self.node);
+                last = reason;
+            }
+        }
+    }
+
+    /// Leaves cleanly: the session is closed, the store is flushed.
+    ///
+    /// # Errors
+    /// When the store was not flushed.
+    pub(crate) async fn close(self) -> Result<(), Failure> {
+        let left = timeout(LEAVE_WAIT, self.runtime.shutdown()).await;
+        match left {
+            Ok(left) => left.map_err(Failure::error),
+            Err(_) => {
+                self.runtime.abort();
+                Err(Failure::error("leaving took too long; what was acknowledged is kept"))
+            }
+        }
+    }
+
+    /// Closes the session after `outcome`, which stands before what goes wrong then.
+    ///
+    /// # Errors
+    /// Those of `outcome`, else those of [`Session::close`].
+    pub(crate) async fn close_after(self, outcome: Result<(), Failure>) -> Result<(), Failure> {
+        let closed = self.close().await;
+        outcome.and(closed)
+    }
+}
+
+/// The runtime's URL: the one in the store, or a new one.
+async fn runtime_url(tables: &Arc<dyn Tables>, domain: &str) -> Result<RuntimeUrl, Failure> {
+    let names = Names::new(Arc::clone(tables));
+    if let Some(kept) = names.get(RUNTIME_KEY).map_err(Failure::error)? {
+        let url = RuntimeUrl::parse(&kept).map_err(Failure::error)?;
+        if !url.home().eq_ignore_ascii_case(domain) {
+            let text = format!("the store belongs to the domain {}, not to {domain}", url.home());
+            return Err(Failure::usage(text));
+        }
+        return Ok(url);
+    }
+    let url = format!("hyperty-runtime://{domain}/{}", SystemIds.uuid());
+    let url = RuntimeUrl::parse(&url)
+        .map_err(|error| Failure::usage(format_args!("domain {domain:?} cannot be used: {error}")))?;
+    let ticket = names.put(RUNTIME_KEY, url.as_str());
+    hyperty_storage::durable(&**tables, ticket).await.map_err(Failure::error)?;
+    Ok(url)
+}
+
+/// JSON from the command line, or from the file that it names after an `@`.
+///
+/// # Errors
+/// [`Exit::Usage`] for what cannot be read or is no JSON.
+pub(crate) fn json_argument(what: &str, text: &str) -> Result<serde_json::Value, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::usage(format_args!("{what}: {error}"));
+    let read = match text.strip_prefix('@') {
+        Some(file) => {
+            &std::fs::read_to_string(file).map_err(|error| failed(&format_args!("{file}: {error}")))?
+        }
+        None => text,
+    };
+    serde_json::from_str(read).map_err(|error| failed(&error))
+}

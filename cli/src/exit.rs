@@ -1,0 +1,162 @@
+//! From errors to exit codes.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use hyperty_model::StatusCode;
+use hyperty_runtime::syncher::{ChildError, CreateError, DeleteError, ReadError, SubscribeError, WriteError};
+
+/// Why a command ends, as its exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// Something failed.
+    Error = 1,
+    /// The command line or its input makes no sense.
+    Usage = 2,
+    /// Refused: not allowed to do that.
+    NotAuthorised = 3,
+    /// There is no such object, or no way to it.
+    NotFound = 4,
+    /// No answer in time, or what was waited for did not come.
+    Timeout = 5,
+    /// Interrupted before it was done, as shells know it: 128 and the number of SIGINT.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+impl Exit {
+    /// The exit code that stands for a code of the protocol.
+    pub(crate) fn of(code: StatusCode) -> Exit {
+        match code {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Exit::NotAuthorised,
+            StatusCode::NOT_FOUND | StatusCode::GONE => Exit::NotFound,
+            StatusCode::TIMEOUT | StatusCode::BACKEND_UNREACHABLE => Exit::Timeout,
+            _ => Exit::Error,
+        }
+    }
+}
+
+/// What ends a command that does not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// For the person who called.
+    pub message: String,
+}
+
+impl Failure {
+    /// A failure of this kind.
+    pub(crate) fn new(exit: Exit, message: impl fmt::Display) -> Failure {
+        Failure { exit, message: message.to_string() }
+    }
+
+    /// Something failed.
+    pub(crate) fn error(message: impl fmt::Display) -> Failure {
+        Failure::new(Exit::Error, message)
+    }
+
+    /// The command line makes no sense.
+    pub(crate) fn usage(message: impl fmt::Display) -> Failure {
+        Failure::new(Exit::Usage, message)
+    }
+
+    /// The same, after what was being done.
+    #[must_use]
+    pub(crate) fn while_doing(self, what: impl fmt::Display) -> Failure {
+        Failure { message: format!("{what}: {}", self.message), ..self }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<CreateError> for Failure {
+    fn from(error: CreateError) -> Failure {
+        let exit = match &error {
+            CreateError::Data(_) => Exit::Usage,
+            CreateError::Refused { code, .. } => Exit::of(*code),
+            CreateError::Timeout => Exit::Timeout,
+            _ => Exit::Error,
+        };
+        Failure::new(exit, error)
+    }
+}
+
+impl From<SubscribeError> for Failure {
+    fn from(error: SubscribeError) -> Failure {
+        let exit = match &error {
+            SubscribeError::Refused { code, .. } => Exit::of(*code),
+            SubscribeError::Timeout => Exit::Timeout,
+            _ => Exit::Error,
+        };
+        Failure::new(exit, error)
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Failure {
+        let exit = match &error {
+            ReadError::Refused { code, .. } => Exit::of(*code),
+            ReadError::Timeout => Exit::Timeout,
+            _ => Exit::Error,
+        };
+        Failure::new(exit, error)
+    }
+}
+
+impl From<DeleteError> for Failure {
+    fn from(error: DeleteError) -> Failure {
+        let exit = match &error {
+            DeleteError::Refused { code, .. } => Exit::of(*code),
+            DeleteError::Timeout => Exit::Timeout,
+            _ => Exit::Error,
+        };
+        Failure::new(exit, error)
+    }
+}
+
+impl From<ChildError> for Failure {
+    fn from(error: ChildError) -> Failure {
+        let exit = match &error {
+            ChildError::Data(_) | ChildError::Apply(_) => Exit::Usage,
+            ChildError::Refused { code, .. } | ChildError::Undone { code, .. } => Exit::of(*code),
+            ChildError::Unanswered => Exit::Timeout,
+            ChildError::Deleted | ChildError::Closed => Exit::NotFound,
+            _ => Exit::Error,
+        };
+        Failure::new(exit, error)
+    }
+}
+
+/// The code of the protocol that a change which was not made stands for.
+pub(crate) fn code_of(error: &WriteError) -> StatusCode {
+    match error {
+        WriteError::Refused { code, .. } | WriteError::Undone { code, .. } => *code,
+        WriteError::Deleted => StatusCode::GONE,
+        WriteError::Data(_) | WriteError::Apply(_) => StatusCode::BAD_REQUEST,
+        _ => StatusCode::INTERNAL,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_the_protocol_have_the_documented_exit_codes() {
+        let exit = |code| Exit::of(StatusCode(code)) as u8;
+        assert_eq!([401, 403].map(exit), [3, 3]);
+        assert_eq!([404, 410].map(exit), [4, 4]);
+        assert_eq!([408, 504].map(exit), [5, 5]);
+        assert_eq!([400, 409, 500].map(exit), [1, 1, 1]);
+    }
+}
