@@ -5,6 +5,7 @@ mod child;
 mod commit;
 mod error;
 mod handle;
+mod own;
 mod state;
 
 pub(crate) use board::Board;

@@ -1,6 +1,7 @@
 //! The Syncher against a Sync Manager whose answers the tests give.
 
 mod children;
+mod convergence;
 mod create;
 mod decisions;
 mod lifetime;
