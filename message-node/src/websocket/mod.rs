@@ -8,5 +8,7 @@ mod assemble;
 mod connection;
 mod frame;
 mod listener;
+#[cfg(test)]
+mod tests;
 
 pub use listener::serve;

@@ -134,57 +134,6 @@ async fn health_is_told_and_stopping_says_goodbye() {
     timeout(Duration::from_secs(10), server.served).await.unwrap().unwrap().unwrap();
 }
 
-#[tokio::test]
-async fn silence_ends_a_connection_and_pings_keep_one() {
-    let mut config = NodeConfig::new(DOMAIN);
-    config.timers.open = Duration::from_millis(50);
-    config.timers.ping = Duration::from_millis(20);
-    config.timers.idle = Duration::from_millis(300);
-    let server = server(config).await;
-    let mut early = connect_async(format!("ws://{}/ws", server.address)).await.unwrap().0;
-    assert_eq!(close_code(&mut early).await, CloseCode::Library(4002));
-
-    // Who reads answers the pings; who does not is not heard of again.
-    let mut alive = server.open("alive").await;
-    let deaf = server.open("deaf").await;
-    let reading = tokio::spawn(async move {
-        let mut pings = 0;
-        while let Some(message) = next(&mut alive).await {
-            pings += usize::from(message.is_ping());
-            if pings == 50 {
-                break;
-            }
-        }
-        (pings, alive)
-    });
-    let (pings, _alive) = timeout(Duration::from_secs(10), reading).await.unwrap().unwrap();
-    assert_eq!(pings, 50, "1 s of pings");
-    assert_eq!(server.node.links(), 1);
-    drop(deaf);
-}
-
-/// A client that only writes does not stop the node from reading, nor the other way round.
-#[tokio::test]
-async fn two_ends_that_only_write_do_not_wait_for_each_other() {
-    let server = server(NodeConfig::new(DOMAIN)).await;
-    let mut client = server.open("client").await;
-    let (sm, nobody) = (format!("{}/sm", runtime("client")), "hyperty://example.com/nobody");
-    let padding = "x".repeat(2_000);
-    // More answers than socket buffers hold, all of them unread until the last request is sent.
-    let flood = async {
-        for _ in 0..8_000 {
-            send(&mut client, "read", &format!("{sm}/{}", &padding[..300]), nobody, json!({"x": padding}))
-                .await;
-        }
-    };
-    timeout(Duration::from_secs(30), flood).await.expect("all sent");
-    let mut answers = 0;
-    while answers < 8_000 {
-        assert_eq!(recv(&mut client).await["body"]["code"], 404);
-        answers += 1;
-    }
-}
-
 /// A client need not wait for the upgrade before it speaks, nor end its frames where its packets end.
 #[tokio::test]
 async fn frames_may_come_with_the_upgrade_and_in_pieces() {
