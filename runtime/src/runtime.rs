@@ -113,10 +113,10 @@ impl Runtime {
     /// # Errors
     /// [`StorageError`] when the store could not be flushed; the tasks have ended all the same.
     pub async fn shutdown(&self) -> Result<(), StorageError> {
-        if !self.inner.stubs.is_empty() {
-            if let Err(error) = self.inner.node_allocator.release_pool().await {
-                tracing::debug!(%error, "unused addresses were not given back");
-            }
+        if !self.inner.stubs.is_empty()
+            && let Err(error) = self.inner.node_allocator.release_pool().await
+        {
+            tracing::debug!(%error, "unused addresses were not given back");
         }
         for stub in &self.inner.stubs {
             stub.close().await;

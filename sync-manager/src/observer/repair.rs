@@ -100,7 +100,8 @@ impl SyncManager {
             let to = Position::new(body.epoch.unwrap_or(0), body.version.unwrap_or(0));
             let changes: Vec<_> = body.changes.iter().flatten().cloned().map(Arc::new).collect();
             let released = state.replica.on_changes(to, &changes);
-            self.release_held(object, &mut state, &released);
+            self.keep_observed(&mut state, released.iter());
+            self.release_held(object, &released);
             let members = serde_json::Value::Object(body.extra.clone());
             let children: Children =
                 serde_json::from_value(members).map_err(|error| unusable(error.to_string()))?;

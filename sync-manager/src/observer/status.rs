@@ -84,10 +84,10 @@ impl SyncManager {
         }
         let (manager, url) = (self.downgrade(), object.url.clone());
         let listener = self.bus().listen(&address, move |message| {
-            if status_word(message).as_deref() == Some("live") {
-                if let Some(manager) = manager.upgrade() {
-                    manager.repair_soon(&url);
-                }
+            if status_word(message).as_deref() == Some("live")
+                && let Some(manager) = manager.upgrade()
+            {
+                manager.repair_soon(&url);
             }
         });
         match listener {

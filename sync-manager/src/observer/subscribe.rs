@@ -102,10 +102,10 @@ impl SyncManager {
     /// The children names: from the schema, else from the domain registry (M21); what cannot be found out now is
     /// learnt from the final answer.
     async fn names_of(&self, url: &ObjectUrl, schema: Option<&Url>) -> Vec<ChildrenName> {
-        if let Some(schema) = schema {
-            if let Ok(schema) = self.shared.parts.catalogue.get(schema).await {
-                return schema.children.iter().map(|rule| rule.name.clone()).collect();
-            }
+        if let Some(schema) = schema
+            && let Ok(schema) = self.shared.parts.catalogue.get(schema).await
+        {
+            return schema.children.iter().map(|rule| rule.name.clone()).collect();
         }
         match self.shared.parts.registrations.registry().read(url.as_url()).await {
             Ok(record) => parse_names(record.children_resources.as_deref().unwrap_or_default()),

@@ -45,8 +45,9 @@ impl SyncManager {
         }
         match state.replica.on_update(&body) {
             Received::Applied { then } => {
-                self.release_observed(&mut state, message, &body);
-                self.release_held(object, &mut state, &then);
+                self.keep_observed(&mut state, std::iter::once(&body).chain(&then));
+                self.bus().release(message);
+                self.release_held(object, &then);
             }
             Received::Held { why: Hold::FirstSnapshot, .. } | Received::Fenced | Received::Unrelated => {}
             Received::Duplicate => {
@@ -65,27 +66,30 @@ impl SyncManager {
         }
     }
 
-    /// Passes one change on to the observers here, and to the store if one of them wants that.
-    fn release_observed(&self, state: &mut State, message: &Message, body: &Arc<UpdateBody>) {
-        note_metadata(state, body);
-        if state.is_resumable() {
-            if let Some(metadata) = &state.metadata {
-                let appended = self.storage().append(Role::Observer, &metadata.url, body);
-                if appended.checkpoint_due {
-                    self.save_observed(state);
-                }
+    /// Notes changes that the copy has, and stores them if one of the observers here wants that.
+    pub(crate) fn keep_observed<'a>(
+        &self,
+        state: &mut State,
+        bodies: impl Iterator<Item = &'a Arc<UpdateBody>> + Clone,
+    ) {
+        for body in bodies.clone() {
+            note_metadata(state, body);
+        }
+        let Some(metadata) = state.metadata.as_ref().filter(|_| state.is_resumable()) else { return };
+        for body in bodies {
+            if self.storage().append(Role::Observer, &metadata.url, body).checkpoint_due {
+                // The copy has all of them already: the record stands behind the last, and none may follow it.
+                return self.save_observed(state);
             }
         }
-        self.bus().release(message);
     }
 
     /// Passes on changes that had been waiting, or that a repair brought.
-    pub(crate) fn release_held(&self, object: &Observed, state: &mut State, bodies: &[Arc<UpdateBody>]) {
+    pub(crate) fn release_held(&self, object: &Observed, bodies: &[Arc<UpdateBody>]) {
         for body in bodies {
             let (from, to) = (object.url.as_url(), object.url.changes());
-            let message =
-                self.bus().new_message(MessageType::Update, from, &to, Body::shared(Arc::clone(body)));
-            self.release_observed(state, &message, body);
+            let body = Body::shared(Arc::clone(body));
+            self.bus().release(&self.bus().new_message(MessageType::Update, from, &to, body));
         }
     }
 
@@ -97,9 +101,10 @@ impl SyncManager {
         match state.replica.on_snapshot(position, Some(snapshot.data)) {
             Replaced::Replaced { then } => {
                 state.metadata = Some(snapshot.metadata);
+                then.iter().for_each(|body| note_metadata(state, body));
                 self.save_observed(state);
                 self.tell_position(object, state, position);
-                self.release_held(object, state, &then);
+                self.release_held(object, &then);
             }
             Replaced::Stale => {}
         }
@@ -154,9 +159,9 @@ fn note_metadata(state: &mut State, body: &UpdateBody) {
     if let Some(time) = body.last_modified {
         metadata.last_modified = time;
     }
-    if let UpdateKind::Metadata { attribute, value } = &body.kind {
-        if let Err(error) = metadata.set(attribute, value) {
-            tracing::debug!(%error, "a metadata change was passed on but not understood");
-        }
+    if let UpdateKind::Metadata { attribute, value } = &body.kind
+        && let Err(error) = metadata.set(attribute, value)
+    {
+        tracing::debug!(%error, "a metadata change was passed on but not understood");
     }
 }

@@ -133,13 +133,13 @@ impl SyncManager {
 
 /// Moves the released copy forward by one change.
 fn advance(state: &mut State, body: &Arc<UpdateBody>) {
-    if state.head.is_some() {
-        if let UpdateKind::Change(change) = &body.kind {
-            // It applied to the same state when it was taken in.
-            if let Err(error) = apply(&mut state.data, change) {
-                tracing::error!(%error, "a committed change does not apply to the released copy");
-                state.data = state.head.clone().unwrap_or_default();
-            }
+    if state.head.is_some()
+        && let UpdateKind::Change(change) = &body.kind
+    {
+        // It applied to the same state when it was taken in.
+        if let Err(error) = apply(&mut state.data, change) {
+            tracing::error!(%error, "a committed change does not apply to the released copy");
+            state.data = state.head.clone().unwrap_or_default();
         }
     }
     state.position.version = body.version.unwrap_or(state.position.version + 1);

@@ -140,11 +140,9 @@ impl SyncManager {
     }
 
     async fn try_to_give_up(&self, url: &ObjectUrl, registered: bool) -> bool {
-        if registered {
-            if let Err(error) = self.shared.parts.registrations.delete(url.as_url()).await {
-                tracing::warn!(object = %url, %error, "could not unregister; trying again");
-                return false;
-            }
+        if registered && let Err(error) = self.shared.parts.registrations.delete(url.as_url()).await {
+            tracing::warn!(object = %url, %error, "could not unregister; trying again");
+            return false;
         }
         if let Err(error) = self.shared.parts.allocator.release(vec![url.as_url().clone()]).await {
             tracing::warn!(object = %url, %error, "could not release the address; trying again");

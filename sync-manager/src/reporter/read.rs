@@ -99,12 +99,13 @@ impl SyncManager {
         let (Some(runtime), Some(stub)) = (&reader.runtime, &reader.stub) else { return };
         let mut back = false;
         for entry in state.observers.values_mut() {
-            if entry.away && entry.runtime.as_ref() == Some(runtime) {
-                if let Ok(routes) = self.observer_routes(object, &Path::Stub(stub.clone())) {
-                    entry.routes = routes;
-                    entry.away = false;
-                    back = true;
-                }
+            if entry.away
+                && entry.runtime.as_ref() == Some(runtime)
+                && let Ok(routes) = self.observer_routes(object, &Path::Stub(stub.clone()))
+            {
+                entry.routes = routes;
+                entry.away = false;
+                back = true;
             }
         }
         if back {
