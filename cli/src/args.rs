@@ -65,9 +65,9 @@ Then each line of stdin is one of
   {\"data\":{…}}                          the whole data; what differs is changed
   {\"delete\":true}                       delete the object, and end
 and is answered by a `published` event with the version and the number of the line, once for each change, when it is
-published (and durable, with --store); or by a `rejected` event with code and reason. A rejected line changes nothing,
-and those after it are carried out all the same. Many changes are under way at a time; events come in their order,
-but for changes that have to be made again because one before them was rejected.
+published (and durable, with --store); or by a `rejected` event with code and reason. A rejected change changes nothing;
+of whole data, the changes that were published before the rejected one stay. Lines after it are carried out all the
+same. Many changes are under way at a time, and are published in the order of their lines.
 
 At the end of stdin the object is served until the command is stopped, unless --exit-at-eof is given. While the
 message node cannot be reached the command keeps trying; a resumed object takes changes meanwhile.";

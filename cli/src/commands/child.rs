@@ -93,10 +93,10 @@ impl Task<'_> {
             session.reach(Some(limit)).await?;
             let (mut object, resumed) = self.object(&session).await?;
             let outcome = work(&mut object).await;
-            if let (Object::Observed(observer), false) = (&object, resumed) {
-                if let Err(error) = observer.unsubscribe().await {
-                    tracing::info!(%error, "the subscription ends with the session");
-                }
+            if let (Object::Observed(observer), false) = (&object, resumed)
+                && let Err(error) = observer.unsubscribe().await
+            {
+                tracing::info!(%error, "the subscription ends with the session");
             }
             outcome
         };

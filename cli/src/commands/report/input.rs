@@ -28,10 +28,10 @@ impl Input {
         let Value::Object(mut members) = value else {
             return Err("a line is a JSON object: a change, {\"data\":…} or {\"delete\":true}".to_owned());
         };
-        if !members.contains_key("attribute") {
-            if let Some(input) = whole_or_delete(&mut members)? {
-                return Ok(Some(input));
-            }
+        if !members.contains_key("attribute")
+            && let Some(input) = whole_or_delete(&mut members)?
+        {
+            return Ok(Some(input));
         }
         let update: UpdateBody =
             serde_json::from_value(Value::Object(members)).map_err(|error| format!("no change: {error}"))?;

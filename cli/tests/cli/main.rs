@@ -1,0 +1,9 @@
+//! The command as people and scripts use it: processes, their input, output and exit codes.
+
+mod children;
+mod demo;
+mod input;
+mod objects;
+mod refusals;
+mod restarts;
+mod support;
