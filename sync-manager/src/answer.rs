@@ -34,6 +34,11 @@ impl Refusal {
         Refusal::new(StatusCode::NOT_FOUND, format!("{url} is not known here"))
     }
 
+    pub(crate) fn unreachable(domain: &str) -> Refusal {
+        let text = format!("the message node of {domain} did not answer in time");
+        Refusal::new(StatusCode::TIMEOUT, text).because("no-route")
+    }
+
     pub(crate) fn because(self, reason: &str) -> Refusal {
         Refusal { reason: Some(reason.to_owned()), ..self }
     }

@@ -37,6 +37,7 @@ impl SyncManager {
         match question.request().kind() {
             MessageType::Create => match question.request().decode::<CreateObject>() {
                 Ok(body) if body.resume => self.resume_reporters(question, hyperty, &body).await,
+                Ok(body) if is_other_create(&body) => question.answer(not_served()),
                 Ok(body) => {
                     let outcome = self.create(&hyperty, &body).await;
                     question.answer(outcome.unwrap_or_else(ResponseBody::from));
@@ -100,6 +101,17 @@ impl SyncManager {
             _ => question.answer(unexpected()),
         }
     }
+}
+
+/// A `create` of another procedure than creation: delegation, invitation, or the older hint to store a child.
+fn is_other_create(body: &CreateObject) -> bool {
+    let delegates = body.delegate.is_some() || body.delegation.is_some();
+    let invites = body.resource.is_some() && !body.authorise.is_empty();
+    delegates || invites || body.attribute.is_some()
+}
+
+fn not_served() -> Refusal {
+    Refusal::bad_request("this Sync Manager serves no delegation, invitation or child storage hint")
 }
 
 fn unexpected() -> Refusal {

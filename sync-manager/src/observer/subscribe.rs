@@ -55,7 +55,20 @@ impl SyncManager {
         hyperty: &HypertyUrl,
         body: &SubscribeBody,
     ) -> Result<(), Refusal> {
-        let object = self.prepare(url, body).await?;
+        let home = url.home();
+        if self.stub_of(home).is_none() {
+            let text = format!("{url} is not reported here, and there is no message node for {home}");
+            return Err(Refusal::new(StatusCode::NOT_FOUND, text).because("no-route"));
+        }
+        // Whoever waits gives up after T_RESP; the next try finds the routes that stand by then.
+        let preparing = tokio::time::timeout(self.config().peer_timeout, self.prepare(url, body)).await;
+        let Ok(prepared) = preparing else {
+            if let Some(object) = self.observed(url) {
+                self.end_if_unused(&object).await;
+            }
+            return Err(Refusal::unreachable(home));
+        };
+        let object = prepared?;
         let done = self.join(question, &object, hyperty, body).await;
         if done.is_err() {
             self.end_if_unused(&object).await;

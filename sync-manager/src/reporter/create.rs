@@ -68,7 +68,7 @@ impl SyncManager {
         // Whoever waits gives up after T_RESP; what is not done by then is taken back, not left behind.
         let establishing = self.establish(hyperty, body, plan, &object);
         let established = tokio::time::timeout(self.config().peer_timeout, establishing).await;
-        match established.unwrap_or_else(|_| Err(unreachable(object.home()))) {
+        match established.unwrap_or_else(|_| Err(Refusal::unreachable(object.home()))) {
             Ok(names) => Ok(ResponseBody {
                 resource: Some(object.to_string()),
                 children_resources: Some(names),
@@ -165,7 +165,7 @@ impl SyncManager {
         let allocator = &self.shared.parts.allocator;
         let allocating = allocator.allocate(hyperty.home(), &plan.schema.scheme);
         let address = tokio::time::timeout(self.config().repair_timeout, allocating).await;
-        let address = address.map_err(|_| unreachable(hyperty.home()))??;
+        let address = address.map_err(|_| Refusal::unreachable(hyperty.home()))??;
         ObjectUrl::try_from(address)
             .map_err(|error| Refusal::new(StatusCode::INTERNAL, format!("address allocation: {error}")))
     }
@@ -265,11 +265,6 @@ impl SyncManager {
         }
         self.give_up_address(url, registered).await;
     }
-}
-
-fn unreachable(domain: &str) -> Refusal {
-    let text = format!("the message node of {domain} did not answer in time");
-    Refusal::new(StatusCode::TIMEOUT, text).because("no-route")
 }
 
 fn check_data(schema: &Schema, data: &Value) -> Result<(), Refusal> {
