@@ -5,7 +5,7 @@
 //! [Sync Manager](hyperty_sync_manager), the [registry](hyperty_registry), the
 //! [allocation of addresses](hyperty_address_allocation), the [store](hyperty_storage) and the
 //! [sessions](hyperty_protostub) with message nodes. It starts their tasks and stops them. Whoever wants another
-//! part in the place of one of these wires them differently; `examples/custom_runtime.rs` shows how.
+//! part in the place of one of these wires them differently; `examples/custom_runtime` shows how.
 //!
 #![doc = include_str!("example.md")]
 
@@ -27,3 +27,8 @@ pub use hyperty_model as model;
 pub use hyperty_policy as policy;
 pub use hyperty_storage as storage;
 pub use hyperty_syncher as syncher;
+
+/// The examples of the README compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct ReadmeExamples;
