@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command};
 use crate::exit::Failure;
-use crate::output::Output;
+use crate::output::{Format, Output};
 use crate::stop::Stop;
 
 fn main() -> ExitCode {
@@ -46,7 +46,9 @@ fn start_logs(filter: &str) -> Result<(), Failure> {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let output = Output::new(cli.output);
+    // The demo is for people wherever it writes, unless told otherwise.
+    let asked = cli.output.or_else(|| matches!(cli.command, Command::Demo(_)).then_some(Format::Text));
+    let output = Output::new(asked);
     // A client's work is light, and on one thread nothing happens to its object between two of its steps; the node
     // and the demo use all processors.
     let mut builder = match &cli.command {
