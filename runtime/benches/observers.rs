@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 const ROUNDS: usize = 7;
-const SCHEMA: &str = r#"{"title": "Bench", "type": "object", "properties": {"scheme": {"constant": "context"}}}"#;
+const SCHEMA: &str =
+    r#"{"title": "Bench", "type": "object", "properties": {"scheme": {"constant": "context"}}}"#;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
