@@ -2,7 +2,8 @@
 //!
 //! [`suites`] has one suite for each seam; an implementation is put through it with one line in its own tests.
 //! [`world`] is a message node and any number of runtimes in one process under paused time, for tests of whole
-//! systems.
+//! systems; [`party`] is who lives in it.
 
+pub mod party;
 pub mod suites;
 pub mod world;

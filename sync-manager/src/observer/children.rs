@@ -225,7 +225,9 @@ impl SyncManager {
                 (MessageType::Update, Body::of(body))
             }
             MergedAs::Deleted => {
-                let body = DeleteBody { resource: Some(value.url.to_string()), ..DeleteBody::default() };
+                // Not in its reporter's name: the child may only have been lost, and come again (M18).
+                let (resource, source) = (Some(value.url.to_string()), Some(self.address().clone()));
+                let body = DeleteBody { resource, source, ..DeleteBody::default() };
                 (MessageType::Delete, Body::of(body))
             }
         };

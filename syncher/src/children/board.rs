@@ -51,6 +51,11 @@ impl Board {
         state.wait();
     }
 
+    /// A snapshot is being asked for: what arrives from now on stays when it comes.
+    pub(crate) fn ask(&self) {
+        self.state.lock().ask();
+    }
+
     /// Adds names; true if there were new ones.
     pub(crate) fn learn(&self, names: &[ChildrenName]) -> bool {
         self.state.lock().learn(names)

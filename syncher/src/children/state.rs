@@ -32,6 +32,8 @@ pub(super) struct ChildrenState {
     pub(super) next: BTreeMap<ChildrenName, u64>,
     /// What arrived before the first snapshot; `None` afterwards.
     waiting: Option<VecDeque<Message>>,
+    /// Of which children something arrived since a snapshot was asked for: it may be too old to know of it.
+    arrived: Option<BTreeSet<Key>>,
     /// The schema of the object; it travels with a new child.
     pub(super) schema: Option<Url>,
     /// Why no own operation is possible any more.
@@ -80,6 +82,7 @@ impl ChildrenState {
             unanswered: 0,
             next: BTreeMap::new(),
             waiting: Some(VecDeque::new()),
+            arrived: None,
             schema: None,
             closed: None,
         }
@@ -100,11 +103,22 @@ impl ChildrenState {
         self.names.len() > before
     }
 
-    /// Takes over the children of a snapshot. One's own stay: their reporter is the truth (protocol M18).
-    /// What the first snapshot holds is no event.
-    pub(super) fn merge(&mut self, snapshot: Children) -> Heard {
+    /// A snapshot is being asked for.
+    pub(super) fn ask(&mut self) {
+        self.arrived = Some(BTreeSet::new());
+    }
+
+    /// Takes over the children of a snapshot. One's own stay: their reporter is the truth (protocol M18). So does
+    /// what became of those of which something arrived meanwhile. What the first snapshot holds is no event.
+    pub(super) fn merge(&mut self, mut snapshot: Children) -> Heard {
         let own = self.known.iter().filter(|(_, _, entry)| entry.value.reporter == self.me);
-        let keep = own.map(|(name, id, _)| (name.clone(), id.clone())).collect();
+        let mut keep: BTreeSet<Key> = own.map(|(name, id, _)| (name.clone(), id.clone())).collect();
+        for (name, id) in self.arrived.take().unwrap_or_default() {
+            if self.known.get(&name, id.as_str()).is_none() {
+                snapshot.forget(&name, id.as_str());
+            }
+            keep.insert((name, id));
+        }
         let first = self.waiting.is_some();
         let mut heard = self.merge_keeping(snapshot, &keep);
         if first {
@@ -168,6 +182,11 @@ impl ChildrenState {
             MessageType::Delete => self.hear_delete(&name, message),
             _ => None,
         };
+        if let (Some(arrived), Some(Ok(event))) = (&mut self.arrived, &outcome)
+            && let Ok(id) = ChildId::parse(&event.id)
+        {
+            arrived.insert((name, id));
+        }
         match outcome {
             Some(Ok(event)) => Heard { events: vec![event], missing: false },
             // Of these a creation or update before it was missed.
@@ -233,6 +252,11 @@ impl ChildrenState {
         let writer = self.writer(message, body.source.as_ref())?;
         let id = body.child_id()?;
         let last = self.known.get(name, id).map(|entry| event(ChildOp::Delete, name, entry));
+        if body.source.as_ref().is_some_and(|source| *source != writer) {
+            // The Sync Manager says so after a repair: it is not there, and may be again.
+            self.known.forget(name, id);
+            return last.map(Ok);
+        }
         applied(self.known.delete(name, id, &writer), || last)
     }
 }

@@ -42,9 +42,15 @@ impl ObserverShared {
 
     /// What to ask for now; without anything the repair has ended, in the same step.
     fn next_wanted(&self) -> Option<Wanted> {
-        let mut state = self.state.lock();
-        let wanted = self.wanted(&state);
-        state.repairing = wanted.is_some();
+        let wanted = {
+            let mut state = self.state.lock();
+            let wanted = self.wanted(&state);
+            state.repairing = wanted.is_some();
+            wanted
+        };
+        if wanted.is_some() {
+            self.board.ask();
+        }
         wanted
     }
 

@@ -1,5 +1,7 @@
 //! Children between runtimes.
 
+use std::time::Duration;
+
 use hyperty_conformance::world::World;
 use hyperty_syncher::{ChildOp, ObserverEvent};
 use serde_json::json;
@@ -96,4 +98,33 @@ async fn an_operation_made_while_cut_off_arrives_once_connected_again() {
         }
     }
     assert_eq!(board.children("notes").unwrap().list()[0].data, json!({"n": 1}));
+}
+
+/// The Reporter lost the operation and says so in the snapshot of a repair; then the operation is sent again (M18).
+#[tokio::test(start_paused = true)]
+async fn a_child_that_was_lost_on_the_way_comes_again_to_everybody_inv_chd_1() {
+    for stopped in [false, true] {
+        let world = World::new(14);
+        let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+        let carol = Party::new(&world, "carol").await;
+        let board = alice.create(topic("a")).await;
+        let (bobs, carols) = (bob.observe(&board).await, carol.observe(&board).await);
+        drop(bobs.children("notes").unwrap().add(json!({"n": 1})));
+        if stopped {
+            world.stop_node();
+        }
+        // A change that is lost too, so that everybody repairs.
+        drop(board.set("topic", "b"));
+        drop(board);
+        let alice = alice.crash().await;
+        if stopped {
+            world.start_node();
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let board = alice.reporter();
+        for list in [board.children("notes"), bobs.children("notes"), carols.children("notes")] {
+            let list = list.unwrap().list();
+            assert_eq!(list.len(), 1, "stopped: {stopped}, {list:?}");
+        }
+    }
 }

@@ -86,6 +86,12 @@ impl Children {
         self.table_mut(name).delete(id, writer)
     }
 
+    /// A child is gone without having been deleted: a state that is told anew does not have it, or not yet. Should it
+    /// be created again after all, it is.
+    pub fn forget(&mut self, name: &ChildrenName, id: &str) -> Option<ChildEntry> {
+        self.tables.get_mut(name)?.live.remove(id)
+    }
+
     /// A child is known to have been deleted, by a store for example: it is gone, and stays so.
     pub fn bury(&mut self, name: &ChildrenName, id: ChildId) {
         self.table_mut(name).bury(id);
