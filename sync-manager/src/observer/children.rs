@@ -29,7 +29,9 @@ impl SyncManager {
                     self.store_observed_child(object, &state, message);
                     self.bus().release(message);
                 }
-                Ok(ChildOutcome::Duplicate) | Err(Applied::Refused(ChildRefusal::Deleted)) => {}
+                // Sent again because the Reporter's side had lost it: so may have the state that is being asked for.
+                Ok(ChildOutcome::Duplicate) => note_arrival(&mut state, message),
+                Err(Applied::Refused(ChildRefusal::Deleted)) => {}
                 // Its creation, or a change before this one, was missed.
                 Err(Applied::Refused(ChildRefusal::Unknown | ChildRefusal::Gap)) => {
                     self.repair_soon(&object.url)
