@@ -53,10 +53,15 @@ pub enum ChildError {
 
 /// The object has no children of this name; its schema says which there are.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no children of the name {name:?}; there are {known:?}")]
+#[error("no children of the name {name:?}; there are {}", listed(known))]
 pub struct UnknownChildren {
     /// The name asked for.
     pub name: String,
     /// The names there are.
     pub known: Vec<ChildrenName>,
+}
+
+fn listed(names: &[ChildrenName]) -> String {
+    let names: Vec<&str> = names.iter().map(ChildrenName::as_str).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
