@@ -18,41 +18,18 @@ use hyperty_model::object::{Children, Metadata};
 use hyperty_model::{Position, Timestamp};
 use hyperty_storage::{
     DataObjectStorage, DurableTables, ObjectRecord, ObjectStore, RecordStatus, Role, Subscriber, Tables,
-    Ticket, reached,
+    Ticket, flush_and_close, reached,
 };
 use redb::{Database, TableDefinition};
 use serde_json::json;
 
 const OBJECTS: usize = 1_000;
 const ROUNDS: usize = 3;
-const SPAN: Duration = Duration::from_millis(1500);
+const SPAN: Duration = Duration::from_millis(900);
 const TABLE: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("o");
 
 fn main() {
     let dir = std::env::temp_dir().join(format!("hyperty-bench-{}", std::process::id()));
-    if let Ok(what) = std::env::var("ONLY") {
-        let cpu = || {
-            let s = std::fs::read_to_string("/proc/self/stat").unwrap();
-            let f: Vec<&str> = s.rsplit(')').next().unwrap().split_whitespace().collect();
-            f[11].parse::<f64>().unwrap() + f[12].parse::<f64>().unwrap()
-        };
-        let bytes: usize = what.parse().unwrap();
-        for _ in 0..3 {
-            let c0 = cpu();
-            let r = redb_group(&fresh(&dir), bytes);
-            let c1 = cpu();
-            let o = objects_group(&fresh(&dir), bytes);
-            let c2 = cpu();
-            println!(
-                "redb {:.0}/s {:.2} us   ours {:.0}/s {:.2} us",
-                r,
-                (c1 - c0) * 1e4 / (r * SPAN.as_secs_f64()),
-                o,
-                (c2 - c1) * 1e4 / (o * SPAN.as_secs_f64())
-            );
-        }
-        return;
-    }
     for bytes in [100, 1_000] {
         compare("group", bytes, &dir, redb_group, objects_group);
         compare("alone", bytes, &dir, redb_alone, objects_alone);
@@ -260,10 +237,13 @@ fn size(path: &Path) {
     }
     let live: usize = objects.records.iter().map(live_bytes).sum();
     let open = std::fs::metadata(path).expect("it is there").len();
-    drop(objects);
+    let begun = Instant::now();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers");
+    runtime.block_on(flush_and_close(&*objects.tables)).expect("it can be written");
+    let took = begun.elapsed();
     let closed = std::fs::metadata(path).expect("it is there").len();
     println!(
-        "size  100,000 updates of {OBJECTS} objects: {:.2} MB live, file {:.2} MB open, {:.2} MB closed, ratio {:.2}",
+        "size  100,000 updates of {OBJECTS} objects: {:.2} MB live, file {:.2} MB open, {:.2} MB closed (in {took:.0?}), ratio {:.2}",
         live as f64 / 1e6,
         open as f64 / 1e6,
         closed as f64 / 1e6,

@@ -2,8 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use hyperty_conformance::suites::storage::objects::{self, Open};
 use hyperty_conformance::suites::storage::{Capabilities, Place, TempDir, model, tables};
-use hyperty_storage::{DurableTables, FaultPlan, FaultyTables, MemoryTables, Tables};
+use hyperty_storage::{
+    Batch, DurableTables, FaultPlan, FaultyTables, MemoryTables, ObjectStore, Progress, StorageError, Tables,
+    Ticket,
+};
+use tokio::sync::watch;
 
 const MEMORY: Capabilities = Capabilities { durable: false };
 const DURABLE: Capabilities = Capabilities { durable: true };
@@ -32,6 +38,27 @@ fn faultless_durable() -> Box<dyn Place> {
     let dir = TempDir::new();
     let open = move || DurableTables::open(dir.path().join("hyperty.redb")).expect("it is free");
     Box::new(move || Arc::new(FaultyTables::new(open(), FaultPlan::default())) as Arc<dyn Tables>)
+}
+
+fn objects_in_memory() -> Open {
+    let tables = Arc::new(MemoryTables::new());
+    Box::new(move || Arc::new(ObjectStore::new(Arc::clone(&tables) as _)))
+}
+
+fn objects_on_disk() -> Open {
+    let dir = TempDir::new();
+    let open = move || DurableTables::open(dir.path().join("hyperty.redb")).expect("it is free");
+    Box::new(move || Arc::new(ObjectStore::new(Arc::new(open()))))
+}
+
+#[tokio::test]
+async fn objects_in_memory_pass_the_suite() {
+    objects::run(&objects_in_memory).await;
+}
+
+#[tokio::test]
+async fn objects_on_disk_pass_the_suite() {
+    objects::run(&objects_on_disk).await;
 }
 
 #[tokio::test]
@@ -69,20 +96,16 @@ fn a_hanging_disk_reads_like_any_other() {
 struct Thawing(FaultyTables<MemoryTables>);
 
 impl Tables for Thawing {
-    fn get(&self, table: &str, key: &[u8]) -> Result<Option<bytes::Bytes>, hyperty_storage::StorageError> {
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
         self.0.get(table, key)
     }
-    fn scan(
-        &self,
-        table: &str,
-        prefix: &[u8],
-    ) -> Result<Vec<(bytes::Bytes, bytes::Bytes)>, hyperty_storage::StorageError> {
+    fn scan(&self, table: &str, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StorageError> {
         self.0.scan(table, prefix)
     }
-    fn commit(&self, batch: hyperty_storage::Batch) -> hyperty_storage::Ticket {
+    fn commit(&self, batch: Batch) -> Ticket {
         self.0.commit(batch)
     }
-    fn progress(&self) -> tokio::sync::watch::Receiver<hyperty_storage::Progress> {
+    fn progress(&self) -> watch::Receiver<Progress> {
         self.0.thaw();
         self.0.progress()
     }

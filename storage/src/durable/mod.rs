@@ -16,7 +16,7 @@ use redb::{Database, ReadTransaction};
 use tokio::sync::watch;
 
 use crate::pending;
-use crate::tables::{Batch, Progress, Tables, Ticket, durable, flush};
+use crate::tables::{Batch, Progress, Tables, Ticket};
 use crate::{OpenError, StorageError};
 use queue::Queue;
 
@@ -35,7 +35,7 @@ use queue::Queue;
 /// [`close`](Tables::close).
 ///
 /// ```
-/// use hyperty_storage::{Batch, DurableTables, Tables, durable};
+/// use hyperty_storage::{Batch, DurableTables, Tables, durable, flush_and_close};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let dir = std::env::temp_dir().join(format!("hyperty-doc-{}", std::process::id()));
@@ -43,7 +43,7 @@ use queue::Queue;
 /// let ticket = tables.commit(Batch::new().put("greetings/v1", "en", "hello"));
 /// durable(&tables, ticket).await?;                     // on disk
 /// assert_eq!(tables.get("greetings/v1", b"en")?.as_deref(), Some(&b"hello"[..]));
-/// tables.flush_and_close().await?;
+/// flush_and_close(&tables).await?;
 /// # std::fs::remove_dir_all(dir)?;
 /// # Ok(())
 /// # }
@@ -98,24 +98,6 @@ impl DurableTables {
     pub fn path(&self) -> &Path {
         &self.path
     }
-
-    /// Waits until everything committed so far is on disk, then closes the file.
-    ///
-    /// # Errors
-    /// Why something committed is not on disk; the file is closed all the same.
-    pub async fn flush_and_close(&self) -> Result<(), StorageError> {
-        let flushed = flush(self).await;
-        self.close();
-        flushed
-    }
-
-    /// Waits until the batch of `ticket` is on disk.
-    ///
-    /// # Errors
-    /// The reason why it never will be.
-    pub async fn durable(&self, ticket: Ticket) -> Result<(), StorageError> {
-        durable(self, ticket).await
-    }
 }
 
 impl Tables for DurableTables {
@@ -135,6 +117,16 @@ impl Tables for DurableTables {
 
     fn progress(&self) -> watch::Receiver<Progress> {
         self.shared.progress.subscribe()
+    }
+
+    fn compact(&self) {
+        if let Some(database) = &mut *self.shared.database.write() {
+            // Only space is at stake: what is on disk stays readable whatever happens here.
+            let file_bytes = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+            if let Err(error) = rows::compact(database, file_bytes) {
+                tracing::warn!(path = %self.path.display(), %error, "the store was not compacted");
+            }
+        }
     }
 
     fn close(&self) {

@@ -11,7 +11,7 @@ use crate::tables::{Batch, Ticket};
 /// See [`DurableTables::QUEUE_BATCHES_MAX`](super::DurableTables::QUEUE_BATCHES_MAX).
 pub(super) const BATCHES_MAX: usize = 65_536;
 /// See [`DurableTables::QUEUE_BYTES_MAX`](super::DurableTables::QUEUE_BYTES_MAX).
-pub(super) const BYTES_MAX: usize = 16 << 20;
+pub(super) const BYTES_MAX: usize = 32 << 20;
 
 /// Batches in the order of their tickets, joined to groups.
 #[derive(Debug, Default)]

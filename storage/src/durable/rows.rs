@@ -107,6 +107,30 @@ fn put(rows: &mut Table<'_, Key, Value>, key: &[u8], parts: &[&[u8]]) -> Result<
     inserted.map(drop).map_err(failure)
 }
 
+/// Free space in a file that is worth the syncs it takes to give it back.
+const WASTE_BYTES_MIN: u64 = 256 << 10;
+/// A file up to this is about as small as a file of redb gets.
+const SMALL_FILE_BYTES: u64 = 3 << 19;
+/// A file beyond this takes longer to compact than anybody waits; it uses its free space again soon enough.
+const LARGE_FILE_BYTES: u64 = 128 << 20;
+
+/// Makes a file of this size as small as its content allows, if that is worth it.
+pub(super) fn compact(database: &mut Database, file_bytes: u64) -> Result<(), StorageError> {
+    if !(SMALL_FILE_BYTES..=LARGE_FILE_BYTES).contains(&file_bytes) {
+        return Ok(());
+    }
+    guarded(|| {
+        let transaction = database.begin_write().map_err(failure)?;
+        let stats = transaction.stats().map_err(failure)?;
+        transaction.abort().map_err(failure)?;
+        let used = stats.allocated_pages() * stats.page_size() as u64;
+        if file_bytes.saturating_sub(used) > WASTE_BYTES_MIN.max(used / 4) {
+            database.compact().map_err(failure)?;
+        }
+        Ok(())
+    })
+}
+
 /// What redb says, in our words.
 pub(super) fn failure(error: impl Into<redb::Error>) -> StorageError {
     match error.into() {

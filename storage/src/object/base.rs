@@ -3,7 +3,7 @@
 use hyperty_model::{Position, Timestamp};
 use serde_json::Value;
 
-use super::header;
+use super::json;
 
 /// Where an object stands.
 pub(super) struct Base<'a> {
@@ -19,7 +19,7 @@ pub(super) fn encode(position: Position, last_modified: Timestamp, data: Option<
         row.extend(number.to_be_bytes());
     }
     if let Some(data) = data {
-        header::write_json(&mut row, data);
+        json::write_value(&mut row, data);
     }
     row
 }

@@ -10,8 +10,7 @@ use hyperty_model::ChildrenName;
 use hyperty_model::object::{ChildEntry, ChildId, Children};
 use serde_json::{Map, Value};
 
-use super::header::json;
-use super::{corrupt, keys};
+use super::{corrupt, json, keys};
 use crate::{Batch, StorageError};
 
 /// Deletions that are kept in rows of their own. It takes reading them all to join them, and so it is done once
@@ -24,7 +23,7 @@ const DELETED: &str = "childrenDeleted";
 
 /// Adds a child.
 pub(super) fn put(batch: Batch, object: Vec<u8>, name: &ChildrenName, entry: &ChildEntry) -> Batch {
-    batch.put(keys::CHILDREN, keys::child(object, name, entry.value.url.as_str()), json(entry))
+    batch.put(keys::CHILDREN, keys::child(object, name, entry.value.url.as_str()), json::of(entry))
 }
 
 /// Marks a child as the deletion number `order`.
@@ -38,7 +37,7 @@ pub(super) fn replace(batch: Batch, object: &[u8], children: &Children) -> Batch
     let batch =
         children.iter().fold(batch, |batch, (name, _, entry)| put(batch, object.to_vec(), name, entry));
     deleted(children).into_iter().fold(batch, |batch, (name, ids)| {
-        batch.put(keys::CHILDREN, keys::children(object.to_vec(), &name), json(&ids))
+        batch.put(keys::CHILDREN, keys::children(object.to_vec(), &name), json::of(&ids))
     })
 }
 

@@ -7,17 +7,17 @@ use hyperty_model::{ChildrenName, Identity, Position, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ObjectRecord, RecordStatus, Role, Subscriber};
+use super::{ObjectRecord, RecordStatus, Role, Subscriber, json};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Header<'a> {
     metadata: Cow<'a, Metadata>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     children_names: Cow<'a, [ChildrenName]>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     subscriptions: Cow<'a, [Subscriber]>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     grants: Cow<'a, [Url]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reporter_user: Option<Cow<'a, Identity>>,
@@ -25,7 +25,7 @@ struct Header<'a> {
     store: bool,
     domain_registration: bool,
     domain_routing: bool,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pending: Cow<'a, [Value]>,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn encode(record: &ObjectRecord) -> Vec<u8> {
         domain_routing: record.domain_routing,
         pending: Cow::Borrowed(&record.pending),
     };
-    json(&header)
+    json::of(&header)
 }
 
 /// The record of a row, with `position` and `data`, and without children.
@@ -69,18 +69,4 @@ pub(super) fn decode(
         domain_routing: header.domain_routing,
         pending: header.pending.into_owned(),
     })
-}
-
-/// The JSON of what always has one.
-pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(512);
-    write_json(&mut bytes, value);
-    bytes
-}
-
-/// Adds the JSON of what always has one.
-pub(super) fn write_json(bytes: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) {
-    if let Err(error) = serde_json::to_writer(bytes, value) {
-        unreachable!("the keys of all maps are text, and memory takes it: {error}");
-    }
 }

@@ -15,11 +15,12 @@ type Rows = Vec<(Bytes, Bytes)>;
 /// A record, and what the store has to remember of its rows.
 pub(super) struct Loaded {
     pub(super) record: ObjectRecord,
-    /// The size of the row without data, and of the one with it.
-    pub(super) header_bytes: usize,
+    /// The size of the row of the data.
     pub(super) data_bytes: usize,
     /// The size of each row of changes.
     pub(super) runs: Vec<usize>,
+    /// Whether changes behind the record may have changed what its own row tells.
+    pub(super) header_is_stale: bool,
     /// Whether it has rows in the table of children.
     pub(super) has_children: bool,
     /// The number of the next deletion of a child.
@@ -106,9 +107,9 @@ impl ObjectRows {
         let (children, next_deletion) = children::read(object, &self.children)?;
         record.children = children;
         Ok(Loaded {
-            header_bytes: self.header.len(),
             data_bytes: row.len(),
             runs: self.changes.iter().map(|(_, row)| row.len()).collect(),
+            header_is_stale: !self.changes.is_empty() || !self.members.is_empty(),
             has_children: !self.children.is_empty(),
             next_deletion,
             record,

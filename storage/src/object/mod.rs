@@ -3,6 +3,7 @@
 mod base;
 mod children;
 mod header;
+mod json;
 mod keys;
 mod load;
 mod record;

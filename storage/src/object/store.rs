@@ -12,13 +12,8 @@ use tokio::sync::watch;
 use super::keys::{CHANGES, CHILDREN, DATA, MEMBERS, OBJECTS};
 use super::load::{self, Loaded};
 use super::tail::Encoded;
-use super::{Appended, DataObjectStorage, ObjectRecord, Role, base, children, header, keys};
+use super::{Appended, DataObjectStorage, ObjectRecord, Role, base, children, header, json, keys};
 use crate::{Batch, Progress, StorageError, Tables, Ticket};
-
-/// Changes kept behind a record before it is written anew, in bytes, or the size of the record if that is more.
-/// So a record is written no more often than its own size of changes came in, and reading it back takes no
-/// more than twice the time.
-const TAIL_BYTES: usize = 1 << 10;
 
 /// Size of a row of changes beyond which the next change begins a new one: writing a change writes the row it is
 /// added to, and a page of the file at least.
@@ -58,8 +53,6 @@ struct State {
     position: Position,
     last_modified: Timestamp,
     with_data: bool,
-    /// The size of the rows of the record itself: without data, and with it.
-    header_bytes: usize,
     data_bytes: usize,
     /// The number of rows of changes, and the size of the last and of all.
     runs: u32,
@@ -89,7 +82,7 @@ impl ObjectStore {
         if has_children || before.map_or(!side.complete, |state| state.has_children) {
             batch = children::replace(batch, &object, &record.children);
         }
-        let state = State { header_bytes: header.len(), has_children, ..State::of(record, data.len()) };
+        let state = State { has_children, ..State::of(record, data.len()) };
         side.states.insert(record.metadata.url.clone(), state);
         self.tables.commit(batch)
     }
@@ -126,16 +119,13 @@ impl DataObjectStorage for ObjectStore {
             return self.save(record);
         };
         let mut batch = side.without_tail(Batch::new().put(DATA, &object, &data), &object, Some(before));
-        let mut state = State {
-            header_bytes: before.header_bytes,
+        let state = State {
             has_children: before.has_children,
             next_deletion: before.next_deletion,
             ..State::of(record, data.len())
         };
         if before.header_is_stale {
-            let header = header::encode(record);
-            state.header_bytes = header.len();
-            batch = batch.put(OBJECTS, &object, header);
+            batch = batch.put(OBJECTS, &object, header::encode(record));
         }
         side.states.insert(record.metadata.url.clone(), state);
         self.tables.commit(batch)
@@ -148,7 +138,7 @@ impl DataObjectStorage for ObjectStore {
             drop(known);
             return self.save(record);
         };
-        (state.header_bytes, state.header_is_stale) = (header.len(), false);
+        state.header_is_stale = false;
         self.tables.commit(Batch::new().put(OBJECTS, keys::object(record.role, &record.metadata.url), header))
     }
 
@@ -173,8 +163,7 @@ impl DataObjectStorage for ObjectStore {
             tracing::error!(%object, %to, "a change that does not follow what is stored");
         }
         let batch = state.add(key, &encoded.with_version(to.version));
-        let base_bytes = state.header_bytes + state.data_bytes;
-        let checkpoint_due = !follows || state.tail_bytes > TAIL_BYTES.max(base_bytes);
+        let checkpoint_due = !follows || state.tail_bytes > tail_bytes_max(state.data_bytes);
         Appended { ticket: self.tables.commit(batch), checkpoint_due }
     }
 
@@ -252,6 +241,13 @@ impl ObjectStore {
     }
 }
 
+/// Most bytes of changes kept behind data of a size. Up to 4 KiB, the page of the file that is written with any
+/// change of it, four times the data may gather; then as much as the data itself. So writing the data anew costs
+/// less than the changes did, and reading it all back takes a small multiple of reading the data.
+fn tail_bytes_max(data_bytes: usize) -> usize {
+    data_bytes.max((4 * data_bytes).clamp(512, 4 << 10))
+}
+
 impl State {
     /// What is known after a record was written, but for its children and the size of its header.
     fn of(record: &ObjectRecord, data_bytes: usize) -> State {
@@ -281,7 +277,7 @@ impl State {
         let batch = Batch::new().put(DATA, &object, base::encode(self.position, self.last_modified, None));
         match change {
             UpdateKind::Metadata { attribute, value } => {
-                batch.put(MEMBERS, keys::member(object, attribute), header::json(value))
+                batch.put(MEMBERS, keys::member(object, attribute), json::of(value))
             }
             _ => batch,
         }
@@ -292,12 +288,10 @@ impl Side {
     fn remember(&mut self, loaded: Loaded) -> ObjectRecord {
         let record = loaded.record;
         let state = State {
-            header_bytes: loaded.header_bytes,
             runs: loaded.runs.len() as u32,
             run_bytes: loaded.runs.last().copied().unwrap_or_default(),
             tail_bytes: loaded.runs.iter().sum(),
-            // It may be, and then it is written once for nothing.
-            header_is_stale: !loaded.runs.is_empty(),
+            header_is_stale: loaded.header_is_stale,
             has_children: loaded.has_children,
             next_deletion: loaded.next_deletion,
             ..State::of(&record, loaded.data_bytes)

@@ -7,10 +7,9 @@
 use hyperty_model::Timestamp;
 use hyperty_model::change::{AttrPath, Change, ChangeOp};
 use hyperty_model::message::{UpdateBody, UpdateKind};
-use serde::Serialize;
 use serde_json::Value;
 
-use super::header::write_json;
+use super::json;
 
 /// The version of a change begins here.
 const VERSION_AT: usize = 4;
@@ -33,24 +32,28 @@ pub(super) struct Encoded(Vec<u8>);
 impl Encoded {
     /// `None` for what changes nothing: beats, status words, the data of a child.
     pub(super) fn of(update: &UpdateBody) -> Option<Encoded> {
-        let time = update.last_modified.map_or(NO_TIME, Timestamp::as_millis);
-        let room = update.approximate_size();
-        let encoded = match &update.kind {
-            UpdateKind::Change(Change { path, op }) => match op {
-                ChangeOp::Set(value) => encode(room, Kind::Set, time, path.as_str(), Some(value)),
-                ChangeOp::Delete => encode(room, Kind::Delete, time, path.as_str(), None::<&Value>),
-                ChangeOp::ReplaceElement(value) => {
-                    encode(room, Kind::ReplaceElement, time, path.as_str(), Some(value))
+        let mut bytes = Vec::with_capacity(update.approximate_size());
+        match &update.kind {
+            UpdateKind::Change(change) => {
+                begin(&mut bytes, update, kind(&change.op), change.path.as_str());
+                match &change.op {
+                    ChangeOp::Set(value) | ChangeOp::ReplaceElement(value) => {
+                        json::write_value(&mut bytes, value)
+                    }
+                    ChangeOp::Insert(values) => json::write_list(&mut bytes, values),
+                    ChangeOp::Remove(count) => bytes.extend(count.to_string().as_bytes()),
+                    ChangeOp::Delete => {}
                 }
-                ChangeOp::Insert(values) => encode(room, Kind::Insert, time, path.as_str(), Some(values)),
-                ChangeOp::Remove(count) => encode(room, Kind::Remove, time, path.as_str(), Some(count)),
-            },
+            }
             UpdateKind::Metadata { attribute, value } => {
-                encode(room, Kind::Metadata, time, attribute, Some(value))
+                begin(&mut bytes, update, Kind::Metadata, attribute);
+                json::write_value(&mut bytes, value);
             }
             _ => return None,
-        };
-        Some(Encoded(encoded))
+        }
+        let rest = length(bytes.len() - VERSION_AT);
+        bytes[..VERSION_AT].copy_from_slice(&rest);
+        Some(Encoded(bytes))
     }
 
     pub(super) fn with_version(mut self, version: u64) -> Vec<u8> {
@@ -59,19 +62,23 @@ impl Encoded {
     }
 }
 
-fn encode(room: usize, kind: Kind, time: u64, attribute: &str, value: Option<&impl Serialize>) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(room);
+fn kind(op: &ChangeOp) -> Kind {
+    match op {
+        ChangeOp::Set(_) => Kind::Set,
+        ChangeOp::Delete => Kind::Delete,
+        ChangeOp::ReplaceElement(_) => Kind::ReplaceElement,
+        ChangeOp::Insert(_) => Kind::Insert,
+        ChangeOp::Remove(_) => Kind::Remove,
+    }
+}
+
+/// All but what belongs to the attribute; length and version are filled in later.
+fn begin(bytes: &mut Vec<u8>, update: &UpdateBody, kind: Kind, attribute: &str) {
     bytes.extend([0; VERSION_AT + 8]);
-    bytes.extend(time.to_be_bytes());
+    bytes.extend(update.last_modified.map_or(NO_TIME, Timestamp::as_millis).to_be_bytes());
     bytes.push(kind as u8);
     bytes.extend(length(attribute.len()));
     bytes.extend(attribute.as_bytes());
-    if let Some(value) = value {
-        write_json(&mut bytes, value);
-    }
-    let rest = length(bytes.len() - VERSION_AT);
-    bytes[..VERSION_AT].copy_from_slice(&rest);
-    bytes
 }
 
 fn length(bytes: usize) -> [u8; 4] {

@@ -54,8 +54,12 @@ pub trait Tables: Send + Sync {
     /// How far the store has come, to be waited on.
     fn progress(&self) -> watch::Receiver<Progress>;
 
+    /// Gives back space that is no longer used, where that is worth it. Blocks for as long as it takes, a few
+    /// tenths of a second at most, and nothing is written meanwhile: for the moment before [`Tables::close`].
+    fn compact(&self) {}
+
     /// Stops now: what waits to be written is lost, and the file is free when this returns, even if others
-    /// still hold the store. To lose nothing, [`flush`] first.
+    /// still hold the store. To lose nothing, use [`flush_and_close`].
     fn close(&self);
 }
 
@@ -71,6 +75,9 @@ impl<T: Tables + ?Sized> Tables for std::sync::Arc<T> {
     }
     fn progress(&self) -> watch::Receiver<Progress> {
         (**self).progress()
+    }
+    fn compact(&self) {
+        (**self).compact();
     }
     fn close(&self) {
         (**self).close();
@@ -92,6 +99,19 @@ pub async fn durable(tables: &dyn Tables, ticket: Ticket) -> Result<(), StorageE
 pub async fn flush(tables: &dyn Tables) -> Result<(), StorageError> {
     let ticket = tables.commit(Batch::new());
     durable(tables, ticket).await
+}
+
+/// Waits until everything committed so far is on disk, gives back unused space, and closes the store.
+///
+/// # Errors
+/// Why something committed is not on disk; the store is closed all the same.
+pub async fn flush_and_close(tables: &dyn Tables) -> Result<(), StorageError> {
+    let flushed = flush(tables).await;
+    if flushed.is_ok() {
+        tables.compact();
+    }
+    tables.close();
+    flushed
 }
 
 /// Waits until `progress` has come to `ticket`.

@@ -1,1 +1,416 @@
-//! What `DataObjectStorage` promises, case by case.
+//! What [`DataObjectStorage`] promises, case by case.
+
+use std::sync::Arc;
+
+use hyperty_model::change::{Change, ChangeOp, apply};
+use hyperty_model::message::{UpdateBody, UpdateKind};
+use hyperty_model::object::{ChildEntry, ChildId, ChildOutcome, ChildValue, Children, Metadata};
+use hyperty_model::{ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, Timestamp};
+use hyperty_storage::{
+    DataObjectStorage, ObjectRecord, RecordStatus, Role, StorageError, Subscriber, Ticket, reached,
+};
+use serde_json::{Value, json};
+
+/// Where one storage is: each call opens it again and finds what was there. The one opened before is dropped first.
+pub type Open = Box<dyn Fn() -> Arc<dyn DataObjectStorage>>;
+
+/// Runs all cases; `fresh` makes an empty place with each call.
+pub async fn run(fresh: &dyn Fn() -> Open) {
+    an_empty_storage_has_no_records(&fresh());
+    a_record_comes_back_as_it_was_saved(&fresh()).await;
+    changes_are_applied_when_it_is_loaded(&fresh()).await;
+    objects_and_sides_are_apart(&fresh());
+    a_checkpoint_is_asked_for_and_changes_nothing(&fresh());
+    saving_metadata_leaves_data_and_children_alone(&fresh());
+    without_data_position_and_metadata_are_kept(&fresh());
+    children_outlive_changes_of_the_object(&fresh());
+    deleted_children_stay_deleted(&fresh());
+    a_removed_object_leaves_nothing(&fresh());
+    a_new_epoch_begins_with_a_record(&fresh());
+    a_change_out_of_order_is_not_served(&fresh());
+}
+
+/// An object of this name.
+pub fn object(name: &str) -> ObjectUrl {
+    ObjectUrl::parse(&format!("comm://Example.com/{name}")).expect("the cases use valid names")
+}
+
+/// A hyperty of this name.
+pub fn hyperty(name: &str) -> HypertyUrl {
+    HypertyUrl::parse(&format!("hyperty://example.com/{name}")).expect("the cases use valid names")
+}
+
+/// A children name.
+pub fn children_name(name: &str) -> ChildrenName {
+    ChildrenName::new(name).expect("the cases use valid names")
+}
+
+/// A plain record at version 0.
+pub fn record(role: Role, name: &str, data: Option<Value>) -> ObjectRecord {
+    let created = Timestamp::from_millis(1_767_225_600_000);
+    let metadata = Metadata {
+        url: object(name),
+        reporter: hyperty("alice"),
+        runtime: "hyperty-runtime://example.com/laptop".parse().expect("a runtime"),
+        schema: "hyperty-catalogue://catalogue.example.com/schema/Comm".parse().expect("a schema"),
+        name: name.to_owned(),
+        created,
+        last_modified: created,
+        description: None,
+        tags: Vec::new(),
+        resources: Vec::new(),
+        public_observation: false,
+        observer_storage: None,
+        mutual_authentication: None,
+    };
+    ObjectRecord {
+        role,
+        metadata,
+        position: Position::default(),
+        store: data.is_some(),
+        data,
+        children: Children::default(),
+        children_names: Vec::new(),
+        subscriptions: Vec::new(),
+        grants: Vec::new(),
+        reporter_user: None,
+        status: RecordStatus::Live,
+        domain_registration: true,
+        domain_routing: true,
+        pending: Vec::new(),
+    }
+}
+
+/// A child of a hyperty.
+pub fn child(reporter: &str, number: u64, data: Value) -> ChildEntry {
+    ChildValue::new(ChildId::of(&hyperty(reporter), number), hyperty(reporter), data).into()
+}
+
+fn full_record() -> ObjectRecord {
+    let mut full = record(Role::Reporter, "full", Some(json!({"a": [1, null, {"b": "ü\n\""}], "x": 0.1})));
+    full.position = Position::new(3, 17);
+    full.metadata.description = Some("for people".to_owned());
+    full.metadata.tags = vec!["tag".to_owned()];
+    full.metadata.public_observation = true;
+    full.metadata.last_modified = Timestamp::from_millis(1_767_225_600_001);
+    full.children_names = vec![children_name("notes"), children_name("files")];
+    full.children.create(&children_name("notes"), child("bob", 1, json!({"text": "hi"}))).expect("it is new");
+    full.children.create(&children_name("notes"), child("bob", 2, json!({}))).expect("it is new");
+    full.children
+        .delete(&children_name("notes"), "hyperty://example.com/bob#2", &hyperty("bob"))
+        .expect("it is his");
+    full.subscriptions = vec![Subscriber {
+        hyperty: hyperty("bob"),
+        runtime: "runtime://example.com/phone".parse().ok(),
+        identity: Some(Identity::of_user("user://example.com/bob")),
+        away: true,
+    }];
+    full.grants = vec!["hyperty://example.org/*".parse().expect("a URL")];
+    full.reporter_user = Some(Identity::of_user("user://example.com/alice"));
+    full.status = RecordStatus::Disconnected;
+    full.domain_registration = false;
+    full.pending = vec![json!({"id": 7, "type": "create"})];
+    full
+}
+
+/// What a change does to a record that is held in memory.
+pub fn change(record: &mut ObjectRecord, kind: UpdateKind) -> UpdateBody {
+    let time = Timestamp::from_millis(record.metadata.last_modified.as_millis() + 1);
+    match (&kind, &mut record.data) {
+        (UpdateKind::Change(change), Some(data)) => apply(data, change).expect("the cases fit"),
+        (UpdateKind::Metadata { attribute, value }, _) => {
+            record.metadata.set(attribute, value).expect("the cases fit");
+        }
+        _ => {}
+    }
+    record.position = record.position.next();
+    record.metadata.last_modified = time;
+    UpdateBody { last_modified: Some(time), ..UpdateBody::new(kind) }.at(record.position)
+}
+
+/// Sets an attribute.
+pub fn set(path: &str, value: Value) -> UpdateKind {
+    UpdateKind::Change(Change::new(path, ChangeOp::Set(value)))
+}
+
+fn append(store: &dyn DataObjectStorage, record: &mut ObjectRecord, kind: UpdateKind) -> bool {
+    let body = change(record, kind);
+    store.append(record.role, &record.metadata.url, &body).checkpoint_due
+}
+
+/// Loads and finds the same, and nothing else on that side.
+#[track_caller]
+fn check(store: &dyn DataObjectStorage, wanted: &[&ObjectRecord]) {
+    let role = wanted[0].role;
+    let mut loaded = store.load(role).expect("it can be read");
+    loaded.sort_by(|a, b| a.metadata.url.cmp(&b.metadata.url));
+    assert_eq!(loaded.iter().collect::<Vec<_>>(), wanted);
+    for record in wanted {
+        let found = store.find(role, &record.metadata.url).expect("it can be read");
+        assert_eq!(found.as_ref(), Some(*record));
+    }
+}
+
+/// Nothing was saved: nothing is found, and that is no error.
+pub fn an_empty_storage_has_no_records(open: &Open) {
+    let store = open();
+    assert_eq!(store.load(Role::Reporter), Ok(Vec::new()));
+    assert_eq!(store.find(Role::Observer, &object("a")), Ok(None));
+    store.remove(Role::Reporter, &object("a"));
+    assert_eq!(store.load(Role::Reporter), Ok(Vec::new()));
+}
+
+/// Every field survives a restart, and an acknowledged record is durable.
+pub async fn a_record_comes_back_as_it_was_saved(open: &Open) {
+    let full = full_record();
+    let store = open();
+    let ticket = store.save(&full);
+    assert!(ticket > Ticket::default());
+    assert_eq!(reached(store.progress(), ticket).await, Ok(()));
+    check(&*store, &[&full]);
+    drop(store);
+    let store = open();
+    check(&*store, &[&full]);
+    // The case of a URL is kept, and does not matter for finding it.
+    let found = store.find(Role::Reporter, &"COMM://example.COM/full".parse().expect("a URL"));
+    assert_eq!(
+        found.expect("it can be read").map(|found| found.metadata.url.to_string()),
+        Some(full.metadata.url.to_string())
+    );
+}
+
+/// INV-DOM-6, INV-DOM-7: an appended change that is durable is part of the record after a restart, whatever it does.
+pub async fn changes_are_applied_when_it_is_loaded(open: &Open) {
+    let mut a =
+        record(Role::Reporter, "a", Some(json!({"list": [1, 2, 3], "gone": 1, "user.name": {"x": 1}})));
+    let store = open();
+    store.save(&a);
+    let array = |op| UpdateKind::Change(Change::new("list.1", op));
+    let kinds = [
+        set("text", json!("ü\u{0}\"\\")),
+        set("falsy", json!(null)),
+        UpdateKind::Change(Change::new("gone", ChangeOp::Delete)),
+        array(ChangeOp::ReplaceElement(json!([0, 1.5e300]))),
+        array(ChangeOp::Insert(vec![json!("x"), json!([[]])])),
+        array(ChangeOp::Remove(2)),
+        set("user.name.x", json!(false)),
+        UpdateKind::Metadata { attribute: "name".to_owned(), value: json!("new") },
+        set("", json!({"all": "new"})),
+    ];
+    let mut last = Ticket::default();
+    for kind in kinds {
+        let body = change(&mut a, kind);
+        last = store.append(Role::Reporter, &a.metadata.url, &body).ticket;
+        check(&*store, &[&a]);
+    }
+    reached(store.progress(), last).await.expect("it can be written");
+    drop(store);
+    let store = open();
+    check(&*store, &[&a]);
+    append(&*store, &mut a, set("after", json!("restart")));
+    // Without a version a change is the next.
+    let body = UpdateBody { version: None, ..change(&mut a, set("after", json!("that"))) };
+    store.append(Role::Reporter, &a.metadata.url, &body);
+    drop(store);
+    check(&*open(), &[&a]);
+}
+
+/// One object's rows are never another's, however alike their URLs are.
+pub fn objects_and_sides_are_apart(open: &Open) {
+    let store = open();
+    let mut all: Vec<_> =
+        ["a", "a-b", "a/b", "aa", "b"].map(|n| record(Role::Reporter, n, Some(json!({})))).into();
+    let mut observed = record(Role::Observer, "a", Some(json!({"observed": true})));
+    all.iter().for_each(|record| _ = store.save(record));
+    store.save(&observed);
+    for record in &mut all {
+        append(&*store, record, set("name", json!(record.metadata.name)));
+        let entry = child("bob", 1, json!({"of": record.metadata.name}));
+        store.put_child(record.role, &record.metadata.url, &children_name("n"), &entry);
+        record.children.create(&children_name("n"), entry).expect("it is new");
+    }
+    append(&*store, &mut observed, set("more", json!(1)));
+    all.sort_by(|a, b| a.metadata.url.cmp(&b.metadata.url));
+    drop(store);
+    let store = open();
+    check(&*store, &all.iter().collect::<Vec<_>>());
+    check(&*store, &[&observed]);
+    store.remove(Role::Reporter, &object("a"));
+    all.retain(|record| record.metadata.url != object("a"));
+    check(&*store, &all.iter().collect::<Vec<_>>());
+    check(&*store, &[&observed]);
+}
+
+/// Sooner or later a checkpoint is due; before and after it the same is loaded.
+pub fn a_checkpoint_is_asked_for_and_changes_nothing(open: &Open) {
+    for whole in [false, true] {
+        let store = open();
+        let mut a = record(Role::Reporter, if whole { "whole" } else { "part" }, Some(json!({})));
+        a.children.create(&children_name("notes"), child("bob", 1, json!({}))).expect("it is new");
+        store.save(&a);
+        let mut due = 0;
+        for i in 0..1000 {
+            let kind = match i % 50 {
+                0 => UpdateKind::Metadata { attribute: "name".to_owned(), value: json!(i.to_string()) },
+                _ => set("counter", json!(i)),
+            };
+            if append(&*store, &mut a, kind) {
+                due += 1;
+                if whole {
+                    store.save(&a)
+                } else {
+                    store.checkpoint(&a)
+                };
+            }
+        }
+        assert!((1..500).contains(&due), "{due} of 1000 changes of a small object asked for a checkpoint");
+        drop(store);
+        let found = open().find(Role::Reporter, &a.metadata.url).expect("it can be read");
+        assert_eq!(found, Some(a));
+    }
+}
+
+/// INV-DOM-6: what is known beside the data is written without touching it.
+pub fn saving_metadata_leaves_data_and_children_alone(open: &Open) {
+    let store = open();
+    let mut a = record(Role::Reporter, "a", Some(json!({"n": 0})));
+    store.save_metadata(&a);
+    check(&*store, &[&a]);
+    append(&*store, &mut a, set("n", json!(1)));
+    append(&*store, &mut a, UpdateKind::Metadata { attribute: "name".to_owned(), value: json!("b") });
+    a.children.create(&children_name("notes"), child("bob", 1, json!({}))).expect("it is new");
+    store.put_child(a.role, &a.metadata.url, &children_name("notes"), &child("bob", 1, json!({})));
+    a.status = RecordStatus::Deleting;
+    a.subscriptions = full_record().subscriptions;
+    store.save_metadata(&ObjectRecord { data: None, children: Children::default(), ..a.clone() });
+    check(&*store, &[&a]);
+    append(&*store, &mut a, set("n", json!(2)));
+    drop(store);
+    check(&*open(), &[&a]);
+}
+
+/// INV-RES-6: where the data is not kept, changes of it leave nothing but the position.
+pub fn without_data_position_and_metadata_are_kept(open: &Open) {
+    let store = open();
+    let mut a = record(Role::Observer, "a", None);
+    store.save(&a);
+    for i in 0..100 {
+        append(&*store, &mut a, set("n", json!(i)));
+    }
+    append(&*store, &mut a, UpdateKind::Metadata { attribute: "tags".to_owned(), value: json!(["x"]) });
+    append(&*store, &mut a, UpdateKind::Metadata { attribute: "name".to_owned(), value: json!("b") });
+    check(&*store, &[&a]);
+    drop(store);
+    let store = open();
+    check(&*store, &[&a]);
+    store.checkpoint(&a);
+    append(&*store, &mut a, set("n", json!(0)));
+    drop(store);
+    check(&*open(), &[&a]);
+}
+
+/// INV-DOM-6: children are never dropped by a write of something else.
+pub fn children_outlive_changes_of_the_object(open: &Open) {
+    let store = open();
+    let (mut a, notes) = (record(Role::Observer, "a", Some(json!({}))), children_name("notes"));
+    store.save(&a);
+    for number in 1..=20 {
+        let entry = child("bob", number, json!({"n": number}));
+        store.put_child(a.role, &a.metadata.url, &notes, &entry);
+        assert_eq!(a.children.create(&notes, entry), Ok(ChildOutcome::Applied));
+        append(&*store, &mut a, set("n", json!(number)));
+        store.checkpoint(&a);
+        check(&*store, &[&a]);
+    }
+    let mut changed = child("bob", 3, json!({"changed": true}));
+    changed.value.version = 1;
+    store.put_child(a.role, &a.metadata.url, &notes, &changed);
+    let whole =
+        UpdateBody { version: Some(1), ..UpdateBody::new(UpdateKind::Whole(json!({"changed": true}))) };
+    a.children.update(&notes, changed.value.url.as_str(), &hyperty("bob"), &whole).expect("it is his");
+    drop(store);
+    let store = open();
+    check(&*store, &[&a]);
+    // A whole record replaces them.
+    a.children = Children::default();
+    store.save(&a);
+    check(&*store, &[&a]);
+}
+
+/// INV-DOM-5: the number of a deleted child is not given again, not even after restarts and very many deletions.
+pub fn deleted_children_stay_deleted(open: &Open) {
+    let notes = children_name("notes");
+    let mut store = open();
+    let mut a = record(Role::Reporter, "a", Some(json!({})));
+    store.save(&a);
+    for number in 1..=2_500 {
+        let entry = child("bob", number, json!({}));
+        store.put_child(a.role, &a.metadata.url, &notes, &entry);
+        let id = entry.value.url.clone();
+        a.children.create(&notes, entry).expect("it is new");
+        if number % 5 > 0 {
+            store.delete_child(a.role, &a.metadata.url, &notes, id.as_str());
+            a.children.delete(&notes, id.as_str(), &hyperty("bob")).expect("it is his");
+        }
+        if number % 700 == 0 {
+            drop(store);
+            store = open();
+            check(&*store, &[&a]);
+        }
+    }
+    drop(store);
+    let store = open();
+    check(&*store, &[&a]);
+    let found = store.find(a.role, &a.metadata.url).expect("it can be read").expect("it is there");
+    assert_eq!(found.children.next_number(&notes, &hyperty("bob")), 2_501);
+    store.save(&a);
+    drop(store);
+    check(&*open(), &[&a]);
+}
+
+/// INV-DEL-1: nothing of a removed object is found again, not even by a new one of the same URL.
+pub fn a_removed_object_leaves_nothing(open: &Open) {
+    let store = open();
+    let mut a = ObjectRecord { position: Position::default(), ..full_record() };
+    store.save(&a);
+    append(&*store, &mut a, set("n", json!(1)));
+    store.delete_child(a.role, &a.metadata.url, &children_name("notes"), "hyperty://example.com/bob#1");
+    store.remove(a.role, &a.metadata.url);
+    assert_eq!(store.load(a.role), Ok(Vec::new()));
+    let again = record(a.role, "full", Some(json!({"new": true})));
+    store.save(&again);
+    check(&*store, &[&again]);
+    drop(store);
+    check(&*open(), &[&again]);
+}
+
+/// M8: history that goes on at another epoch begins with a whole record.
+pub fn a_new_epoch_begins_with_a_record(open: &Open) {
+    let store = open();
+    let mut a = record(Role::Reporter, "a", Some(json!({})));
+    store.save(&a);
+    append(&*store, &mut a, set("n", json!(1)));
+    a.position = Position::new(1, 0);
+    store.save(&a);
+    assert!(!append(&*store, &mut a, set("n", json!(2))));
+    assert_eq!(a.position, Position::new(1, 1));
+    drop(store);
+    check(&*open(), &[&a]);
+}
+
+/// A change that does not follow asks for a checkpoint, and until then the record is an error, never a wrong state.
+pub fn a_change_out_of_order_is_not_served(open: &Open) {
+    let store = open();
+    let mut a = record(Role::Reporter, "a", Some(json!({})));
+    store.save(&a);
+    append(&*store, &mut a, set("n", json!(1)));
+    let skipped = change(&mut a, set("n", json!(2)));
+    assert!(append(&*store, &mut a, set("n", json!(3))));
+    let found = store.find(a.role, &a.metadata.url);
+    assert!(matches!(found, Err(StorageError::Corrupt { .. })), "{found:?}");
+    assert!(store.append(a.role, &a.metadata.url, &skipped).checkpoint_due);
+    assert!(store.append(a.role, &a.metadata.url, &UpdateBody::beat(a.position, None)).checkpoint_due);
+    store.checkpoint(&a);
+    drop(store);
+    check(&*open(), &[&a]);
+}
