@@ -35,6 +35,8 @@ pub(super) struct State {
     pub(super) repairing: bool,
     /// The children have to be read anew, with everything else.
     pub(super) read_whole: bool,
+    /// The names of the children whose channels are listened to. The board may know them from a former observation.
+    names: Vec<ChildrenName>,
     pub(super) listeners: Vec<Listener>,
     /// A listener that could not be added when it should have been.
     pub(super) deaf: Option<BusError>,
@@ -103,6 +105,7 @@ impl ObserverShared {
             end: None,
             repairing: false,
             read_whole: false,
+            names: Vec::new(),
             listeners: Vec::new(),
             deaf: None,
         };
@@ -156,20 +159,29 @@ impl ObserverShared {
 
     /// Listens to the channels of children whose names are new; true if there were any.
     pub(super) fn learn(&self, names: &[ChildrenName]) -> bool {
-        let known = self.board.names();
-        let new: Vec<_> = names.iter().filter(|name| !known.contains(name)).cloned().collect();
+        let new: Vec<ChildrenName> = {
+            let listened = &mut self.state.lock().names;
+            let before = listened.len();
+            for name in names {
+                if !listened.contains(name) {
+                    listened.push(name.clone());
+                }
+            }
+            listened[before..].to_vec()
+        };
         for name in &new {
             if let Err(error) = self.listen(&self.url.children(name), ObserverShared::receive) {
                 tracing::error!(object = %self.url, %name, %error, "cannot listen to children");
                 self.state.lock().deaf = Some(error);
             }
         }
-        self.board.learn(&new)
+        self.board.learn(&new);
+        !new.is_empty()
     }
 
     /// Takes over a snapshot; `names` came with it.
     pub(super) fn install(&self, snapshot: Snapshot, names: &[ChildrenName]) {
-        let first_names = self.board.names().is_empty();
+        let first_names = self.state.lock().names.is_empty();
         if self.learn(names) && first_names {
             // What was said on these channels before is not known (protocol M21).
             self.state.lock().read_whole = true;
