@@ -227,6 +227,8 @@ impl System {
             self.world.start_node();
         }
         NAMES.iter().for_each(|name| self.world.heal(name));
+        // Those that lost their connection just now notice it.
+        tokio::time::sleep(Duration::from_millis(50)).await;
         let mut different = String::new();
         let healed = timeout(HEALED, async {
             let observers = self.seats.iter().map(|seat| seat.party.as_ref());
