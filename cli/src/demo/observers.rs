@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use hyperty_model::ObjectUrl;
 use hyperty_model::change::apply;
-use hyperty_runtime::syncher::{Child, ChildrenHandle, Observer, ObserverEvent};
+use hyperty_runtime::syncher::{Child, ChildrenHandle, Observer, ObserverEvent, ObserverState};
 use hyperty_runtime::{Hyperty, Runtime};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -145,6 +145,7 @@ fn follow(
     let shared = Arc::clone(shared);
     Ok(tokio::spawn(async move {
         let snapshot = observer.snapshot();
+        notes.wait = observer.state() != ObserverState::Live;
         shared.state(snapshot.version, snapshot.data, &mut notes);
         while let Some(event) = observer.next_event().await {
             match event {
@@ -160,6 +161,10 @@ fn follow(
                 ObserverEvent::Resync { version, data } => {
                     shared.state(version, Value::clone(&data), &mut notes);
                 }
+                ObserverEvent::Resumed => {
+                    notes.wait = false;
+                    observer.with_data(|data| notes.all(data));
+                }
                 ObserverEvent::Deleted | ObserverEvent::Closed { .. } => break,
                 _ => {}
             }
@@ -173,11 +178,7 @@ impl Shared {
     /// A whole state takes the place of the copy, and the notes are brought in line with it.
     fn state(&self, version: u64, data: Value, notes: &mut Notes) {
         self.record.lock().state(version);
-        for (year, of_year) in data["years"].as_object().into_iter().flatten() {
-            for (month, value) in of_year["months"].as_object().into_iter().flatten() {
-                notes.month(&format!("{year}-{month}"), value);
-            }
-        }
+        notes.all(&data);
         *self.replayed.lock() = data;
         self.moved.notify_one();
     }
@@ -195,22 +196,30 @@ struct Notes {
     role: Role,
     children: ChildrenHandle,
     own: BTreeMap<String, Child>,
+    /// A copy that was just resumed may lack notes that were on their way when the runtime stopped: none is written
+    /// before the copy is up to date.
+    wait: bool,
 }
 
 impl Notes {
     fn of(role: Role, children: ChildrenHandle) -> Notes {
-        let about = |child: &Child| {
-            let data = child.data();
-            let about = data.get("date").or_else(|| data.get("month"))?.as_str()?.to_owned();
-            Some(about)
-        };
-        let own = children.mine().into_iter();
-        let own = own.filter_map(|child| Some((about(&child)?, child))).collect();
-        Notes { role, children, own }
+        Notes { role, children, own: BTreeMap::new(), wait: false }
+    }
+
+    /// The whole object is now so.
+    fn all(&mut self, data: &Value) {
+        for (year, of_year) in data["years"].as_object().into_iter().flatten() {
+            for (month, value) in of_year["months"].as_object().into_iter().flatten() {
+                self.month(&format!("{year}-{month}"), value);
+            }
+        }
     }
 
     /// A month of the object is now so.
     fn month(&mut self, month: &str, value: &Value) {
+        if self.wait {
+            return;
+        }
         match self.role {
             Role::Snow => {
                 for date in value["snow"].as_array().into_iter().flatten().filter_map(Value::as_str) {
@@ -232,16 +241,20 @@ impl Notes {
         if self.own.contains_key(about) {
             return;
         }
-        let commit = self.children.add(data());
-        let mut mine = self.children.mine();
-        mine.retain(|child| {
-            let data = child.data();
-            data["date"] == about || data["month"] == about
-        });
-        if let Some(child) = mine.pop() {
+        if self.find(about).is_none() {
+            watch(self.children.add(data()));
+        }
+        if let Some(child) = self.find(about) {
             self.own.insert(about.to_owned(), child);
         }
-        watch(commit);
+    }
+
+    /// The own note about this day or month.
+    fn find(&self, about: &str) -> Option<Child> {
+        self.children.mine().into_iter().find(|child| {
+            let data = child.data();
+            data["date"] == about || data["month"] == about
+        })
     }
 }
 
