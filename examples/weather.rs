@@ -4,9 +4,8 @@
 
 use std::path::Path;
 
-use hyperty_runtime::Runtime;
-use hyperty_runtime::storage::DurableTables;
 use hyperty_runtime::syncher::Accept;
+use hyperty_runtime::{DurableStorage, Runtime};
 use serde_json::json;
 
 const SCHEMA: &str =
@@ -14,7 +13,7 @@ const SCHEMA: &str =
 
 async fn start(store: &Path) -> Result<Runtime, Box<dyn std::error::Error>> {
     let builder = Runtime::builder("hyperty-runtime://example.com/station");
-    Ok(builder.storage(DurableTables::open(store)?).start().await?)
+    Ok(builder.storage(DurableStorage::open(store)?).start().await?)
 }
 
 #[tokio::main]

@@ -23,6 +23,9 @@ pub use error::{DeployError, SchemaError, StartError};
 pub use hyperty::{Deploy, Hyperty};
 pub use runtime::Runtime;
 
+/// The durable storage of one file; see [`storage`] for others.
+pub use hyperty_storage::DurableTables as DurableStorage;
+
 pub use hyperty_model as model;
 pub use hyperty_policy as policy;
 pub use hyperty_storage as storage;
