@@ -55,7 +55,7 @@ pub enum OpenError {
         /// What was found instead.
         detail: String,
     },
-    /// The file was written by a newer version of this program. It was not touched.
+    /// The file was written by a newer version of this program. What it holds was not changed.
     #[error(
         "the store {} has format {found} and this version knows formats up to {known}; \
          use the version that wrote it or a later one", path.display()

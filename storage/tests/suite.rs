@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hyperty_conformance::suites::storage::objects::{self, Open};
-use hyperty_conformance::suites::storage::{Capabilities, Place, TempDir, model, tables};
+use hyperty_conformance::suites::storage::{Capabilities, Place, TempDir, model, objects_model, tables};
 use hyperty_storage::{
     Batch, DurableTables, FaultPlan, FaultyTables, MemoryTables, ObjectStore, Progress, StorageError, Tables,
     Ticket,
@@ -59,6 +59,16 @@ async fn objects_in_memory_pass_the_suite() {
 #[tokio::test]
 async fn objects_on_disk_pass_the_suite() {
     objects::run(&objects_on_disk).await;
+}
+
+#[test]
+fn objects_in_memory_equal_records_in_memory() {
+    objects_model::equals_records(512, &objects_in_memory);
+}
+
+#[test]
+fn objects_on_disk_equal_records_in_memory() {
+    objects_model::equals_records(24, &objects_on_disk);
 }
 
 #[tokio::test]

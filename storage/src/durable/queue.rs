@@ -146,3 +146,63 @@ impl State {
         self.batches >= BATCHES_MAX || (self.batches > 0 && self.queued.size() + batch.size() > BYTES_MAX)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn batch(bytes: usize) -> Batch {
+        Batch::new().put("cases/v1", "key", vec![0; bytes])
+    }
+
+    /// Pushes on a thread of its own; what it gets comes through the channel.
+    fn push(queue: &Arc<Queue>, bytes: usize) -> mpsc::Receiver<Ticket> {
+        let (queue, (done, ticket)) = (Arc::clone(queue), mpsc::channel());
+        std::thread::spawn(move || done.send(queue.push(&batch(bytes))));
+        ticket
+    }
+
+    fn snapshot() -> ReadTransaction {
+        let backend = redb::backends::InMemoryBackend::new();
+        let database = redb::Builder::new().create_with_backend(backend).unwrap();
+        redb::ReadableDatabase::begin_read(&database).unwrap()
+    }
+
+    #[test]
+    fn a_full_queue_blocks_until_the_writer_takes_it() {
+        for (first, second) in [(BYTES_MAX - 100, 200), (10, BYTES_MAX + 1)] {
+            let queue = Arc::new(Queue::default());
+            assert_eq!(queue.push(&batch(first)), Ticket(1));
+            let waiting = push(&queue, second);
+            assert!(waiting.recv_timeout(Duration::from_millis(50)).is_err());
+            assert_eq!(queue.take(snapshot()).unwrap().last, Ticket(1));
+            assert_eq!(waiting.recv().unwrap(), Ticket(2));
+            // One that is larger than the queue goes alone.
+            assert_eq!(queue.take(snapshot()).unwrap().last, Ticket(2));
+        }
+    }
+
+    #[test]
+    fn the_number_of_batches_is_bounded_too() {
+        let queue = Arc::new(Queue::default());
+        (0..BATCHES_MAX).for_each(|_| _ = queue.push(&Batch::new()));
+        let waiting = push(&queue, 1);
+        assert!(waiting.recv_timeout(Duration::from_millis(50)).is_err());
+        assert_eq!(queue.fail(StorageError::Closed), StorageError::Closed);
+        assert_eq!(waiting.recv().unwrap(), Ticket(BATCHES_MAX as u64 + 1));
+    }
+
+    #[test]
+    fn what_was_dropped_is_never_taken() {
+        let queue = Queue::default();
+        queue.push(&batch(1));
+        queue.fail(StorageError::Closed);
+        queue.push(&batch(1));
+        assert!(!queue.wait());
+        assert!(queue.take(snapshot()).is_none());
+        assert_eq!(queue.fail(StorageError::Io("later".to_owned())), StorageError::Closed);
+    }
+}

@@ -56,7 +56,8 @@ pub trait DataObjectStorage: Send + Sync {
         self.save(record)
     }
 
-    /// Writes everything of a record but its position, data and children.
+    /// Writes everything of a record but its position, data and children, which stay as they are stored. An object
+    /// that is not stored is saved whole.
     fn save_metadata(&self, record: &ObjectRecord) -> Ticket;
 
     /// Adds one change behind the record: the data as it is stored is changed by it, or the metadata, and the

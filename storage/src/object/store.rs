@@ -232,10 +232,9 @@ impl ObjectStore {
 
     /// What is known of an object; read from its rows if nobody asked for it before.
     fn state<'a>(&self, side: &'a mut Side, role: Role, object: &ObjectUrl) -> Option<&'a mut State> {
-        if !side.complete && !side.states.contains_key(object) {
-            if let Err(error) = self.find_in(side, role, object) {
-                tracing::error!(%object, %error, "the record cannot be read");
-            }
+        let unknown = !side.complete && !side.states.contains_key(object);
+        if unknown && let Err(error) = self.find_in(side, role, object) {
+            tracing::error!(%object, %error, "the record cannot be read");
         }
         side.states.get_mut(object)
     }

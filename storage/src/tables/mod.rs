@@ -5,7 +5,8 @@ mod batch;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-pub use batch::{Batch, Op};
+pub use batch::Batch;
+pub(crate) use batch::Op;
 
 use crate::StorageError;
 

@@ -5,6 +5,7 @@
 
 pub mod model;
 pub mod objects;
+pub mod objects_model;
 pub mod tables;
 
 use std::path::{Path, PathBuf};

@@ -192,8 +192,8 @@ pub async fn concurrent_writers_keep_their_order(place: &dyn Place) {
         .map(|key| {
             let tables = Arc::clone(&tables);
             std::thread::spawn(move || {
-                let write = |i: u32| tables.commit(Batch::new().append(T, key, i.to_be_bytes()));
-                (0..EACH).map(write).last().expect("there is one")
+                let write = |_, i: u32| tables.commit(Batch::new().append(T, key, i.to_be_bytes()));
+                (0..EACH).fold(Ticket::default(), write)
             })
         })
         .collect();
