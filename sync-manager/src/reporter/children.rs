@@ -26,6 +26,9 @@ impl SyncManager {
             return;
         }
         let mut state = object.lock();
+        if matches!(state.phase, Phase::Ending) {
+            return;
+        }
         match self.take_child(object, &mut state, message) {
             Ok(Taken { outcome: ChildOutcome::Applied, ticket }) => {
                 let ticket = ticket.filter(|_| state.options.store);
@@ -154,6 +157,7 @@ fn check_child_writer(
     match &state.phase {
         Phase::Live => {}
         Phase::Deleting => return Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
+        Phase::Ending => return Err(Refusal::new(StatusCode::INTERNAL, "the runtime is ending")),
         Phase::Closed(why) => {
             return Err(Refusal::new(StatusCode::INTERNAL, format!("storage: {why}")).because("storage"));
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hyperty_model::change::apply;
 use hyperty_model::message::{ResponseBody, UpdateBody, UpdateKind};
 use hyperty_model::{Message, StatusCode};
-use hyperty_storage::{RecordStatus, Ticket};
+use hyperty_storage::{RecordStatus, StorageError, Ticket};
 use tokio::time::Instant;
 
 use super::object::{Phase, Reported, State};
@@ -64,7 +64,7 @@ impl SyncManager {
     fn release_ready(&self, object: &Reported, state: &mut State) {
         let (durable, failed) = {
             let progress = self.shared.progress.borrow();
-            (progress.durable, progress.failed.as_ref().map(ToString::to_string))
+            (progress.durable, progress.failed.clone())
         };
         while let Some(front) = state.staged.front() {
             if front.ticket.is_some_and(|ticket| ticket > durable) {
@@ -99,9 +99,15 @@ impl SyncManager {
 
     /// A failed commit publishes nothing: whoever waits is told, the copy goes back to what was released, and the
     /// object takes no more changes (M2).
-    fn close_for_writing(&self, object: &Reported, state: &mut State, error: &str) {
-        tracing::error!(object = %object.url, error, "the store failed; the object is closed for writing");
-        state.phase = Phase::Closed(error.to_owned());
+    fn close_for_writing(&self, object: &Reported, state: &mut State, error: &StorageError) {
+        let is_ending = matches!(error, StorageError::Closed);
+        if is_ending {
+            tracing::debug!(object = %object.url, "the store is closed with changes under way");
+            state.phase = Phase::Ending;
+        } else {
+            tracing::error!(object = %object.url, %error, "the store failed; the object is closed for writing");
+            state.phase = Phase::Closed(error.to_string());
+        }
         state.head = state.head.is_some().then(|| state.data.clone());
         state.head_position = state.position;
         let refusal = Refusal::new(StatusCode::INTERNAL, format!("storage: {error}")).because("storage");
@@ -111,6 +117,7 @@ impl SyncManager {
                     self.answer_update(&message, refusal.clone().into())
                 }
                 Release::Update { .. } => {}
+                Release::Child { .. } if is_ending => {}
                 Release::Child { message } => self.answer_child(&message, refusal.clone().into()),
             }
         }

@@ -67,6 +67,9 @@ pub(crate) struct Options {
 pub(crate) enum Phase {
     /// Takes changes and observers.
     Live,
+    /// Its store was closed with the runtime. Nobody is told anything any more, as in a crash: who wrote a child sends
+    /// it again when the object is resumed.
+    Ending,
     /// Its store failed: nothing is written until the runtime is started again. Holds why.
     Closed(String),
     /// Being deleted, or deleted.

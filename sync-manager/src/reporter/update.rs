@@ -115,6 +115,10 @@ fn check_writer(
     match &state.phase {
         Phase::Live => Ok(()),
         Phase::Deleting => Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
+        Phase::Ending => {
+            let text = "the store is closed: the runtime is ending";
+            Err(Refusal::new(StatusCode::INTERNAL, text).because("storage"))
+        }
         Phase::Closed(why) => {
             let text = format!("the object is closed for writing since its store failed: {why}");
             Err(Refusal::new(StatusCode::INTERNAL, text).because("storage"))
