@@ -43,4 +43,4 @@ pub use faulty::{FaultPlan, FaultyTables};
 pub use memory::MemoryTables;
 pub use names::Names;
 pub use object::{Appended, DataObjectStorage, ObjectRecord, ObjectStore, RecordStatus, Role, Subscriber};
-pub use tables::{Batch, Progress, Tables, Ticket, durable, flush, flush_and_close, reached};
+pub use tables::{Batch, Op, Progress, Tables, Ticket, durable, flush, flush_and_close, reached};

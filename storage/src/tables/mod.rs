@@ -5,8 +5,7 @@ mod batch;
 use bytes::Bytes;
 use tokio::sync::watch;
 
-pub use batch::Batch;
-pub(crate) use batch::Op;
+pub use batch::{Batch, Op};
 
 use crate::StorageError;
 
