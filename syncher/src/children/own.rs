@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use hyperty_model::change::apply;
-use hyperty_model::message::UpdateKind;
+use hyperty_model::message::{ChildBody, UpdateBody, UpdateKind};
 use hyperty_model::object::{ChildEntry, ChildId, Children};
-use hyperty_model::{ChildrenName, MessageId};
+use hyperty_model::{ChildrenName, Message, MessageId, MessageType};
 
 use super::ChildError;
 use super::state::{ChildrenState, Key, Operation, Unanswered, What};
@@ -18,6 +18,30 @@ impl ChildrenState {
         let number = free.max(*next);
         *next = number.saturating_add(1);
         ChildId::of(&self.me, number)
+    }
+
+    /// Takes in what a repair found of a child of one's own. Before a hard stop it was on its way, but not in the store
+    /// here: without it an id would be drawn twice, and the child could not be changed any more (INV-CHD-7).
+    /// What is not answered yet is newer; and what the Reporter's side lost stays (protocol M18).
+    pub(super) fn recollect(&mut self, name: &ChildrenName, message: &Message) {
+        let found = match message.kind() {
+            MessageType::Create => message.decode::<ChildBody>().ok().and_then(|body| {
+                let key = (name.clone(), body.value.url.clone());
+                let entry = ChildEntry { value: body.value.clone(), identity: body.identity.clone() };
+                let is_own = entry.value.reporter == self.me && !self.mine.contains_key(&key);
+                is_own.then(|| self.known.create(name, entry))
+            }),
+            MessageType::Update => message.decode::<UpdateBody>().ok().and_then(|body| {
+                let id = body.resource.as_deref()?;
+                let key = (name.clone(), ChildId::parse(id).ok()?);
+                let is_whole = matches!(body.kind, UpdateKind::Whole(_)) && !self.mine.contains_key(&key);
+                is_whole.then(|| self.known.update(name, id, self.me.as_url(), &body))
+            }),
+            _ => None,
+        };
+        if let Some(Err(refusal)) = found {
+            tracing::debug!(?message, %refusal, "what is known of an own child does not fit");
+        }
     }
 
     pub(super) fn unanswered(&self) -> usize {

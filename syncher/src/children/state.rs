@@ -176,6 +176,10 @@ impl ChildrenState {
 
     fn hear(&mut self, message: &Message) -> Heard {
         let Some(name) = self.name_of(message) else { return Heard::default() };
+        if message.from() == self.me.as_url() {
+            self.recollect(&name, message);
+            return Heard::default();
+        }
         let outcome = match message.kind() {
             MessageType::Create => self.hear_create(&name, message),
             MessageType::Update => self.hear_update(&name, message),

@@ -1,9 +1,10 @@
 //! Children between runtimes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_conformance::world::World;
-use hyperty_syncher::{ChildOp, ObserverEvent};
+use hyperty_syncher::{ChildOp, ObserverEvent, ObserverState};
 use serde_json::json;
 
 use crate::support::{Party, topic};
@@ -127,4 +128,37 @@ async fn a_child_that_was_lost_on_the_way_comes_again_to_everybody_inv_chd_1() {
             assert_eq!(list.len(), 1, "stopped: {stopped}, {list:?}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_child_that_its_writer_lost_is_its_own_again_inv_chd_7() {
+    let world = World::new(19);
+    let alice = Party::new(&world, "alice").await;
+    let bob = Party::new(&world, "bob").await;
+    let board = alice.create(topic("a")).await;
+    let observer = bob.observe(&board).await;
+    // What bob's disk has when his machine stops: the note was on its way already, but not on disk.
+    let image = bob.tables.snapshot();
+    let notes = observer.children("notes").unwrap();
+    let note = notes.add(json!({"n": 1})).await.unwrap();
+    note.set("n", 2).await.unwrap();
+    let id = note.id().to_owned();
+    drop((note, notes, observer));
+    bob.runtime.abort();
+    drop(bob);
+
+    let bob = Party::over(&world, "bob", Arc::new(image)).await;
+    let mut observer = bob.observer();
+    while observer.state() != ObserverState::Live {
+        observer.next_event().await.unwrap();
+    }
+    let notes = observer.children("notes").unwrap();
+    let mine = notes.mine();
+    assert_eq!(mine.iter().map(|child| child.id()).collect::<Vec<_>>(), [id.as_str()]);
+    assert_eq!(mine[0].data(), json!({"n": 2}));
+    mine[0].set("n", 3).await.unwrap();
+    assert_ne!(notes.add(json!({"n": 4})).await.unwrap().id(), id, "an id is never used again");
+    let data = |child: &hyperty_syncher::ChildView| child.data["n"].clone();
+    let all: Vec<_> = board.children("notes").unwrap().list().iter().map(data).collect();
+    assert_eq!(all, [json!(3), json!(4)]);
 }
