@@ -93,8 +93,9 @@ fn a_killed_node_is_waited_for() {
     }
     assert_eq!(replay(&all), json!({"count": 2}));
     observer.stop();
+    // Whether the node is there or not, leaving is clean.
+    node.kill();
     report.stop();
-    node.stop();
 }
 
 #[test]
