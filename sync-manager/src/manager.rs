@@ -1,6 +1,7 @@
 //! The Sync Manager itself: what it holds, and how a message finds its object.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use dashmap::DashMap;
 use futures_core::future::BoxFuture;
@@ -101,6 +102,10 @@ pub(crate) struct GivenUp(std::collections::VecDeque<(MessageId, ObjectUrl, Hype
 
 /// A late answer comes within seconds of the time-out, if at all; this many may be late at one time.
 const GIVEN_UP_MAX: usize = 1_024;
+
+/// How long an answer waits for what is undone at a message node: together with `peer_timeout` less than the time that
+/// whoever asked waits (M9), and far more than a node takes that is there.
+const UNDO_WAIT: Duration = Duration::from_secs(2);
 
 impl GivenUp {
     pub(crate) fn note(&mut self, id: MessageId, object: ObjectUrl, hyperty: HypertyUrl) {
@@ -224,6 +229,18 @@ impl SyncManager {
     pub(crate) fn later(&self, job: BoxFuture<'static, ()>) {
         // Without a driver the runtime is going down, and nothing follows up any more.
         let _ = self.shared.jobs.send(job);
+    }
+
+    /// Has the driver run what undoes something at a message node, and waits for it, but not long: a node that is
+    /// away must not keep whoever asked from its answer.
+    pub(crate) async fn undo(&self, job: impl Future<Output = ()> + Send + 'static) {
+        let (done, waiting) = tokio::sync::oneshot::channel();
+        self.later(Box::pin(async move {
+            job.await;
+            // Nobody may be waiting any more.
+            let _ = done.send(());
+        }));
+        let _ = tokio::time::timeout(UNDO_WAIT, waiting).await;
     }
 
     /// A weak handle for listeners that the bus keeps: they must not keep the manager alive.

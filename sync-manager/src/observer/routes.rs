@@ -115,8 +115,12 @@ impl SyncManager {
         drop(routes.listeners);
         drop(routes.publishes);
         let registration = routes.registration.map(|(_, wish)| wish);
-        for wish in routes.wishes.into_iter().chain(registration) {
-            self.withdraw(wish).await;
-        }
+        let manager = self.clone();
+        self.undo(async move {
+            for wish in routes.wishes.into_iter().chain(registration) {
+                manager.withdraw(wish).await;
+            }
+        })
+        .await;
     }
 }

@@ -45,7 +45,10 @@ impl SyncManager {
         let object = self.admit(url, &applicant).await?;
         let schema = object.lock().metadata.schema.clone();
         question.progress(provisional(url, object.name_strings(), &schema));
-        self.accept(&object, applicant, |snapshot| question.answer(final_answer(&snapshot)))
+        self.accept(&object, applicant, |snapshot| {
+            let names = Some(object.name_strings());
+            question.answer(ResponseBody { children_resources: names, ..final_answer(&snapshot) });
+        })
     }
 
     async fn subscribe_elsewhere(

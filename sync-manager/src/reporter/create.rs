@@ -260,10 +260,7 @@ impl SyncManager {
             state.wish.take()
         });
         self.shared.parts.registry.remove_object(url);
-        if let Some(wish) = wish {
-            self.withdraw(wish).await;
-        }
-        self.give_up_address(url, registered).await;
+        self.undo(self.clone().give_up(wish, url.clone(), registered)).await;
     }
 }
 

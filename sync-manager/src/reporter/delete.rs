@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyperty_message_bus::Wish;
 use hyperty_model::message::{DeleteBody, ResponseBody};
 use hyperty_model::{HypertyUrl, Message, MessageType, ObjectUrl, RuntimeUrl, StatusCode};
 use hyperty_policy::{Point, PolicyRequest};
@@ -107,14 +108,19 @@ impl SyncManager {
         self.shared.reported.remove(&object.url);
         self.shared.timers.forget(&object.url);
         self.shared.parts.registry.remove_object(&object.url);
+        self.undo(self.clone().give_up(wish, object.url.clone(), registered)).await;
+    }
+
+    /// Takes down at the node what it knows of an object. The record says until then that this is to be done.
+    pub(super) async fn give_up(self, wish: Option<Wish>, url: ObjectUrl, registered: bool) {
         if let Some(wish) = wish {
             self.withdraw(wish).await;
         }
-        self.give_up_address(&object.url, registered).await;
+        self.give_up_address(&url, registered).await;
     }
 
     /// Ends a wish for routes. A node that could not be told takes them down with the session.
-    pub(crate) async fn withdraw(&self, wish: hyperty_message_bus::Wish) {
+    pub(crate) async fn withdraw(&self, wish: Wish) {
         if let Err(error) = self.shared.parts.routes.withdraw(wish).await {
             tracing::warn!(%error, "routes could not be taken down now");
         }
