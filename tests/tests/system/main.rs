@@ -2,6 +2,12 @@
 
 mod again;
 mod children;
+mod creation;
+mod deletion;
 mod procedures;
+mod reading;
 mod recovery;
+mod slow;
+mod spy;
+mod subscription;
 mod support;
