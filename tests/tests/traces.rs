@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 const MN: &str = "domain://msg-node.example.com/sm";
 const HO: &str = "hyperty://example.com/scripted-observer";
-const HR: &str = "hyperty://example.com/scripted-reporter";
 
 /// Our runtime reports, the script observes: subscribed with an id that is a text, a type in capitals and the older
 /// `subscriber`.
