@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyperty_conformance::suites::storage::objects::{change, child, children_name, record, set};
+use hyperty_conformance::suites::storage::sample::{change, child, children_name, record, set};
 use hyperty_storage::{
     Batch, DataObjectStorage, MemoryTables, Names, ObjectStore, Role, StorageError, Tables,
 };

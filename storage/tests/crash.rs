@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use hyperty_conformance::suites::storage::TempDir;
-use hyperty_conformance::suites::storage::objects::{change, child, children_name, object, record, set};
+use hyperty_conformance::suites::storage::sample::{change, child, children_name, object, record, set};
 use hyperty_model::{Ids, Position, SeededIds};
 use hyperty_storage::{
     Batch, DataObjectStorage, DurableTables, ObjectRecord, ObjectStore, Role, Tables, reached,

@@ -6,6 +6,7 @@
 pub mod model;
 pub mod objects;
 pub mod objects_model;
+pub mod sample;
 pub mod tables;
 
 use std::path::{Path, PathBuf};

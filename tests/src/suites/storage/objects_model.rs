@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value, json};
 
-use super::objects::{Open, change, child, children_name, hyperty, record};
+use super::objects::Open;
+use super::sample::{change, child, children_name, hyperty, record};
 
 /// What a random test does next, to one of the objects.
 #[derive(Debug, Clone)]

@@ -1,0 +1,112 @@
+//! Records for the suites of storage.
+
+use hyperty_model::change::{Change, ChangeOp, apply};
+use hyperty_model::message::{UpdateBody, UpdateKind};
+use hyperty_model::object::{ChildEntry, ChildId, ChildValue, Children, Metadata};
+use hyperty_model::{ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, Timestamp};
+use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
+use serde_json::{Value, json};
+
+/// An object of this name.
+pub fn object(name: &str) -> ObjectUrl {
+    ObjectUrl::parse(&format!("comm://Example.com/{name}")).expect("the cases use valid names")
+}
+
+/// A hyperty of this name.
+pub fn hyperty(name: &str) -> HypertyUrl {
+    HypertyUrl::parse(&format!("hyperty://example.com/{name}")).expect("the cases use valid names")
+}
+
+/// A children name.
+pub fn children_name(name: &str) -> ChildrenName {
+    ChildrenName::new(name).expect("the cases use valid names")
+}
+
+/// A plain record at version 0.
+pub fn record(role: Role, name: &str, data: Option<Value>) -> ObjectRecord {
+    let created = Timestamp::from_millis(1_767_225_600_000);
+    let metadata = Metadata {
+        url: object(name),
+        reporter: hyperty("alice"),
+        runtime: "hyperty-runtime://example.com/laptop".parse().expect("a runtime"),
+        schema: "hyperty-catalogue://catalogue.example.com/schema/Comm".parse().expect("a schema"),
+        name: name.to_owned(),
+        created,
+        last_modified: created,
+        description: None,
+        tags: Vec::new(),
+        resources: Vec::new(),
+        public_observation: false,
+        observer_storage: None,
+        mutual_authentication: None,
+    };
+    ObjectRecord {
+        role,
+        metadata,
+        position: Position::default(),
+        store: data.is_some(),
+        data,
+        children: Children::default(),
+        children_names: Vec::new(),
+        subscriptions: Vec::new(),
+        grants: Vec::new(),
+        reporter_user: None,
+        status: RecordStatus::Live,
+        domain_registration: true,
+        domain_routing: true,
+        pending: Vec::new(),
+    }
+}
+
+/// A child of a hyperty.
+pub fn child(reporter: &str, number: u64, data: Value) -> ChildEntry {
+    ChildValue::new(ChildId::of(&hyperty(reporter), number), hyperty(reporter), data).into()
+}
+
+/// A record with something in every field.
+pub fn full_record() -> ObjectRecord {
+    let mut full = record(Role::Reporter, "full", Some(json!({"a": [1, null, {"b": "ü\n\""}], "x": 0.1})));
+    full.position = Position::new(3, 17);
+    full.metadata.description = Some("for people".to_owned());
+    full.metadata.tags = vec!["tag".to_owned()];
+    full.metadata.public_observation = true;
+    full.metadata.last_modified = Timestamp::from_millis(1_767_225_600_001);
+    full.children_names = vec![children_name("notes"), children_name("files")];
+    full.children.create(&children_name("notes"), child("bob", 1, json!({"text": "hi"}))).expect("it is new");
+    full.children.create(&children_name("notes"), child("bob", 2, json!({}))).expect("it is new");
+    full.children
+        .delete(&children_name("notes"), "hyperty://example.com/bob#2", &hyperty("bob"))
+        .expect("it is his");
+    full.subscriptions = vec![Subscriber {
+        hyperty: hyperty("bob"),
+        runtime: "runtime://example.com/phone".parse().ok(),
+        identity: Some(Identity::of_user("user://example.com/bob")),
+        away: true,
+    }];
+    full.grants = vec!["hyperty://example.org/*".parse().expect("a URL")];
+    full.reporter_user = Some(Identity::of_user("user://example.com/alice"));
+    full.status = RecordStatus::Disconnected;
+    full.domain_registration = false;
+    full.pending = vec![json!({"id": 7, "type": "create"})];
+    full
+}
+
+/// What a change does to a record that is held in memory.
+pub fn change(record: &mut ObjectRecord, kind: UpdateKind) -> UpdateBody {
+    let time = Timestamp::from_millis(record.metadata.last_modified.as_millis() + 1);
+    match (&kind, &mut record.data) {
+        (UpdateKind::Change(change), Some(data)) => apply(data, change).expect("the cases fit"),
+        (UpdateKind::Metadata { attribute, value }, _) => {
+            record.metadata.set(attribute, value).expect("the cases fit");
+        }
+        _ => {}
+    }
+    record.position = record.position.next();
+    record.metadata.last_modified = time;
+    UpdateBody { last_modified: Some(time), ..UpdateBody::new(kind) }.at(record.position)
+}
+
+/// Sets an attribute.
+pub fn set(path: &str, value: Value) -> UpdateKind {
+    UpdateKind::Change(Change::new(path, ChangeOp::Set(value)))
+}
