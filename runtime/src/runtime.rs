@@ -127,7 +127,7 @@ impl Runtime {
         for stub in &self.inner.stubs {
             stub.close().await;
         }
-        let flushed = hyperty_storage::flush(&*self.inner.tables).await;
+        let flushed = hyperty_storage::flush_and_close(&*self.inner.tables).await;
         self.abort();
         flushed
     }

@@ -33,8 +33,7 @@ pub(crate) async fn run(args: NodeArgs, output: &Output, stop: &Stop) -> Result<
     let asked = stop.clone();
     let served = serve(node, listener, async move { asked.requested().await }).await;
     driver.abort();
-    let flushed = hyperty_storage::flush(&*tables).await;
-    tables.close();
+    let flushed = hyperty_storage::flush_and_close(&*tables).await;
     served.map_err(|error| Failure::error(format_args!("the listener failed: {error}")))?;
     flushed.map_err(Failure::error)
 }

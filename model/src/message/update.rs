@@ -64,6 +64,8 @@ pub enum UpdateKind {
     Position {
         /// The digest of the data at this position.
         digest: Option<String>,
+        /// The digest of the children, so that the loss of an operation on one is noticed too.
+        children: Option<String>,
     },
     /// The whole data of a child: a value without `attribute`, with a version or with a child's id as `resource`.
     Whole(Value),
@@ -117,7 +119,7 @@ impl UpdateBody {
 
     /// A position beat (protocol 10.2).
     pub fn beat(at: Position, digest: Option<String>) -> UpdateBody {
-        UpdateBody::new(UpdateKind::Position { digest }).at(at)
+        UpdateBody::new(UpdateKind::Position { digest, children: None }).at(at)
     }
 
     /// The same with this position.
@@ -149,7 +151,7 @@ impl UpdateBody {
         let name = match &self.kind {
             UpdateKind::Change(change) => change.path.as_str().len(),
             UpdateKind::Metadata { attribute, .. } => attribute.len(),
-            UpdateKind::Position { digest } => digest.as_ref().map_or(0, String::len),
+            UpdateKind::Position { digest, .. } => digest.as_ref().map_or(0, String::len),
             _ => 0,
         };
         OVERHEAD + name + self.values().iter().map(approximate_size).sum::<usize>()
@@ -185,6 +187,8 @@ struct WireOut<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     digest: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    children_digest: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<&'a Identity>,
 }
 
@@ -210,6 +214,7 @@ impl<'a> WireOut<'a> {
             last_modified: body.last_modified,
             receipt: Some(true).filter(|_| body.receipt),
             digest: None,
+            children_digest: None,
             identity: body.identity.as_ref(),
         };
         match &body.kind {
@@ -220,9 +225,12 @@ impl<'a> WireOut<'a> {
                 value: Some(ValueOut::One(value)),
                 ..header
             },
-            UpdateKind::Position { digest } => {
-                WireOut { attribute_type: Some("position"), digest: digest.as_deref(), ..header }
-            }
+            UpdateKind::Position { digest, children } => WireOut {
+                attribute_type: Some("position"),
+                digest: digest.as_deref(),
+                children_digest: children.as_deref(),
+                ..header
+            },
             UpdateKind::Whole(value) | UpdateKind::Status(value) => {
                 WireOut { value: Some(ValueOut::One(value)), ..header }
             }
@@ -264,6 +272,7 @@ struct WireIn {
     last_modified: Option<Timestamp>,
     receipt: Option<bool>,
     digest: Option<String>,
+    children_digest: Option<String>,
     identity: Option<Identity>,
 }
 
@@ -272,7 +281,8 @@ impl WireIn {
         let value = std::mem::take(&mut self.value);
         let attribute_type = self.attribute_type.as_deref();
         if attribute_type == Some("position") {
-            return UpdateKind::Position { digest: self.digest.take() };
+            let (digest, children) = (self.digest.take(), self.children_digest.take());
+            return UpdateKind::Position { digest, children };
         }
         let Some(attribute) = self.attribute.take() else {
             return self.without_attribute(value);

@@ -14,7 +14,8 @@ fn kind() -> impl Strategy<Value = UpdateKind> {
     prop_oneof![
         8 => change().prop_map(UpdateKind::Change),
         2 => (key(), value()).prop_map(|(attribute, value)| UpdateKind::Metadata { attribute, value }),
-        1 => option::of("[0-9a-f]{16}").prop_map(|digest| UpdateKind::Position { digest }),
+        1 => (option::of("[0-9a-f]{16}"), option::of("[0-9a-f]{16}"))
+            .prop_map(|(digest, children)| UpdateKind::Position { digest, children }),
         1 => value().prop_map(UpdateKind::Whole),
         1 => value().prop_map(UpdateKind::Status),
         1 => Just(UpdateKind::Unlocated),
@@ -149,7 +150,7 @@ fn each_kind_of_change_has_its_form() {
         ),
         (
             json!({"attributeType": "position", "digest": "0f"}),
-            UpdateKind::Position { digest: Some("0f".into()) },
+            UpdateKind::Position { digest: Some("0f".into()), children: None },
         ),
         (json!({"value": "live"}), UpdateKind::Status(json!("live"))),
         (json!({"resource": "comm://a/o", "value": "live"}), UpdateKind::Status(json!("live"))),

@@ -76,6 +76,8 @@ pub(crate) struct RepairState {
     /// Asked for while one was running.
     pub(crate) again: bool,
     pub(crate) pause: Option<Duration>,
+    /// Changes would not do: the children have to be compared with all of the Reporter's.
+    pub(crate) whole: bool,
 }
 
 /// A child operation that waits for its answer.

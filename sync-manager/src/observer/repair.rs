@@ -77,8 +77,9 @@ impl SyncManager {
     pub(crate) async fn fetch(&self, object: &Arc<Observed>) -> Result<(), Refusal> {
         let _asking = object.ask();
         let since = {
-            let state = object.lock();
-            let live = state.replica.is_live() && state.replica.data().is_some();
+            let mut state = object.lock();
+            let whole = std::mem::take(&mut state.repair.whole);
+            let live = !whole && state.replica.is_live() && state.replica.data().is_some();
             (live && state.replica.need() != Some(Need::Snapshot)).then(|| state.replica.position())
         };
         let body = ReadBody { criteria: Some(ReadCriteria { since }), ..ReadBody::default() };

@@ -51,7 +51,8 @@ impl SyncManager {
             }
             Received::Held { why: Hold::FirstSnapshot, .. } | Received::Fenced | Received::Unrelated => {}
             Received::Duplicate => {
-                if matches!(body.kind, UpdateKind::Position { .. }) {
+                if let UpdateKind::Position { children, .. } = &body.kind {
+                    self.compare_children(object, &mut state, &body, children.as_deref());
                     // The reporter's side is there: the local copies are compared, lost child operations sent again.
                     self.bus().release(message);
                     self.children_heard(object, &state);
@@ -63,6 +64,26 @@ impl SyncManager {
                 self.shared.timers.set(&object.url, Due::Repair, Instant::now() + wait);
             }
             Received::Held { .. } | Received::Behind | Received::Diverged => self.repair_soon(&object.url),
+        }
+    }
+
+    /// A beat tells what children the Reporter's side has. Ours may differ by operations it has not answered; by
+    /// others they differ because one was lost, and then only a whole state tells which.
+    fn compare_children(
+        &self,
+        object: &Observed,
+        state: &mut State,
+        beat: &UpdateBody,
+        theirs: Option<&str>,
+    ) {
+        let comparable = beat.position() == Some(state.replica.position())
+            && state.pending.is_empty()
+            && state.asking == 0
+            && !state.observers.is_empty();
+        if comparable && theirs.is_some_and(|theirs| theirs != state.children.digest()) {
+            tracing::debug!(object = %object.url, "the children differ; repairing");
+            state.repair.whole = true;
+            self.repair_soon(&object.url);
         }
     }
 
@@ -79,7 +100,10 @@ impl SyncManager {
         for body in bodies {
             if self.storage().append(Role::Observer, &metadata.url, body).checkpoint_due {
                 // The copy has all of them already: the record stands behind the last, and none may follow it.
-                return self.save_observed(state);
+                if let Some(record) = state.record() {
+                    self.storage().checkpoint(&record);
+                }
+                return;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Position beats (protocol 10.2, M11): so that the loss of the last change is noticed too.
 
-use hyperty_model::ObjectUrl;
-use hyperty_model::message::{MessageType, UpdateBody};
+use hyperty_model::message::{UpdateBody, UpdateKind};
+use hyperty_model::{MessageType, ObjectUrl};
 use tokio::time::Instant;
 
 use super::object::{Phase, Reported, State};
@@ -50,7 +50,9 @@ impl SyncManager {
         if state.phase == Phase::Deleting {
             return;
         }
-        let body = UpdateBody::beat(state.position, None);
+        let children = object.names().next().map(|_| state.children.digest());
+        let kind = UpdateKind::Position { digest: None, children };
+        let body = UpdateBody::new(kind).at(state.position);
         let (from, to) = (object.url.as_url(), object.url.changes());
         let message = self.bus().new_message(MessageType::Update, from, &to, body);
         self.bus().release(&message);

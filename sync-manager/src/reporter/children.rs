@@ -37,7 +37,8 @@ impl SyncManager {
             }
             // Sent again because the first answer was lost.
             Ok(Taken { outcome: ChildOutcome::Duplicate, .. }) => {
-                self.answer_child(message, ResponseBody::ok())
+                let release = Release::ChildAgain { message: message.clone() };
+                self.stage(object, &mut state, Staged { ticket: None, release });
             }
             Err(refusal) => {
                 tracing::debug!(object = %object.url, %refusal, "a child operation was refused");

@@ -34,6 +34,8 @@ pub(crate) enum Release {
     },
     /// An operation on a child: passed on to the others, then answered to its writer.
     Child { message: Message },
+    /// An operation on a child that had come before: answered again, but not before the first is durable.
+    ChildAgain { message: Message },
 }
 
 impl SyncManager {
@@ -92,8 +94,11 @@ impl SyncManager {
             }
             Release::Child { message } => {
                 self.bus().release(&message);
+                state.beat.last_change = Some(Instant::now());
+                self.schedule_beat(object, state);
                 self.answer_child(&message, ResponseBody::ok());
             }
+            Release::ChildAgain { message } => self.answer_child(&message, ResponseBody::ok()),
         }
     }
 
@@ -117,8 +122,10 @@ impl SyncManager {
                     self.answer_update(&message, refusal.clone().into())
                 }
                 Release::Update { .. } => {}
-                Release::Child { .. } if is_ending => {}
-                Release::Child { message } => self.answer_child(&message, refusal.clone().into()),
+                Release::Child { .. } | Release::ChildAgain { .. } if is_ending => {}
+                Release::Child { message } | Release::ChildAgain { message } => {
+                    self.answer_child(&message, refusal.clone().into());
+                }
             }
         }
     }

@@ -92,7 +92,8 @@ impl SyncManager {
         }
         let appended = self.storage().append(hyperty_storage::Role::Reporter, &object.url, body);
         if appended.checkpoint_due {
-            self.persist(object, state, hyperty_storage::RecordStatus::Live);
+            let names = object.names().cloned().collect();
+            self.storage().checkpoint(&state.record(names, hyperty_storage::RecordStatus::Live));
         }
         state.options.store.then_some(appended.ticket)
     }

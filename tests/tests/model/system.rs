@@ -60,9 +60,9 @@ impl System {
     }
 
     async fn run(&mut self, command: &Command) {
-        if matches!(command, Command::Cut(0) | Command::Crash(0) | Command::StopNode) {
-            // The Reporter's side answers its own operations; what did not leave it is not sent again, and position
-            // beats tell of the data only.
+        if matches!(command, Command::Crash(0)) {
+            // What the Reporter had not been answered when it crashed may be gone. What did not leave it before a
+            // lost connection is made up for: beats tell that the children differ.
             self.document.lose(0);
         }
         match command {

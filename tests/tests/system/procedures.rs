@@ -108,3 +108,30 @@ async fn data_that_violates_the_schema_is_refused_and_nothing_else_is_disturbed(
     until(&mut copy, board.version()).await;
     assert_eq!(copy.data(), topic("b"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_reached_is_answered_in_time_and_leaves_nothing_inv_msg_3() {
+    let world = World::new(6);
+    let bob = Party::new(&world, "bob").await;
+    let elsewhere = "comm://elsewhere.example/1".parse().unwrap();
+    let refused = bob.hyperty.subscribe(&elsewhere).await;
+    assert!(
+        matches!(refused, Err(SubscribeError::Refused { code: StatusCode::NOT_FOUND, .. })),
+        "{refused:?}"
+    );
+    let unknown = "comm://example.com/never-made".parse().unwrap();
+    let refused = bob.hyperty.subscribe(&unknown).await;
+    assert!(
+        matches!(refused, Err(SubscribeError::Refused { code: StatusCode::NOT_FOUND, .. })),
+        "{refused:?}"
+    );
+
+    world.stop_node();
+    let alice = Party::new(&world, "alice").await;
+    let schema = alice.runtime.schema(hyperty_conformance::party::SCHEMA).unwrap();
+    assert!(alice.hyperty.create(schema).name("board").await.is_err());
+    assert!(bob.hyperty.subscribe(&unknown).await.is_err());
+    world.start_node();
+    let board = alice.create(topic("a")).await;
+    assert_eq!(bob.observe(&board).await.data(), topic("a"));
+}
