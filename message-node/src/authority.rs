@@ -120,7 +120,7 @@ impl Core {
         Err(Refusal::Sender(from.clone()))
     }
 
-    /// Changes of an object come from its holder; status events of the registry from nobody but the registry.
+    /// Changes of an object come from its holder, operations on children from who listens to them; status events of the registry from nobody but the registry.
     fn authorise_publication(&self, session: &Arc<Session>, message: &Message) -> Result<(), Refusal> {
         let to = message.to();
         if !self.config.enforce_publisher || message.kind() == MessageType::Response || !is_published(to) {
@@ -128,6 +128,10 @@ impl Core {
         }
         let refused = || Err(Refusal::Publisher(to.clone()));
         if to.key().ends_with("/registration") {
+            return refused();
+        }
+        // Who is an observer only the Reporter's side knows; who does not even listen is none (protocol 5.9.1).
+        if is_children_channel(to) && !listens(session, to.key()) && !self.may_act_for(session, to) {
             return refused();
         }
         // Whoever may send from O may publish for O; that was looked up already.

@@ -159,10 +159,11 @@ async fn what_only_observers_and_a_childs_reporter_may_do() {
         tokio::time::sleep(Duration::from_secs(5)).await;
         scene.undisturbed(kind).await;
     }
-    // The check is made where the list of observers is: at the Reporter's side (3.6).
+    // The node lets nobody write who does not even listen; the list of observers is at the Reporter's side (3.6).
     let answer = scene.eve.request("create", &me, &notes, json!({"resource": id, "value": value})).await;
     assert_eq!(code(&answer), 403, "{answer}");
     assert_eq!(scene.board.children("notes").unwrap().list().len(), 1);
+    assert_eq!(scene.copy.children("notes").unwrap().list().len(), 1, "nor does it reach an observer");
 }
 
 #[tokio::test(start_paused = true)]

@@ -89,14 +89,15 @@ async fn answers_come_from_who_was_asked() {
         assert_eq!(owner.recv().await["from"], from);
         thief.send("response", &from, &subscription, json!({"code": 200})).await;
     }
-    // And writes children in the object's name; others in their own.
+    // And writes children, in the object's name or its own; who does not listen writes none.
     observer.send("create", object, &children, json!({"resource": "a"})).await;
     assert_eq!(owner.recv().await["from"], object);
     thief.send("create", object, &children, json!({"resource": "b"})).await;
     assert_eq!(code(&thief.recv().await), 403);
     thief.send("create", "hyperty://example.com/t", &children, json!({"resource": "c"})).await;
-    assert_eq!(owner.recv().await["body"]["resource"], "c");
-    assert_eq!(observer.recv().await["body"]["resource"], "c");
+    assert_eq!(code(&thief.recv().await), 403);
+    observer.send("create", "hyperty://example.com/o", &children, json!({"resource": "d"})).await;
+    assert_eq!(owner.recv().await["body"]["resource"], "d");
     for client in [&mut owner, &mut observer, &mut thief] {
         client.quiet().await;
     }

@@ -2,6 +2,9 @@ use hyperty_model::{Identity, Url};
 
 /// Who may observe and read an object that nothing else has decided about: neither the pre-authorisation given at
 /// its creation, nor that it is public, nor a policy of the runtime.
+///
+/// It is the application's and is not stored: a Reporter that was resumed asks until
+/// [`Reporter::accept`](crate::Reporter::accept) is called again. Whoever observed before goes on without it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Accept {
     /// The application is asked by [`ReporterEvent`](crate::ReporterEvent)s, and who gets no answer is refused.
