@@ -258,6 +258,21 @@ impl SyncManager {
         })
     }
 
+    /// Puts the sequencer of an object on one of its addresses: `handler` is the only one to get what is sent there.
+    pub(crate) fn sequence<T: Send + Sync + 'static>(
+        &self,
+        object: &Arc<T>,
+        address: &Url,
+        handler: fn(&SyncManager, &Arc<T>, &Message),
+    ) -> Result<Listener, BusError> {
+        let (manager, object) = (self.downgrade(), Arc::downgrade(object));
+        self.bus().sequence(address, move |message| {
+            if let (Some(manager), Some(object)) = (manager.upgrade(), object.upgrade()) {
+                handler(&manager, &object, message);
+            }
+        })
+    }
+
     /// Hands a message to the driver; a full inbox refuses it at once.
     pub(crate) fn enqueue(&self, message: &Message) {
         if self.shared.inbox.try_send(message.clone()).is_err() {

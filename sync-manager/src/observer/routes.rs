@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyperty_message_bus::Listener;
-use hyperty_model::{ChildrenName, HypertyUrl, Message, ObjectUrl, Url};
+use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl};
 
 use super::object::Observed;
 use crate::answer::Refusal;
@@ -31,12 +31,12 @@ impl SyncManager {
         let mut listeners = Vec::new();
         let mut publishes = Vec::new();
         if first {
-            listeners.push(self.watch(object, &object.url.changes(), SyncManager::on_observed_changes)?);
+            listeners.push(self.sequence(object, &object.url.changes(), SyncManager::on_observed_changes)?);
         }
         let fresh: Vec<&ChildrenName> = names.iter().filter(|name| first || !known.contains(name)).collect();
         for name in &fresh {
             let channel = object.url.children(name);
-            listeners.push(self.watch(object, &channel, SyncManager::on_observed_child)?);
+            listeners.push(self.sequence(object, &channel, SyncManager::on_observed_child)?);
             publishes.extend(stub.as_ref().map(|stub| self.bus().publish_route(&channel, stub)));
         }
         let mut state = object.lock();
@@ -48,21 +48,6 @@ impl SyncManager {
         state.routes.listeners.extend(listeners);
         state.routes.publishes.extend(publishes);
         Ok(())
-    }
-
-    fn watch(
-        &self,
-        object: &Arc<Observed>,
-        address: &Url,
-        handler: fn(&SyncManager, &Arc<Observed>, &Message),
-    ) -> Result<Listener, Refusal> {
-        let (manager, object) = (self.downgrade(), Arc::downgrade(object));
-        let listener = self.bus().sequence(address, move |message| {
-            if let (Some(manager), Some(object)) = (manager.upgrade(), object.upgrade()) {
-                handler(&manager, &object, message);
-            }
-        })?;
-        Ok(listener)
     }
 
     /// Asks the message nodes for the stream: the object's domain (B8), and this runtime's own if it is another

@@ -38,22 +38,6 @@ impl SyncManager {
         })
     }
 
-    /// Puts the sequencer of an object on one of its addresses.
-    fn sequence(
-        &self,
-        object: &Arc<Reported>,
-        address: &hyperty_model::Url,
-        handler: fn(&SyncManager, &Arc<Reported>, &Message),
-    ) -> Result<Listener, Refusal> {
-        let (manager, object) = (self.downgrade(), Arc::downgrade(object));
-        let listener = self.bus().sequence(address, move |message| {
-            if let (Some(manager), Some(object)) = (manager.upgrade(), object.upgrade()) {
-                handler(&manager, &object, message);
-            }
-        })?;
-        Ok(listener)
-    }
-
     /// What is sent to `O` itself: answers are the Reporter's, requests are ours (M5).
     fn on_object(&self, _object: &Arc<Reported>, message: &Message) {
         if message.kind() == MessageType::Response {
