@@ -36,6 +36,7 @@ impl SyncManagerDriver {
                 changed = progress.changed(), if !store_gone => {
                     store_gone = changed.is_err();
                     self.manager.release_committed();
+                    self.manager.send_all_kept();
                 }
                 Some(_) = procedures.join_next(), if !procedures.is_empty() => {}
                 due = self.manager.shared.timers.next() => {

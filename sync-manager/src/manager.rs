@@ -78,6 +78,8 @@ pub(crate) struct Shared {
     pub(crate) dormant: Mutex<Dormant>,
     /// Objects with changes that wait for the store.
     pub(crate) committing: Mutex<std::collections::BTreeMap<ObjectUrl, Arc<Reported>>>,
+    /// Objects with child operations that wait for the store.
+    pub(crate) keeping: Mutex<std::collections::BTreeMap<ObjectUrl, Arc<Observed>>>,
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) timers: Timers,
     /// Resumes run one at a time, so that a record is brought back once (INV-RES-3).
@@ -141,6 +143,7 @@ impl SyncManager {
             observed: DashMap::default(),
             dormant: Mutex::new(dormant),
             committing: Mutex::default(),
+            keeping: Mutex::default(),
             progress: parts.storage.progress(),
             timers: Timers::default(),
             resuming: tokio::sync::Mutex::new(()),

@@ -10,7 +10,8 @@ use hyperty_model::{Body, ChildrenName, DerivedTail, Message, MessageType, Objec
 use hyperty_storage::Role;
 use tokio::time::Instant;
 
-use super::object::{Link, Observed, PendingChild, State};
+use super::object::{Observed, State};
+use super::pending::Kept;
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
 use crate::timers::Due;
@@ -46,7 +47,7 @@ impl SyncManager {
         }
     }
 
-    /// An operation of a hyperty here: kept, shown to the others here, sent to the Reporter's side.
+    /// An operation of a hyperty here: kept, then shown to the others here and sent to the Reporter's side.
     fn take_own_child(
         &self,
         object: &Arc<Observed>,
@@ -74,54 +75,11 @@ impl SyncManager {
             Err(Applied::Malformed(refusal)) => return Err(refusal),
             Err(Applied::Refused(refusal)) => return Err(Refusal::new(refusal.code(), refusal.to_string())),
         }
-        self.keep_pending(object, state, message.clone());
         self.store_observed_child(object, state, message);
-        self.save_pending(state);
-        // While the stream is cut the operation waits: sent now it could arrive before older ones.
-        if state.link == Link::Live {
-            self.bus().release(message);
-        } else {
-            self.bus().release_locally(message);
-        }
+        self.keep_pending(object, state, message.clone(), Kept::Now);
+        self.send_kept(object, state);
         self.shared.timers.set(&object.url, Due::Children, Instant::now() + self.config().child_wait);
         Ok(())
-    }
-
-    /// Keeps an operation until the Reporter's side answers it.
-    pub(crate) fn keep_pending(&self, object: &Arc<Observed>, state: &mut State, message: Message) {
-        let (manager, weak) = (self.downgrade(), Arc::downgrade(object));
-        let id = message.id().clone();
-        let watch = self.bus().watch_responses(message.from(), &id, move |answer| {
-            if let (Some(manager), Some(object)) = (manager.upgrade(), weak.upgrade()) {
-                manager.child_answered(&object, answer);
-            }
-        });
-        let child = child_id(&message).unwrap_or_default();
-        state.pending.push_back(PendingChild { message, child, _watch: watch });
-    }
-
-    /// The Reporter's side answered. Only the first operation of a child that waits can be settled: an answer to a
-    /// later one that fails because the first was lost is no answer.
-    fn child_answered(&self, object: &Arc<Observed>, answer: &Message) {
-        let code = answer.code();
-        if code.is_provisional() {
-            return;
-        }
-        let mut state = object.lock();
-        let Some(at) = state.pending.iter().position(|pending| pending.message.id() == answer.id()) else {
-            return;
-        };
-        let child = state.pending[at].child.clone();
-        let is_first = !state.pending.iter().take(at).any(|pending| pending.child == child);
-        if !code.is_success() && !is_first {
-            return self.shared.timers.set(&object.url, Due::Children, Instant::now());
-        }
-        state.pending.remove(at);
-        if !code.is_success() {
-            // Refused: what was shown here already is put right by the Reporter's side.
-            self.repair_soon(&object.url);
-        }
-        self.save_pending(&state);
     }
 
     /// Writes the child that an operation was about, if an observer here wants the object kept.
@@ -133,36 +91,6 @@ impl SyncManager {
         match state.children.get(&name, &id) {
             Some(entry) => drop(self.storage().put_child(Role::Observer, &object.url, &name, entry)),
             None => drop(self.storage().delete_child(Role::Observer, &object.url, &name, &id)),
-        }
-    }
-
-    /// Writes which operations wait, without the data.
-    fn save_pending(&self, state: &State) {
-        if let Some(record) = state.record() {
-            self.storage().save_metadata(&record);
-        }
-    }
-
-    /// Sends every unanswered operation again, with the same ids, in order; receivers know what they had.
-    pub(crate) fn send_children_again(&self, url: &ObjectUrl) {
-        let Some(object) = self.observed(url) else { return };
-        let state = object.lock();
-        if state.pending.is_empty() {
-            return;
-        }
-        if state.link == Link::Live {
-            for pending in &state.pending {
-                self.bus().publish(&pending.message);
-            }
-        }
-        let pause = self.config().child_wait.max(state.repair.pause.unwrap_or_default());
-        self.shared.timers.set(url, Due::Children, Instant::now() + pause);
-    }
-
-    /// The Reporter's side gave a sign of life: what it has not answered it may have missed.
-    pub(crate) fn children_heard(&self, object: &Observed, state: &State) {
-        if !state.pending.is_empty() {
-            self.shared.timers.set(&object.url, Due::Children, Instant::now() + self.config().child_wait);
         }
     }
 
@@ -324,7 +252,7 @@ fn children_name(message: &Message) -> Option<ChildrenName> {
 }
 
 /// The id of the child that an operation is about.
-fn child_id(message: &Message) -> Option<String> {
+pub(super) fn child_id(message: &Message) -> Option<String> {
     let body = message.decode::<serde_json::Value>().ok()?;
     body.get("resource").and_then(serde_json::Value::as_str).map(str::to_owned)
 }

@@ -1,11 +1,12 @@
 //! The Observer's side: objects that hyperties of this runtime observe and that are reported elsewhere.
 //!
 //! One flow per file, in the order of an observation's life: [`subscribe`], [`update`], [`repair`], [`children`],
-//! [`unsubscribe`], [`resume`]; [`status`] says when a stream is cut and whole again. The state of one observed
+//! [`pending`], [`unsubscribe`], [`resume`]; [`status`] says when a stream is cut and whole again. The state of one observed
 //! object is in [`object`].
 
 mod children;
 mod object;
+mod pending;
 mod read;
 mod repair;
 mod resume;

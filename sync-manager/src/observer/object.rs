@@ -84,6 +84,10 @@ pub(crate) struct RepairState {
 pub(crate) struct PendingChild {
     pub(crate) message: Message,
     pub(crate) child: String,
+    /// When it is kept durably; `None` where nothing is kept, or it was read from the store.
+    pub(crate) ticket: Option<hyperty_storage::Ticket>,
+    /// Not sent before it is kept.
+    pub(crate) sent: bool,
     pub(crate) _watch: ResponseWatch,
 }
 

@@ -9,6 +9,7 @@ use hyperty_storage::ObjectRecord;
 use serde_json::{Value, json};
 
 use super::object::{Link, LocalObserver, Observed};
+use super::pending::Kept;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
 use crate::reporter::{Path, resumed_value};
@@ -124,7 +125,7 @@ impl SyncManager {
         object.lock().routes.wishes.push(wish);
         for value in record.pending {
             match stored_message(&value) {
-                Some(message) => self.keep_pending(&object, &mut object.lock(), message),
+                Some(message) => self.keep_pending(&object, &mut object.lock(), message, Kept::Before),
                 None => tracing::warn!(object = %url, "a stored child operation cannot be read"),
             }
         }

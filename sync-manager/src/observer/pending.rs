@@ -1,0 +1,162 @@
+//! Child operations of this runtime that the Reporter's side has not answered (protocol M18): kept first, then sent,
+//! and sent again until they are answered.
+
+use std::sync::Arc;
+
+use hyperty_model::message::ResponseBody;
+use hyperty_model::{Message, ObjectUrl, StatusCode};
+use hyperty_storage::{StorageError, Ticket};
+use tokio::time::Instant;
+
+use super::children::child_id;
+use super::object::{Link, Observed, PendingChild, State};
+use crate::answer::Refusal;
+use crate::manager::SyncManager;
+use crate::timers::Due;
+
+/// Whether an operation is in the store already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It is written with this call.
+    Now,
+    /// It was read from the store.
+    Before,
+}
+
+impl SyncManager {
+    /// Keeps an operation until the Reporter's side answers it.
+    pub(crate) fn keep_pending(
+        &self,
+        object: &Arc<Observed>,
+        state: &mut State,
+        message: Message,
+        kept: Kept,
+    ) {
+        let (manager, weak) = (self.downgrade(), Arc::downgrade(object));
+        let watch = self.bus().watch_responses(message.from(), &message.id().clone(), move |answer| {
+            if let (Some(manager), Some(object)) = (manager.upgrade(), weak.upgrade()) {
+                manager.child_answered(&object, answer);
+            }
+        });
+        let child = child_id(&message).unwrap_or_default();
+        let sent = kept == Kept::Before;
+        state.pending.push_back(PendingChild { message, child, ticket: None, sent, _watch: watch });
+        if !sent {
+            let ticket = self.save_pending(state);
+            if let Some(last) = state.pending.back_mut() {
+                last.ticket = ticket;
+            }
+        }
+    }
+
+    /// Sends what is kept durably, in order. An operation that left before it was kept could be forgotten by a
+    /// crash, and its id be given to another child (INV-DOM-5).
+    pub(crate) fn send_kept(&self, object: &Arc<Observed>, state: &mut State) {
+        self.send_durable(object, state);
+        if state.pending.iter().any(|pending| !pending.sent) {
+            self.shared.keeping.lock().insert(object.url.clone(), Arc::clone(object));
+            // The store may have finished between the first look and the entry in the table.
+            self.send_durable(object, state);
+        }
+    }
+
+    /// Sends what became durable, in every object that waits. Called at each progress of the store.
+    pub(crate) fn send_all_kept(&self) {
+        let waiting = std::mem::take(&mut *self.shared.keeping.lock());
+        for object in waiting.into_values() {
+            self.send_kept(&object, &mut object.lock());
+        }
+    }
+
+    fn send_durable(&self, object: &Observed, state: &mut State) {
+        let (durable, failed) = {
+            let progress = self.shared.progress.borrow();
+            (progress.durable, progress.failed.clone())
+        };
+        let link = state.link;
+        let waiting = state.pending.iter_mut().filter(|pending| !pending.sent);
+        for pending in waiting.take_while(|pending| pending.ticket.is_none_or(|ticket| ticket <= durable)) {
+            pending.sent = true;
+            // While the stream is cut the operation waits: sent now it could arrive before older ones.
+            match link {
+                Link::Live => self.bus().release(&pending.message),
+                Link::Disconnected => self.bus().release_locally(&pending.message),
+            }
+        }
+        if let Some(error) = failed {
+            self.refuse_unkept(object, state, &error);
+        }
+    }
+
+    /// The store failed: what it has not kept is refused, and what was shown already is put right by a repair. A
+    /// store that was closed belongs to a runtime that ends; its hyperties find their operations as after a crash.
+    fn refuse_unkept(&self, object: &Observed, state: &mut State, error: &StorageError) {
+        let (sent, unkept): (Vec<_>, Vec<_>) = state.pending.drain(..).partition(|pending| pending.sent);
+        state.pending.extend(sent);
+        if unkept.is_empty() || *error == StorageError::Closed {
+            return;
+        }
+        let refusal = Refusal::new(StatusCode::INTERNAL, format!("storage: {error}")).because("storage");
+        // Without the watches: they would look for these in the state that is locked here.
+        let messages: Vec<Message> = unkept.into_iter().map(|pending| pending.message).collect();
+        for message in messages {
+            let body = ResponseBody::from(refusal.clone()).with_source(self.address().clone());
+            self.bus().post(message.reply(body));
+        }
+        state.repair.whole = true;
+        self.repair_soon(&object.url);
+    }
+
+    /// The Reporter's side answered. Only the first operation of a child that waits can be settled: an answer to a
+    /// later one that fails because the first was lost is no answer.
+    fn child_answered(&self, object: &Arc<Observed>, answer: &Message) {
+        let code = answer.code();
+        if code.is_provisional() {
+            return;
+        }
+        let mut state = object.lock();
+        let Some(at) = state.pending.iter().position(|pending| pending.message.id() == answer.id()) else {
+            return;
+        };
+        let child = state.pending[at].child.clone();
+        let is_first = !state.pending.iter().take(at).any(|pending| pending.child == child);
+        if !code.is_success() && !is_first {
+            return self.shared.timers.set(&object.url, Due::Children, Instant::now());
+        }
+        state.pending.remove(at);
+        if !code.is_success() {
+            // Refused: what was shown here already is put right by the whole state of the Reporter's side.
+            state.repair.whole = true;
+            self.repair_soon(&object.url);
+        }
+        self.save_pending(&state);
+    }
+
+    /// Writes which operations wait, without the data; `None` if no observer here wants the object kept.
+    fn save_pending(&self, state: &State) -> Option<Ticket> {
+        state.record().map(|record| self.storage().save_metadata(&record))
+    }
+
+    /// Sends every unanswered operation again, with the same ids, in order; receivers know what they had.
+    pub(crate) fn send_children_again(&self, url: &ObjectUrl) {
+        let Some(object) = self.observed(url) else { return };
+        let state = object.lock();
+        if state.pending.is_empty() {
+            return;
+        }
+        if state.link == Link::Live {
+            for pending in state.pending.iter().filter(|pending| pending.sent) {
+                self.bus().publish(&pending.message);
+            }
+        }
+        let pause = self.config().child_wait.max(state.repair.pause.unwrap_or_default());
+        self.shared.timers.set(url, Due::Children, Instant::now() + pause);
+    }
+
+    /// The Reporter's side gave a sign of life: what it has not answered it may have missed.
+    pub(crate) fn children_heard(&self, object: &Observed, state: &State) {
+        if !state.pending.is_empty() {
+            self.shared.timers.set(&object.url, Due::Children, Instant::now() + self.config().child_wait);
+        }
+    }
+}
