@@ -10,7 +10,7 @@ use hyperty_message_node::{MessageNode, NodeConfig};
 use hyperty_model::{Clock, Ids, ManualClock, SeededIds, Timestamp};
 use hyperty_protostub::{ChannelConnector, ConnectError};
 use hyperty_runtime::Runtime;
-use hyperty_storage::MemoryTables;
+use hyperty_storage::{MemoryTables, Tables};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -95,7 +95,7 @@ impl World {
     ///
     /// # Panics
     /// When it does not start.
-    pub async fn runtime(&self, name: &str, tables: &Arc<MemoryTables>) -> Runtime {
+    pub async fn runtime<T: Tables + 'static>(&self, name: &str, tables: &Arc<T>) -> Runtime {
         let connected = self.link(name).subscribe();
         let inner = Arc::downgrade(&self.inner);
         let connector = ChannelConnector::new(move || {

@@ -4,6 +4,7 @@ mod again;
 mod children;
 mod creation;
 mod deletion;
+mod kept;
 mod procedures;
 mod reading;
 mod recovery;

@@ -1,0 +1,110 @@
+//! What is sent is kept first: a store that is slow holds it back, and nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyperty_conformance::party::{Party, SCHEMA};
+use hyperty_conformance::world::World;
+use hyperty_storage::{Batch, MemoryTables, Progress, StorageError, Tables, Ticket};
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::support::topic;
+
+/// Tables that report nothing durable while they are held.
+struct Held {
+    inner: MemoryTables,
+    progress: watch::Sender<Progress>,
+    held: Mutex<Option<Ticket>>,
+}
+
+impl Held {
+    fn new() -> Held {
+        Held { inner: MemoryTables::new(), progress: watch::Sender::default(), held: Mutex::new(None) }
+    }
+
+    fn hold(&self) {
+        *self.held.lock() = Some(Ticket(0));
+    }
+
+    fn let_go(&self) {
+        if let Some(last) = self.held.lock().take() {
+            self.progress.send_modify(|progress| progress.durable = progress.durable.max(last));
+        }
+    }
+}
+
+impl Tables for Held {
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.inner.get(table, key)
+    }
+
+    fn scan(&self, table: &str, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StorageError> {
+        self.inner.scan(table, prefix)
+    }
+
+    fn commit(&self, batch: Batch) -> Ticket {
+        let ticket = self.inner.commit(batch);
+        match &mut *self.held.lock() {
+            Some(last) => *last = ticket,
+            None => self.progress.send_modify(|progress| progress.durable = ticket),
+        }
+        ticket
+    }
+
+    fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    fn close(&self) {
+        self.inner.close();
+    }
+}
+
+const A_WHILE: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_on_a_child_is_kept_before_it_is_sent_inv_dom_5() {
+    let world = World::new(50);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    let tables = Arc::new(Held::new());
+    let runtime = world.runtime("bob", &tables).await;
+    runtime.schema(SCHEMA).unwrap();
+    let bob = runtime.deploy("app").await.unwrap();
+    let copy = bob.subscribe(board.url()).store(true).await.unwrap();
+
+    tables.hold();
+    let notes = copy.children("notes").unwrap();
+    let mut adding = std::pin::pin!(std::future::IntoFuture::into_future(notes.add(json!({"n": 1}))));
+    assert!(timeout(A_WHILE, &mut adding).await.is_err(), "answered before it is kept");
+    assert!(board.children("notes").unwrap().list().is_empty(), "sent before it is kept");
+    tables.let_go();
+    let child = timeout(A_WHILE, adding).await.expect("an answer in time").unwrap();
+    assert_eq!(board.children("notes").unwrap().list()[0].id.to_string(), child.id());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_is_durable_before_it_is_published_inv_dom_7() {
+    let world = World::new(51);
+    let bob = Party::new(&world, "bob").await;
+    let tables = Arc::new(Held::new());
+    let runtime = world.runtime("alice", &tables).await;
+    let schema = runtime.schema(SCHEMA).unwrap();
+    let alice = runtime.deploy("app").await.unwrap();
+    let accept = hyperty_syncher::Accept::All;
+    let board = alice.create(schema).name("b").data(topic("a")).store(true).accept(accept).await.unwrap();
+    let mut copy = bob.observe(&board).await;
+
+    tables.hold();
+    let mut commit = std::pin::pin!(std::future::IntoFuture::into_future(board.set("topic", "b")));
+    assert!(timeout(A_WHILE, &mut commit).await.is_err(), "acknowledged before it is durable");
+    assert_eq!((board.version(), copy.version()), (1, 0), "published before it is durable");
+    tables.let_go();
+    timeout(A_WHILE, commit).await.expect("an answer in time").unwrap();
+    let change = timeout(A_WHILE, copy.next()).await.expect("a change in time").unwrap();
+    assert_eq!(change.version, 1);
+}
