@@ -77,9 +77,8 @@ impl SyncManager {
     pub(crate) async fn fetch(&self, object: &Arc<Observed>) -> Result<(), Refusal> {
         let _asking = object.ask();
         let since = {
-            let mut state = object.lock();
-            let whole = std::mem::take(&mut state.repair.whole);
-            let live = !whole && state.replica.is_live() && state.replica.data().is_some();
+            let state = object.lock();
+            let live = !state.repair.whole && state.replica.is_live() && state.replica.data().is_some();
             (live && state.replica.need() != Some(Need::Snapshot)).then(|| state.replica.position())
         };
         let body = ReadBody { criteria: Some(ReadCriteria { since }), ..ReadBody::default() };
@@ -117,6 +116,8 @@ impl SyncManager {
         if snapshot.metadata.url != object.url {
             return Err(unusable("the snapshot of another object".to_owned()));
         }
+        // Only now: a try that failed leaves the wish for a whole state to the next.
+        state.repair.whole = false;
         self.install_snapshot(object, &mut state, snapshot);
         let position = state.replica.position();
         self.tell_position(object, &state, position);
