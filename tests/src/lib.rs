@@ -22,6 +22,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(test);
 //! ```
 
+pub mod level;
 pub mod party;
 pub mod peer;
 pub mod suites;
