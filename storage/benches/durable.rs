@@ -186,6 +186,8 @@ fn record(i: usize, data: serde_json::Value) -> ObjectRecord {
         metadata,
         position: Position::default(),
         data: Some(data),
+        log: Vec::new(),
+        broken: false,
         children: Children::default(),
         children_names: Vec::new(),
         subscriptions: vec![Subscriber {

@@ -23,7 +23,7 @@ fn stored() -> Arc<MemoryTables> {
     let name = children_name("notes");
     store.put_child(Role::Reporter, &a.metadata.url, &name, &child("bob", 1, json!({})));
     store.delete_child(Role::Reporter, &a.metadata.url, &name, "hyperty://example.com/bob#2");
-    assert!(tables.scan("changes/v1", OBJECT).unwrap().len() > 1);
+    assert!(tables.scan("changes/v2", OBJECT).unwrap().len() > 1);
     tables
 }
 
@@ -54,48 +54,49 @@ fn cut(tables: &MemoryTables, table: &'static str, key: &[u8], bytes: usize) -> 
 
 #[test]
 fn a_missing_row_is_named() {
-    let (table, key, detail) = check(|_| Batch::new().delete("changes/v1", self::key(&[0; 4])));
-    assert_eq!((table, &*key), ("changes/v1", "reported comm://example.com/a 1"));
-    assert!(detail.contains("row 0 is missing"), "{detail}");
+    let (table, key, detail) = check(|_| Batch::new().delete("changes/v2", self::key(&1u64.to_be_bytes())));
+    assert_eq!(table, "changes/v2");
+    assert!(key.starts_with("reported comm://example.com/a "), "{key}");
+    assert!(detail.contains("change 1 is missing"), "{detail}");
     let (table, key, _) = check(|_| Batch::new().delete("data/v1", OBJECT));
     assert_eq!((table, &*key), ("data/v1", "reported comm://example.com/a"));
 }
 
 #[test]
 fn a_hole_in_the_history_is_named() {
-    let first = key(&[0; 4]);
+    let first = key(&1u64.to_be_bytes());
     let (table, _, detail) = check(|tables| {
-        let row = tables.get("changes/v1", &first).unwrap().unwrap();
+        let row = tables.get("changes/v2", &first).unwrap().unwrap();
         let length = u32::from_be_bytes(row[..4].try_into().unwrap()) as usize;
-        Batch::new().put("changes/v1", &first, &row[4 + length..])
+        Batch::new().put("changes/v2", &first, &row[4 + length..])
     });
-    assert_eq!(table, "changes/v1");
+    assert_eq!(table, "changes/v2");
     assert!(detail.contains("change 1 is missing: there is 2"), "{detail}");
-    // A base that is older than the changes.
+    // Data that is newer than the last change.
     let (_, _, detail) = check(|tables| {
         let mut row = tables.get("data/v1", OBJECT).unwrap().unwrap().to_vec();
-        row[15] = 7;
+        row[15] = 9;
         Batch::new().put("data/v1", OBJECT, row)
     });
-    assert!(detail.contains("change 8 is missing: there is 1"), "{detail}");
+    assert!(detail.contains("change 0.9 is missing: the data is at 0.9"), "{detail}");
 }
 
 #[test]
 fn a_row_that_cannot_be_read_is_named() {
-    let first = key(&[0; 4]);
+    let first = key(&1u64.to_be_bytes());
     for bytes in [1, 500, 1_030] {
-        let (table, _, _) = check(|tables| cut(tables, "changes/v1", &first, bytes));
-        assert_eq!(table, "changes/v1");
+        let (table, _, _) = check(|tables| cut(tables, "changes/v2", &first, bytes));
+        assert_eq!(table, "changes/v2");
     }
     assert_eq!(check(|tables| cut(tables, "data/v1", OBJECT, 1)).0, "data/v1");
     assert_eq!(check(|_| Batch::new().put("data/v1", OBJECT, [0; 23])).0, "data/v1");
     assert_eq!(check(|tables| cut(tables, "objects/v1", OBJECT, 1)).0, "objects/v1");
-    assert_eq!(check(|_| Batch::new().put("changes/v1", &first, "")).0, "changes/v1");
-    assert_eq!(check(|_| Batch::new().put("changes/v1", key(b"abcde"), "x")).0, "changes/v1");
+    assert_eq!(check(|_| Batch::new().put("changes/v2", &first, "")).0, "changes/v2");
+    assert_eq!(check(|_| Batch::new().put("changes/v2", key(b"abcde"), "x")).0, "changes/v2");
     let unknown = [&[0, 0, 0, 21][..], &[0; 7], &[9], &[0xff; 8], &[77, 0, 0, 0, 0]].concat();
     let (_, _, detail) = check(|tables| {
-        let last = (tables.scan("changes/v1", OBJECT).unwrap().len() - 1) as u32;
-        Batch::new().append("changes/v1", key(&last.to_be_bytes()), unknown)
+        let (last, _) = tables.scan("changes/v2", OBJECT).unwrap().pop().unwrap();
+        Batch::new().append("changes/v2", last, unknown)
     });
     assert!(detail.contains("cannot be read"), "{detail}");
 }
@@ -133,7 +134,7 @@ fn a_change_that_does_not_fit_is_named() {
 #[test]
 fn rows_of_an_object_that_is_not_stored_disturb_nobody() {
     let tables = stored();
-    tables.commit(Batch::new().put("changes/v1", b"rcomm://example.com/0\0abcd", "x"));
+    tables.commit(Batch::new().put("changes/v2", b"rcomm://example.com/0\0abcd", "x"));
     let store = ObjectStore::new(tables);
     assert_eq!(store.load(Role::Reporter).unwrap().len(), 1);
 }

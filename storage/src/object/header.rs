@@ -1,4 +1,4 @@
-//! The row of an object: its record without data, position and children.
+//! The row of an object: its record without data, position, children and subscribers.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use hyperty_model::{ChildrenName, Identity, Position, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ObjectRecord, RecordStatus, Role, Subscriber, json};
+use super::{ObjectRecord, RecordStatus, Role, json};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -15,8 +15,6 @@ struct Header<'a> {
     metadata: Cow<'a, Metadata>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     children_names: Cow<'a, [ChildrenName]>,
-    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
-    subscriptions: Cow<'a, [Subscriber]>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     grants: Cow<'a, [Url]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,13 +25,19 @@ struct Header<'a> {
     domain_routing: bool,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pending: Cow<'a, [Value]>,
+    /// How often the history of the store was broken when the record was saved whole.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    breaks: u64,
 }
 
-pub(super) fn encode(record: &ObjectRecord) -> Vec<u8> {
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+pub(super) fn encode(record: &ObjectRecord, breaks: u64) -> Vec<u8> {
     let header = Header {
         metadata: Cow::Borrowed(&record.metadata),
         children_names: Cow::Borrowed(&record.children_names),
-        subscriptions: Cow::Borrowed(&record.subscriptions),
         grants: Cow::Borrowed(&record.grants),
         reporter_user: record.reporter_user.as_ref().map(Cow::Borrowed),
         status: record.status,
@@ -41,26 +45,30 @@ pub(super) fn encode(record: &ObjectRecord) -> Vec<u8> {
         domain_registration: record.domain_registration,
         domain_routing: record.domain_routing,
         pending: Cow::Borrowed(&record.pending),
+        breaks,
     };
     json::of(&header)
 }
 
-/// The record of a row, with `position` and `data`, and without children.
+/// The record of a row, with `position` and `data`, and without children, subscribers and log; and how often the
+/// history of the store was broken when it was saved.
 pub(super) fn decode(
     role: Role,
     row: &[u8],
     position: Position,
     data: Option<Value>,
-) -> Result<ObjectRecord, serde_json::Error> {
+) -> Result<(ObjectRecord, u64), serde_json::Error> {
     let header: Header<'_> = serde_json::from_slice(row)?;
-    Ok(ObjectRecord {
+    let record = ObjectRecord {
         role,
         metadata: header.metadata.into_owned(),
         position,
         data,
+        log: Vec::new(),
+        broken: false,
         children: Children::default(),
         children_names: header.children_names.into_owned(),
-        subscriptions: header.subscriptions.into_owned(),
+        subscriptions: Vec::new(),
         grants: header.grants.into_owned(),
         reporter_user: header.reporter_user.map(Cow::into_owned),
         status: header.status,
@@ -68,5 +76,6 @@ pub(super) fn decode(
         domain_registration: header.domain_registration,
         domain_routing: header.domain_routing,
         pending: header.pending.into_owned(),
-    })
+    };
+    Ok((record, header.breaks))
 }

@@ -2,24 +2,26 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `objects/v1` | object | the record without position, data and children, JSON |
+//! | `objects/v1` | object | the record without position, data, children and subscribers, JSON |
 //! | `data/v1` | object | epoch, version, time of the last change, then the data as JSON, if it is kept |
-//! | `changes/v1` | object, number | the changes since then, without a hole, in one or more rows |
+//! | `changes/v2` | object, version | the newest changes, without a hole, in rows that begin with that version |
+//! | `subscribers/v1` | object, hyperty | one who observes, JSON |
 //! | `metadata/v1` | object, member | where no data is kept: a member of the metadata that was changed, JSON |
 //! | `children/v1` | object, name, id | a child, JSON; nothing but its place in the order of deletions if deleted |
 //! | `children/v1` | object, name | the deleted children of earlier days, JSON |
 //!
 //! *object* is one letter for the side, the URL in the form that is compared, and a zero byte; *name* ends with a
-//! zero byte too. Numbers are big-endian: 8 bytes for epoch, version and time (milliseconds), 4 in the keys of
-//! changes.
+//! zero byte too. Numbers are big-endian, 8 bytes. Changes up to the position in `data/v1` are in the data already: they
+//! are kept for observers that missed them.
 
-use hyperty_model::{ChildrenName, ObjectUrl};
+use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl};
 
 use super::Role;
 
 pub(super) const OBJECTS: &str = "objects/v1";
 pub(super) const DATA: &str = "data/v1";
-pub(super) const CHANGES: &str = "changes/v1";
+pub(super) const CHANGES: &str = "changes/v2";
+pub(super) const SUBSCRIBERS: &str = "subscribers/v1";
 pub(super) const MEMBERS: &str = "metadata/v1";
 pub(super) const CHILDREN: &str = "children/v1";
 
@@ -36,8 +38,8 @@ pub(super) fn side(role: Role) -> [u8; 1] {
 
 /// What the keys of one object begin with, and the whole key where there is one row per object.
 pub(super) fn object(role: Role, object: &ObjectUrl) -> Vec<u8> {
-    // Room for the number of a row of changes.
-    let mut key = Vec::with_capacity(1 + object.key().len() + 1 + 4);
+    // Room for the version of a row of changes.
+    let mut key = Vec::with_capacity(1 + object.key().len() + 1 + 8);
     key.extend(side(role));
     key.extend(object.key().as_bytes());
     key.push(END);
@@ -53,9 +55,15 @@ pub(super) fn after(object: &[u8]) -> Vec<u8> {
     end
 }
 
-/// A row of changes.
-pub(super) fn run(mut object: Vec<u8>, number: u32) -> Vec<u8> {
-    object.extend(number.to_be_bytes());
+/// The row of changes that begins with this version.
+pub(super) fn run(mut object: Vec<u8>, version: u64) -> Vec<u8> {
+    object.extend(version.to_be_bytes());
+    object
+}
+
+/// One who observes.
+pub(super) fn subscriber(mut object: Vec<u8>, hyperty: &HypertyUrl) -> Vec<u8> {
+    object.extend(hyperty.key().as_bytes());
     object
 }
 
@@ -94,7 +102,7 @@ pub(super) fn readable(table: &str, key: &[u8]) -> String {
     let object = String::from_utf8_lossy(parts.next().unwrap_or_default());
     let rest = parts.next().unwrap_or_default();
     let rest = match rest.try_into() {
-        Ok(number) if table == CHANGES => u32::from_be_bytes(number).to_string(),
+        Ok(number) if table == CHANGES => u64::from_be_bytes(number).to_string(),
         _ => String::from_utf8_lossy(rest).replace(char::from(END), " "),
     };
     format!("{side} {object} {rest}").trim_end().to_owned()

@@ -1,13 +1,16 @@
 //! The Data Object Storage: records of reported and observed objects (protocol 3.8).
 
 mod base;
+pub(crate) mod breaks;
 mod children;
 mod header;
 mod json;
 mod keys;
 mod load;
 mod record;
+mod runs;
 mod store;
+mod subscribers;
 mod tail;
 
 pub use record::{ObjectRecord, RecordStatus, Role, Subscriber};
@@ -15,7 +18,7 @@ pub use store::ObjectStore;
 
 use hyperty_model::message::UpdateBody;
 use hyperty_model::object::ChildEntry;
-use hyperty_model::{ChildrenName, ObjectUrl};
+use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl};
 use tokio::sync::watch;
 
 use crate::{Progress, StorageError, Ticket};
@@ -46,18 +49,20 @@ pub trait DataObjectStorage: Send + Sync {
     /// As for [`DataObjectStorage::load`].
     fn find(&self, role: Role, object: &ObjectUrl) -> Result<Option<ObjectRecord>, StorageError>;
 
-    /// Writes a whole record, data and children included, in the place of what there was.
+    /// Writes a whole record, data, children, subscriptions and log included, in the place of what there was. A log
+    /// that does not lead to the record's position is not kept. The history goes on from here: the record is not
+    /// [broken](ObjectRecord::broken) any more.
     fn save(&self, record: &ObjectRecord) -> Ticket;
 
-    /// Writes data and position, and what appended changes did to the metadata, in the place of those changes.
-    /// The rest stays as it is stored. This is what is wanted when [`Appended::checkpoint_due`] says so, and cheaper
+    /// Writes data and position, and what appended changes did to the metadata; those changes become the log. The
+    /// rest stays as it is stored. This is what is wanted when [`Appended::checkpoint_due`] says so, and cheaper
     /// than [`save`](DataObjectStorage::save).
     fn checkpoint(&self, record: &ObjectRecord) -> Ticket {
         self.save(record)
     }
 
-    /// Writes everything of a record but its position, data and children, which stay as they are stored. An object
-    /// that is not stored is saved whole.
+    /// Writes everything of a record but its position, data, log, children and subscriptions, which stay as they are
+    /// stored. An object that is not stored is saved whole.
     fn save_metadata(&self, record: &ObjectRecord) -> Ticket;
 
     /// Adds one change behind the record: the data as it is stored is changed by it, or the metadata, and the
@@ -72,6 +77,13 @@ pub trait DataObjectStorage: Send + Sync {
 
     /// Removes one child and remembers that it was deleted.
     fn delete_child(&self, role: Role, object: &ObjectUrl, name: &ChildrenName, id: &str) -> Ticket;
+
+    /// Writes one subscription, in the place of the one of the same hyperty. It costs its own size, however many
+    /// others there are.
+    fn put_subscriber(&self, role: Role, object: &ObjectUrl, subscriber: &Subscriber) -> Ticket;
+
+    /// Removes the subscription of a hyperty, if there is one.
+    fn remove_subscriber(&self, role: Role, object: &ObjectUrl, hyperty: &HypertyUrl) -> Ticket;
 
     /// Forgets an object.
     fn remove(&self, role: Role, object: &ObjectUrl) -> Ticket;

@@ -1,5 +1,8 @@
 //! What is kept of an object (protocol 3.8).
 
+use std::sync::Arc;
+
+use hyperty_model::message::UpdateBody;
 use hyperty_model::object::{Children, Metadata};
 use hyperty_model::{ChildrenName, HypertyUrl, Identity, Position, RuntimeUrl, Url};
 use serde::{Deserialize, Serialize};
@@ -60,11 +63,21 @@ pub struct ObjectRecord {
     pub position: Position,
     /// The data at that position; `None` where only metadata is kept.
     pub data: Option<Value>,
+    /// The newest changes up to that position, without a hole, oldest first: what an observer that missed them is
+    /// told. As many as [`LogLimits`](hyperty_model::log::LogLimits) allow by default, with nothing but version,
+    /// epoch, time and change; none where the data is not kept.
+    pub log: Vec<Arc<UpdateBody>>,
+    /// The store may have forgotten changes after this record that others have seen: it acknowledges before it is
+    /// on disk and was not closed in good order, or came from a backup. A Reporter goes on in a new epoch, which is
+    /// saved before anybody is told (protocol M8). Said of each record until it is [saved](super::DataObjectStorage::save)
+    /// whole.
+    pub broken: bool,
     /// The children, with what is remembered of deleted ones.
     pub children: Children,
     /// The children names of the schema.
     pub children_names: Vec<ChildrenName>,
-    /// Who observes: everybody on the Reporter's side, the hyperties of this runtime on the Observer's.
+    /// Who observes: everybody on the Reporter's side, the hyperties of this runtime on the Observer's. Read back in
+    /// the order of their URLs.
     pub subscriptions: Vec<Subscriber>,
     /// Who may observe without being asked for.
     pub grants: Vec<Url>,

@@ -5,19 +5,19 @@ use std::sync::Arc;
 use foldhash::HashMap;
 use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::object::{ChildEntry, Children};
-use hyperty_model::{ChildrenName, ObjectUrl, Position, Timestamp};
+use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl, Position, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::keys::{CHANGES, CHILDREN, DATA, MEMBERS, OBJECTS};
+use super::keys::{CHANGES, CHILDREN, DATA, MEMBERS, OBJECTS, SUBSCRIBERS};
 use super::load::{self, Loaded};
+use super::runs::Runs;
 use super::tail::Encoded;
-use super::{Appended, DataObjectStorage, ObjectRecord, Role, base, children, header, json, keys};
+use super::{
+    Appended, DataObjectStorage, ObjectRecord, Role, Subscriber, base, breaks, children, header, json, keys,
+    subscribers,
+};
 use crate::{Batch, Progress, StorageError, Tables, Ticket};
-
-/// Size of a row of changes beyond which the next change begins a new one: writing a change writes the row it is
-/// added to, and a page of the file at least.
-const RUN_BYTES: usize = 4 << 10;
 
 /// [`DataObjectStorage`] over any [`Tables`].
 ///
@@ -38,6 +38,8 @@ pub struct ObjectStore {
 struct Known {
     reported: Side,
     observed: Side,
+    /// How often the history of the store was broken; none while it was not looked up.
+    breaks: Option<u64>,
 }
 
 #[derive(Default)]
@@ -54,13 +56,13 @@ struct State {
     last_modified: Timestamp,
     with_data: bool,
     data_bytes: usize,
-    /// The number of rows of changes, and the size of the last and of all.
-    runs: u32,
-    run_bytes: usize,
-    tail_bytes: usize,
+    runs: Runs,
+    /// How often the history of the store was broken when the record was saved whole.
+    breaks: u64,
     /// A change of the metadata was added since the record was written.
     header_is_stale: bool,
     has_children: bool,
+    has_subscribers: bool,
     next_deletion: u64,
 }
 
@@ -71,18 +73,23 @@ impl ObjectStore {
     }
 
     fn write(&self, record: &ObjectRecord) -> Ticket {
-        let (header, data) = (header::encode(record), data(record));
+        let data = data(record);
         let object = keys::object(record.role, &record.metadata.url);
         let mut known = self.known.lock();
+        let breaks = known.breaks(&*self.tables);
+        let header = header::encode(record, breaks);
         let side = known.of(record.role);
-        let before = side.states.get(&record.metadata.url);
+        let mut before = side.states.remove(&record.metadata.url);
         let batch = Batch::new().put(OBJECTS, &object, &header).put(DATA, &object, &data);
-        let mut batch = side.without_tail(batch, &object, before);
-        let has_children = record.children != Children::default();
-        if has_children || before.map_or(!side.complete, |state| state.has_children) {
+        let mut batch = side.without_changes(batch, &object, before.as_mut());
+        let mut state = State { breaks, ..State::of(record, data.len()) };
+        if state.has_children || before.as_ref().map_or(!side.complete, |state| state.has_children) {
             batch = children::replace(batch, &object, &record.children);
         }
-        let state = State { has_children, ..State::of(record, data.len()) };
+        if state.has_subscribers || before.as_ref().map_or(!side.complete, |state| state.has_subscribers) {
+            batch = subscribers::replace(batch, &object, record);
+        }
+        batch = state.add_log(batch, &object, record);
         side.states.insert(record.metadata.url.clone(), state);
         self.tables.commit(batch)
     }
@@ -113,32 +120,40 @@ impl DataObjectStorage for ObjectStore {
         let data = data(record);
         let object = keys::object(record.role, &record.metadata.url);
         let mut known = self.known.lock();
-        let side = known.of(record.role);
-        let Some(before) = side.states.get(&record.metadata.url) else {
+        let Some(state) = self.state(known.of(record.role), record.role, &record.metadata.url) else {
             drop(known);
             return self.save(record);
         };
-        let mut batch = side.without_tail(Batch::new().put(DATA, &object, &data), &object, Some(before));
-        let state = State {
-            has_children: before.has_children,
-            next_deletion: before.next_deletion,
+        let mut batch = Batch::new().put(DATA, &object, &data);
+        batch = match record.position == state.position && !state.runs.is_spoilt() {
+            true => state.runs.settle(batch, &object),
+            false => state.runs.clear(batch, &object),
+        };
+        if state.header_is_stale {
+            batch = batch.put(OBJECTS, &object, header::encode(record, state.breaks));
+        }
+        if !state.with_data {
+            batch = batch.delete_range(MEMBERS, &object, keys::after(&object));
+        }
+        *state = State {
+            runs: std::mem::take(&mut state.runs),
+            breaks: state.breaks,
+            has_children: state.has_children,
+            has_subscribers: state.has_subscribers,
+            next_deletion: state.next_deletion,
             ..State::of(record, data.len())
         };
-        if before.header_is_stale {
-            batch = batch.put(OBJECTS, &object, header::encode(record));
-        }
-        side.states.insert(record.metadata.url.clone(), state);
         self.tables.commit(batch)
     }
 
     fn save_metadata(&self, record: &ObjectRecord) -> Ticket {
-        let header = header::encode(record);
         let mut known = self.known.lock();
         let Some(state) = self.state(known.of(record.role), record.role, &record.metadata.url) else {
             drop(known);
             return self.save(record);
         };
         state.header_is_stale = false;
+        let header = header::encode(record, state.breaks);
         self.tables.commit(Batch::new().put(OBJECTS, keys::object(record.role, &record.metadata.url), header))
     }
 
@@ -159,11 +174,14 @@ impl DataObjectStorage for ObjectStore {
             let ticket = self.tables.commit(state.moved(key, &change.kind));
             return Appended { ticket, checkpoint_due: false };
         }
-        if !follows {
+        let batch = if follows {
+            state.runs.add(Batch::new(), key, to.version, encoded)
+        } else {
             tracing::error!(%object, %to, "a change that does not follow what is stored");
-        }
-        let batch = state.add(key, &encoded.with_version(to.version));
-        let checkpoint_due = !follows || state.tail_bytes > tail_bytes_max(state.data_bytes);
+            state.runs.spoil(Batch::new(), key, encoded)
+        };
+        let checkpoint_due =
+            state.runs.is_spoilt() || state.runs.tail_bytes() > tail_bytes_max(state.data_bytes);
         Appended { ticket: self.tables.commit(batch), checkpoint_due }
     }
 
@@ -203,12 +221,29 @@ impl DataObjectStorage for ObjectStore {
         }
     }
 
+    fn put_subscriber(&self, role: Role, object: &ObjectUrl, subscriber: &Subscriber) -> Ticket {
+        let mut known = self.known.lock();
+        let Some(state) = self.state(known.of(role), role, object) else {
+            tracing::error!(%object, "a subscriber of an object that is not stored");
+            return self.tables.commit(Batch::new());
+        };
+        state.has_subscribers = true;
+        self.tables.commit(subscribers::put(Batch::new(), keys::object(role, object), subscriber))
+    }
+
+    fn remove_subscriber(&self, role: Role, object: &ObjectUrl, hyperty: &HypertyUrl) -> Ticket {
+        // In the order of all other writes.
+        let _known = self.known.lock();
+        let key = keys::subscriber(keys::object(role, object), hyperty);
+        self.tables.commit(Batch::new().delete(SUBSCRIBERS, key))
+    }
+
     fn remove(&self, role: Role, object: &ObjectUrl) -> Ticket {
         let mut known = self.known.lock();
         known.of(role).states.remove(object);
         let key = keys::object(role, object);
         let mut batch = Batch::new().delete(OBJECTS, &key).delete(DATA, &key);
-        for table in [CHANGES, MEMBERS, CHILDREN] {
+        for table in [CHANGES, MEMBERS, CHILDREN, SUBSCRIBERS] {
             batch = batch.delete_range(table, &key, keys::after(&key));
         }
         self.tables.commit(batch)
@@ -255,20 +290,29 @@ impl State {
             last_modified: record.metadata.last_modified,
             with_data: record.data.is_some(),
             data_bytes,
+            has_children: record.children != Children::default(),
+            has_subscribers: !record.subscriptions.is_empty(),
             ..State::default()
         }
     }
 
-    /// Adds a change to the last row of changes, or begins a new one.
-    fn add(&mut self, object: Vec<u8>, entry: &[u8]) -> Batch {
-        self.tail_bytes += entry.len();
-        self.run_bytes += entry.len();
-        if self.runs > 0 && self.run_bytes <= RUN_BYTES {
-            return Batch::new().append(CHANGES, keys::run(object, self.runs - 1), entry);
+    /// Adds the log of a record, if it is one: up to its position, without a hole.
+    fn add_log(&mut self, mut batch: Batch, object: &[u8], record: &ObjectRecord) -> Batch {
+        let length = record.log.len() as u64;
+        let Some(first) = record.position.version.checked_sub(length).map(|before| before + 1) else {
+            return batch;
+        };
+        let follows = (first..)
+            .zip(&record.log)
+            .all(|(version, body)| body.position() == Some(Position::new(record.position.epoch, version)));
+        let encoded: Option<Vec<Encoded>> = record.log.iter().map(|body| Encoded::of(body)).collect();
+        if let Some(changes) = encoded.filter(|_| follows && record.data.is_some()) {
+            for (version, change) in (first..).zip(changes) {
+                batch = self.runs.add(batch, object.to_vec(), version, change);
+            }
+            batch = self.runs.settle(batch, object);
         }
-        self.runs += 1;
-        self.run_bytes = entry.len();
-        Batch::new().put(CHANGES, keys::run(object, self.runs - 1), entry)
+        batch
     }
 
     /// Where the history stands now, for an object whose data is not kept.
@@ -287,9 +331,8 @@ impl Side {
     fn remember(&mut self, loaded: Loaded) -> ObjectRecord {
         let record = loaded.record;
         let state = State {
-            runs: loaded.runs.len() as u32,
-            run_bytes: loaded.runs.last().copied().unwrap_or_default(),
-            tail_bytes: loaded.runs.iter().sum(),
+            runs: loaded.runs,
+            breaks: loaded.breaks,
             header_is_stale: loaded.header_is_stale,
             has_children: loaded.has_children,
             next_deletion: loaded.next_deletion,
@@ -300,17 +343,16 @@ impl Side {
     }
 
     /// Removes what was stored behind a record: row by row where they are known, which is cheaper than to look.
-    fn without_tail(&self, mut batch: Batch, object: &[u8], state: Option<&State>) -> Batch {
-        for number in 0..state.map_or(0, |state| state.runs) {
-            batch = batch.delete(CHANGES, keys::run(object.to_vec(), number));
-        }
-        if state.is_none() && !self.complete {
-            batch = batch.delete_range(CHANGES, object, keys::after(object));
-        }
-        if state.map_or(!self.complete, |state| !state.with_data) {
+    fn without_changes(&self, mut batch: Batch, object: &[u8], state: Option<&mut State>) -> Batch {
+        let is_unknown = state.is_none() && !self.complete;
+        if is_unknown || state.as_ref().is_some_and(|state| !state.with_data) {
             batch = batch.delete_range(MEMBERS, object, keys::after(object));
         }
-        batch
+        match state {
+            Some(state) => state.runs.clear(batch, object),
+            None if is_unknown => batch.delete_range(CHANGES, object, keys::after(object)),
+            None => batch,
+        }
     }
 }
 
@@ -320,6 +362,17 @@ impl Known {
             Role::Reporter => &mut self.reported,
             Role::Observer => &mut self.observed,
         }
+    }
+
+    /// How often the history of the store was broken.
+    fn breaks(&mut self, tables: &dyn Tables) -> u64 {
+        *self.breaks.get_or_insert_with(|| {
+            breaks::count(tables).unwrap_or_else(|error| {
+                // Nothing is saved either where nothing can be read.
+                tracing::error!(%error, "it cannot be told whether history is broken");
+                0
+            })
+        })
     }
 }
 

@@ -1,13 +1,15 @@
-//! How changes are kept behind a record.
+//! How changes are kept: those behind a record, and those before it that observers may have missed.
 //!
 //! A change is: the length of what follows (4 bytes), the version (8), when it was made in milliseconds (8; all
 //! ones for unknown), what it does (1, [`Kind`]), the length of the attribute (4), the attribute, and what
 //! belongs to it, as JSON, to the end. Who made it, and for whom, is not needed to make it again.
 
-use hyperty_model::Timestamp;
+use std::sync::Arc;
+
 use hyperty_model::change::{AttrPath, Change, ChangeOp};
+use hyperty_model::log::ChangeLog;
 use hyperty_model::message::{UpdateBody, UpdateKind};
-use serde_json::Value;
+use hyperty_model::{Position, Timestamp};
 
 use super::json;
 
@@ -89,23 +91,34 @@ fn length(bytes: usize) -> [u8; 4] {
 /// A change read back.
 pub(super) struct Stored {
     pub(super) version: u64,
-    pub(super) last_modified: Option<Timestamp>,
-    pub(super) what: What,
+    last_modified: Option<Timestamp>,
+    kind: UpdateKind,
+    /// How many bytes it takes in its row.
+    pub(super) bytes: usize,
 }
 
-/// What a stored change does.
-pub(super) enum What {
-    Data(Change),
-    Metadata { attribute: String, value: Value },
+impl Stored {
+    /// The change as it travelled, but for who made it.
+    pub(super) fn into_body(self, epoch: u64) -> UpdateBody {
+        let body = UpdateBody { last_modified: self.last_modified, ..UpdateBody::new(self.kind) };
+        body.at(Position::new(epoch, self.version))
+    }
 }
 
-/// The changes of one row, which must go on from `version`; or what is wrong with it.
-pub(super) fn decode(version: u64, mut row: &[u8]) -> Result<Vec<Stored>, String> {
+/// The newest of a row of changes that a log keeps: its limits are those of the log in memory.
+pub(super) fn newest(log: &ChangeLog) -> Vec<Arc<UpdateBody>> {
+    let end = log.end();
+    let kept = Position::new(end.epoch, end.version.saturating_sub(log.len() as u64));
+    log.since(kept).unwrap_or_default()
+}
+
+/// The changes of one row, which must begin with `first`; or what is wrong with it.
+pub(super) fn decode(first: u64, mut row: &[u8]) -> Result<Vec<Stored>, String> {
     let mut changes = Vec::new();
     while !row.is_empty() {
         let (stored, rest) = split(row).ok_or_else(|| format!("change {} is cut off", changes.len() + 1))?;
         let stored = read(stored).ok_or_else(|| format!("change {} cannot be read", changes.len() + 1))?;
-        let next = version.saturating_add(changes.len() as u64 + 1);
+        let next = first.saturating_add(changes.len() as u64);
         if stored.version != next {
             return Err(format!("change {next} is missing: there is {} in its place", stored.version));
         }
@@ -130,11 +143,12 @@ fn read(bytes: &[u8]) -> Option<Stored> {
     Some(Stored {
         version: u64::from_be_bytes(*version),
         last_modified: time.map(Timestamp::from_millis),
-        what: read_what(*kind, attribute, json)?,
+        kind: read_kind(*kind, attribute, json)?,
+        bytes: VERSION_AT + bytes.len(),
     })
 }
 
-fn read_what(kind: u8, attribute: &str, json: &[u8]) -> Option<What> {
+fn read_kind(kind: u8, attribute: &str, json: &[u8]) -> Option<UpdateKind> {
     let value = || serde_json::from_slice(json).ok();
     let op = match kind {
         kind if kind == Kind::Set as u8 => ChangeOp::Set(value()?),
@@ -143,9 +157,9 @@ fn read_what(kind: u8, attribute: &str, json: &[u8]) -> Option<What> {
         kind if kind == Kind::Insert as u8 => ChangeOp::Insert(serde_json::from_slice(json).ok()?),
         kind if kind == Kind::Remove as u8 => ChangeOp::Remove(serde_json::from_slice(json).ok()?),
         kind if kind == Kind::Metadata as u8 => {
-            return Some(What::Metadata { attribute: attribute.to_owned(), value: value()? });
+            return Some(UpdateKind::Metadata { attribute: attribute.to_owned(), value: value()? });
         }
         _ => return None,
     };
-    Some(What::Data(Change::new(AttrPath::new(attribute), op)))
+    Some(UpdateKind::Change(Change::new(AttrPath::new(attribute), op)))
 }

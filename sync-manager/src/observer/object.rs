@@ -175,6 +175,8 @@ impl State {
             metadata,
             position: self.replica.position(),
             data: self.replica.data().filter(|_| self.stores_data()).cloned(),
+            log: Vec::new(),
+            broken: false,
             children: self.children.clone(),
             children_names: self.names.clone(),
             subscriptions: resumable

@@ -86,6 +86,18 @@ pub(crate) struct ObserverEntry {
     pub(crate) routes: ObserverRoutes,
 }
 
+impl ObserverEntry {
+    /// What the store keeps of it.
+    pub(crate) fn subscriber(&self, hyperty: &HypertyUrl) -> Subscriber {
+        Subscriber {
+            hyperty: hyperty.clone(),
+            runtime: self.runtime.clone(),
+            identity: self.identity.clone(),
+            away: self.away,
+        }
+    }
+}
+
 /// The routes that bring an observer the stream: B2 and B4 in this runtime, or A6 and A7 to a stub.
 #[derive(Default)]
 pub(crate) struct ObserverRoutes {
@@ -184,16 +196,11 @@ impl State {
             metadata: self.metadata.clone(),
             position: self.head_position,
             data: self.head.clone(),
+            log: Vec::new(),
+            broken: false,
             children: self.children.clone(),
             children_names: names,
-            subscriptions: subscriptions
-                .map(|(hyperty, entry)| Subscriber {
-                    hyperty: hyperty.clone(),
-                    runtime: entry.runtime.clone(),
-                    identity: entry.identity.clone(),
-                    away: entry.away,
-                })
-                .collect(),
+            subscriptions: subscriptions.map(|(hyperty, entry)| entry.subscriber(hyperty)).collect(),
             grants: self.grants.iter().cloned().collect(),
             reporter_user: self.reporter_user.clone(),
             status,

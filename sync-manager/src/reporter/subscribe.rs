@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyperty_model::message::{ForwardBody, ForwardKind, ResponseBody, SubscribeBody};
 use hyperty_model::{HypertyUrl, Identity, MessageType, ObjectUrl, RuntimeUrl, Snapshot, StatusCode, Url};
 use hyperty_policy::{Point, PolicyRequest};
-use hyperty_storage::RecordStatus;
+use hyperty_storage::Role;
 
 use super::object::{ObserverEntry, Phase, Reported};
 use super::routes::Path;
@@ -146,19 +146,25 @@ impl SyncManager {
             );
         }
         let Applicant { hyperty, runtime, identity, resumable, .. } = applicant;
-        state.observers.insert(hyperty, ObserverEntry { runtime, identity, resumable, away: false, routes });
+        let entry = ObserverEntry { runtime, identity, resumable, away: false, routes };
         // Not waited for: the list is needed after a restart only, and an observer that it lost subscribes anew.
-        self.persist_observers(object, &state);
+        self.persist_observer(object, &state, &hyperty, &entry);
+        state.observers.insert(hyperty, entry);
         answer(state.snapshot());
         self.schedule_beat(object, &mut state);
         Ok(())
     }
 
-    /// Writes who observes, without the data.
-    pub(crate) fn persist_observers(&self, object: &Reported, state: &super::State) {
-        if state.options.resumable {
-            self.storage()
-                .save_metadata(&state.record(object.names().cloned().collect(), RecordStatus::Live));
+    /// Writes that somebody observes, if it shall be known after a restart.
+    fn persist_observer(
+        &self,
+        object: &Reported,
+        state: &super::State,
+        hyperty: &HypertyUrl,
+        entry: &ObserverEntry,
+    ) {
+        if state.options.resumable && (entry.resumable || state.options.store) {
+            self.storage().put_subscriber(Role::Reporter, &object.url, &entry.subscriber(hyperty));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyperty_model::message::{ForwardBody, ForwardKind, ResponseBody, UnsubscribeBody};
 use hyperty_model::{HypertyUrl, Identity, Message, ObjectUrl, RuntimeUrl, StatusCode, UrlKind};
+use hyperty_storage::Role;
 
 use super::object::Reported;
 use super::subscribe::runtime_of;
@@ -65,7 +66,9 @@ impl SyncManager {
         let removed = {
             let mut state = object.lock();
             let removed = state.observers.remove(hyperty);
-            self.persist_observers(object, &state);
+            if removed.is_some() && state.options.resumable {
+                self.storage().remove_subscriber(Role::Reporter, &object.url, hyperty);
+            }
             removed
         };
         if let Some(entry) = removed {

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use hyperty_model::Position;
 use hyperty_model::change::{Change, ChangeOp};
+use hyperty_model::log::LOG_CHANGES_MAX;
 use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::object::{ChildOutcome, Children};
-use hyperty_storage::{DataObjectStorage, ObjectRecord, RecordStatus, Role, StorageError, Ticket, reached};
+use hyperty_storage::{
+    DataObjectStorage, ObjectRecord, RecordStatus, Role, StorageError, Subscriber, Ticket, reached,
+};
 use serde_json::json;
 
-use super::sample::{change, child, children_name, full_record, hyperty, object, record, set};
+use super::sample::{change, child, children_name, full_record, hyperty, object, record, set, subscriber};
 
 /// Where one storage is: each call opens it again and finds what was there. The one opened before is dropped first.
 pub type Open = Box<dyn Fn() -> Arc<dyn DataObjectStorage>>;
@@ -28,6 +31,8 @@ pub async fn run(fresh: &dyn Fn() -> Open) {
     a_removed_object_leaves_nothing(&fresh());
     a_new_epoch_begins_with_a_record(&fresh());
     a_change_out_of_order_is_not_served(&fresh());
+    the_newest_changes_are_kept(&fresh());
+    subscribers_come_and_go_one_by_one(&fresh());
 }
 
 fn append(store: &dyn DataObjectStorage, record: &mut ObjectRecord, kind: UpdateKind) -> bool {
@@ -178,7 +183,6 @@ pub fn saving_metadata_leaves_data_and_children_alone(open: &Open) {
     a.children.create(&children_name("notes"), child("bob", 1, json!({}))).expect("it is new");
     store.put_child(a.role, &a.metadata.url, &children_name("notes"), &child("bob", 1, json!({})));
     a.status = RecordStatus::Deleting;
-    a.subscriptions = full_record().subscriptions;
     store.save_metadata(&ObjectRecord { data: None, children: Children::default(), ..a.clone() });
     check(&*store, &[&a]);
     append(&*store, &mut a, set("n", json!(2)));
@@ -289,6 +293,7 @@ pub fn a_new_epoch_begins_with_a_record(open: &Open) {
     append(&*store, &mut a, set("n", json!(1)));
     a.position = Position::new(1, 0);
     store.save(&a);
+    a.log.clear();
     assert!(!append(&*store, &mut a, set("n", json!(2))));
     assert_eq!(a.position, Position::new(1, 1));
     drop(store);
@@ -308,6 +313,73 @@ pub fn a_change_out_of_order_is_not_served(open: &Open) {
     assert!(store.append(a.role, &a.metadata.url, &skipped).checkpoint_due);
     assert!(store.append(a.role, &a.metadata.url, &UpdateBody::beat(a.position, None)).checkpoint_due);
     store.checkpoint(&a);
+    // What was left out cannot be told to anybody.
+    a.log.clear();
+    check(&*store, &[&a]);
+    append(&*store, &mut a, set("n", json!(4)));
     drop(store);
     check(&*open(), &[&a]);
+}
+
+/// Protocol 10.1: the newest changes are there after any number of checkpoints and restarts, within their limits, and
+/// a whole record replaces them.
+pub fn the_newest_changes_are_kept(open: &Open) {
+    let mut a = record(Role::Reporter, "a", Some(json!({"filler": "x".repeat(300)})));
+    let mut store = open();
+    store.save(&a);
+    for i in 0..2_600 {
+        let kind = match i % 40 {
+            0 => UpdateKind::Metadata { attribute: "name".to_owned(), value: json!(i.to_string()) },
+            _ => set("n", json!("y".repeat(i % 97))),
+        };
+        if append(&*store, &mut a, kind) {
+            store.checkpoint(&a);
+        }
+        if i % 500 == 499 {
+            check(&*store, &[&a]);
+            drop(store);
+            store = open();
+        }
+    }
+    assert_eq!(a.log.len(), LOG_CHANGES_MAX);
+    check(&*store, &[&a]);
+    a.log.drain(..900);
+    store.save(&a);
+    append(&*store, &mut a, set("n", json!(0)));
+    check(&*store, &[&a]);
+    // One that does not lead to where the record stands is not kept.
+    store.save(&ObjectRecord { log: a.log[..50].to_vec(), ..a.clone() });
+    a.log.clear();
+    drop(store);
+    check(&*open(), &[&a]);
+}
+
+/// Who observes is written one by one, and comes back in order.
+pub fn subscribers_come_and_go_one_by_one(open: &Open) {
+    let store = open();
+    let mut a = record(Role::Reporter, "a", Some(json!({})));
+    let b = ObjectRecord { subscriptions: vec![subscriber("s5")], ..record(Role::Reporter, "b", None) };
+    store.save(&a);
+    store.save(&b);
+    for name in ["s7", "s3", "s5", "s30", "s3"] {
+        store.put_subscriber(a.role, &a.metadata.url, &subscriber(name));
+    }
+    store.remove_subscriber(a.role, &a.metadata.url, &hyperty("s5"));
+    store.remove_subscriber(a.role, &a.metadata.url, &hyperty("nobody"));
+    let away = Subscriber { away: true, ..subscriber("s7") };
+    store.put_subscriber(a.role, &a.metadata.url, &away);
+    a.subscriptions = vec![subscriber("s3"), subscriber("s30"), away];
+    check(&*store, &[&a, &b]);
+    // They are left alone by what is written of the rest.
+    append(&*store, &mut a, set("n", json!(1)));
+    store.checkpoint(&a);
+    store.save_metadata(&ObjectRecord { subscriptions: Vec::new(), ..a.clone() });
+    drop(store);
+    let store = open();
+    check(&*store, &[&a, &b]);
+    a.subscriptions.remove(1);
+    store.save(&a);
+    store.put_subscriber(a.role, &object("unknown"), &subscriber("s1"));
+    drop(store);
+    check(&*open(), &[&a, &b]);
 }

@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value, json};
 
 use super::objects::Open;
-use super::sample::{change, child, children_name, hyperty, record};
+use super::sample::{change, child, children_name, hyperty, record, subscriber};
 
 /// What a random test does next, to one of the objects.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ enum Act {
     Change(UpdateKind),
     PutChild(u64),
     DeleteChild(u64),
+    PutSubscriber(u64),
+    RemoveSubscriber(u64),
     SaveMetadata(RecordStatus),
     Checkpoint,
     Save,
@@ -102,6 +104,19 @@ fn write(store: &dyn DataObjectStorage, record: &mut ObjectRecord, act: &Act) {
                 store.delete_child(record.role, &url, &name, id.as_str());
             }
         }
+        Act::PutSubscriber(number) => {
+            let subscriber = subscriber(&format!("s{number}"));
+            store.put_subscriber(record.role, &url, &subscriber);
+            match record.subscriptions.binary_search_by(|other| other.hyperty.cmp(&subscriber.hyperty)) {
+                Ok(at) => record.subscriptions[at] = subscriber,
+                Err(at) => record.subscriptions.insert(at, subscriber),
+            }
+        }
+        Act::RemoveSubscriber(number) => {
+            let hyperty = hyperty(&format!("s{number}"));
+            store.remove_subscriber(record.role, &url, &hyperty);
+            record.subscriptions.retain(|other| other.hyperty != hyperty);
+        }
         Act::SaveMetadata(status) => {
             record.status = *status;
             store.save_metadata(record);
@@ -111,6 +126,8 @@ fn write(store: &dyn DataObjectStorage, record: &mut ObjectRecord, act: &Act) {
         Act::NewEpoch => {
             record.position.epoch += 1;
             store.save(record);
+            // What led to another epoch is of no use to an observer of this one.
+            record.log.clear();
         }
         _ => {}
     }
@@ -131,6 +148,8 @@ fn act() -> impl Strategy<Value = Act> {
         12 => kind().prop_map(Act::Change),
         3 => (1..20u64).prop_map(Act::PutChild),
         2 => (1..20u64).prop_map(Act::DeleteChild),
+        2 => (1..6u64).prop_map(Act::PutSubscriber),
+        1 => (1..6u64).prop_map(Act::RemoveSubscriber),
         1 => status.prop_map(Act::SaveMetadata),
         1 => Just(Act::Checkpoint),
         1 => Just(Act::Save),

@@ -1,6 +1,9 @@
 //! Records for the suites of storage.
 
+use std::sync::Arc;
+
 use hyperty_model::change::{Change, ChangeOp, apply};
+use hyperty_model::log::{LOG_BYTES_MAX, LOG_CHANGES_MAX};
 use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::object::{ChildEntry, ChildId, ChildValue, Children, Metadata};
 use hyperty_model::{ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, Timestamp};
@@ -46,6 +49,8 @@ pub fn record(role: Role, name: &str, data: Option<Value>) -> ObjectRecord {
         position: Position::default(),
         store: data.is_some(),
         data,
+        log: Vec::new(),
+        broken: false,
         children: Children::default(),
         children_names: Vec::new(),
         subscriptions: Vec::new(),
@@ -77,17 +82,20 @@ pub fn full_record() -> ObjectRecord {
     full.children
         .delete(&children_name("notes"), "hyperty://example.com/bob#2", &hyperty("bob"))
         .expect("it is his");
-    full.subscriptions = vec![Subscriber {
-        hyperty: hyperty("bob"),
-        runtime: "runtime://example.com/phone".parse().ok(),
-        identity: Some(Identity::of_user("user://example.com/bob")),
-        away: true,
-    }];
+    full.subscriptions =
+        vec![Subscriber { away: true, ..subscriber("bob") }, subscriber("carol"), subscriber("dave")];
     full.grants = vec!["hyperty://example.org/*".parse().expect("a URL")];
     full.reporter_user = Some(Identity::of_user("user://example.com/alice"));
     full.status = RecordStatus::Disconnected;
     full.domain_registration = false;
     full.pending = vec![json!({"id": 7, "type": "create"})];
+    // Two changes that led to where it stands; the data has them already.
+    full.log = [16, 17]
+        .map(|version| {
+            let change = Change::new("x", ChangeOp::Set(json!(0.1)));
+            Arc::new(UpdateBody::change(Position::new(3, version), change))
+        })
+        .into();
     full
 }
 
@@ -103,7 +111,30 @@ pub fn change(record: &mut ObjectRecord, kind: UpdateKind) -> UpdateBody {
     }
     record.position = record.position.next();
     record.metadata.last_modified = time;
-    UpdateBody { last_modified: Some(time), ..UpdateBody::new(kind) }.at(record.position)
+    let body = UpdateBody { last_modified: Some(time), ..UpdateBody::new(kind) }.at(record.position);
+    if record.data.is_some() {
+        record.log.push(Arc::new(body.clone()));
+        trim(&mut record.log);
+    }
+    body
+}
+
+/// The log as it is kept at most.
+fn trim(log: &mut Vec<Arc<UpdateBody>>) {
+    let size = |log: &[Arc<UpdateBody>]| log.iter().map(|body| body.approximate_size()).sum::<usize>();
+    while log.len() > LOG_CHANGES_MAX || size(log) > LOG_BYTES_MAX {
+        log.remove(0);
+    }
+}
+
+/// A subscriber of this name.
+pub fn subscriber(name: &str) -> Subscriber {
+    Subscriber {
+        hyperty: hyperty(name),
+        runtime: "runtime://example.com/phone".parse().ok(),
+        identity: Some(Identity::of_user("user://example.com/bob")),
+        away: false,
+    }
 }
 
 /// Sets an attribute.

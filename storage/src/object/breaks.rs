@@ -1,0 +1,21 @@
+//! How often the history of the store was broken: once for each time that acknowledged changes may have been lost.
+
+use crate::{StorageError, Tables};
+
+pub(crate) const STORE: &str = "store/v1";
+pub(crate) const BREAKS: &[u8] = b"breaks";
+
+/// The number of breaks; 0 where none was ever noted.
+pub(crate) fn count(tables: &dyn Tables) -> Result<u64, StorageError> {
+    let Some(row) = tables.get(STORE, BREAKS)? else { return Ok(0) };
+    decode(&row).ok_or_else(|| StorageError::Corrupt {
+        table: STORE,
+        key: String::from_utf8_lossy(BREAKS).into_owned(),
+        detail: "not a number".to_owned(),
+    })
+}
+
+/// The number in a row.
+pub(crate) fn decode(row: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(row.try_into().ok()?))
+}
