@@ -25,5 +25,6 @@
 pub mod level;
 pub mod party;
 pub mod peer;
+pub mod protocol;
 pub mod suites;
 pub mod world;

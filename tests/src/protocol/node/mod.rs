@@ -1,0 +1,46 @@
+//! The protocol suite for a message node: sessions, routing, allocation, registry, catalogue, bad input (protocol 2,
+//! 5.12 to 5.15, 10.4, M12 to M17 and M22).
+
+mod in_process;
+mod stage;
+mod url;
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use hyperty_protostub::{ConnectError, Connection};
+
+use super::{Case, UnderTest};
+
+pub use in_process::InProcessNode;
+pub use stage::{NodeStage, refused_by_node};
+pub use url::UrlNode;
+
+/// A message node as a black box.
+pub trait NodeUnderTest: UnderTest {
+    /// The domain that it serves.
+    fn domain(&self) -> &str;
+
+    /// A new connection, without a session.
+    fn connect(&self) -> BoxFuture<'_, Result<Connection, ConnectError>>;
+
+    /// How long it keeps the routes of a lost session (T_GRACE), with the capability `grace`.
+    fn grace(&self) -> Duration {
+        Duration::from_secs(60)
+    }
+
+    /// The longest message that it takes, with the capability `limits`.
+    fn message_bytes_max(&self) -> Option<usize> {
+        None
+    }
+
+    /// Stops it like a crash and starts it again over what it had stored, with the capability `restart`.
+    fn restart(&self) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Err("this node cannot be restarted by the suite".to_owned())))
+    }
+}
+
+/// The cases for a message node.
+pub fn cases() -> Vec<Case<dyn NodeUnderTest>> {
+    Vec::new()
+}

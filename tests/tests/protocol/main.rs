@@ -1,0 +1,4 @@
+//! The protocol suite against our own implementations, and against broken ones.
+
+mod frame;
+mod node;
