@@ -47,6 +47,9 @@ pub(crate) enum Event<'a> {
         url: &'a ObjectUrl,
         /// Where it stands.
         version: u64,
+        /// How many versions were missed and made up for; not known when an earlier run is gone on with.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        missed: Option<u64>,
     },
     /// A change is published, and durable if there is a store.
     Published {
@@ -170,7 +173,10 @@ impl fmt::Display for Event<'_> {
         match self {
             Event::Listening { url, domain, .. } => write!(f, "listening on {url} for {domain}"),
             Event::Created { url } => write!(f, "created {url}"),
-            Event::Resumed { url, version } => write!(f, "resumed {url} at v{version}"),
+            Event::Resumed { url, version, missed: None } => write!(f, "resumed {url} at v{version}"),
+            Event::Resumed { url, version, missed: Some(missed) } => {
+                write!(f, "resumed {url} at v{version}, {missed} made up for")
+            }
             Event::Published { version, line } => write!(f, "published v{version} (line {line})"),
             Event::Rejected { line, code, reason } => write!(f, "rejected line {line}: {code} {reason}"),
             Event::Snapshot { version, data, children, .. } => {
@@ -290,7 +296,7 @@ mod tests {
     #[test]
     fn the_word_of_the_event_comes_first() {
         let url = ObjectUrl::parse("comm://localhost/1").unwrap();
-        let line = serde_json::to_string(&Event::Resumed { url: &url, version: 3 }).unwrap();
+        let line = serde_json::to_string(&Event::Resumed { url: &url, version: 3, missed: None }).unwrap();
         assert_eq!(line, r#"{"event":"resumed","url":"comm://localhost/1","version":3}"#);
     }
 }

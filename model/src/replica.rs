@@ -118,7 +118,7 @@ pub enum Replaced {
 pub struct Replica {
     phase: Phase,
     position: Position,
-    data: Option<Value>,
+    data: Option<Arc<Value>>,
     held: BTreeMap<Position, Arc<UpdateBody>>,
     held_bytes: usize,
     /// The latest position known to exist.
@@ -144,6 +144,7 @@ impl Replica {
     /// Stands at a position, with a copy of the data unless only the order matters.
     pub fn live(position: Position, data: Option<Value>, limits: GapLimits) -> Replica {
         let (held, held_bytes, unplaced) = (BTreeMap::new(), 0, false);
+        let data = data.map(Arc::new);
         Replica { phase: Phase::Live, position, data, held, held_bytes, horizon: position, unplaced, limits }
     }
 
@@ -154,7 +155,17 @@ impl Replica {
 
     /// The copy, if one is kept and the first snapshot has come.
     pub fn data(&self) -> Option<&Value> {
-        self.data.as_ref()
+        self.data.as_deref()
+    }
+
+    /// The copy, to be looked at while changes go on: the next change copies what is still held then.
+    pub fn shared_data(&self) -> Option<Arc<Value>> {
+        self.data.clone()
+    }
+
+    /// The latest position that is known to exist: that of the copy, or beyond it while something is missing.
+    pub fn horizon(&self) -> Position {
+        self.horizon.max(self.position)
     }
 
     /// Whether the first snapshot has come.
@@ -229,7 +240,7 @@ impl Replica {
         }
         self.phase = Phase::Live;
         self.position = position;
-        self.data = data;
+        self.data = data.map(Arc::new);
         self.forget_held_until(position);
         let then = self.drain();
         self.settle(position);
@@ -266,7 +277,7 @@ impl Replica {
 
     fn apply_next(&mut self, update: &UpdateBody) -> bool {
         let fits = match (&update.kind, &mut self.data) {
-            (UpdateKind::Change(change), Some(data)) => apply(data, change).is_ok(),
+            (UpdateKind::Change(change), Some(data)) => apply(Arc::make_mut(data), change).is_ok(),
             (UpdateKind::Change(_), None) | (UpdateKind::Metadata { .. }, _) => true,
             _ => false,
         };

@@ -159,7 +159,7 @@ impl RuntimeBuilder {
             clock,
             ids,
             stubs,
-            _manager: manager,
+            manager,
             _listeners: listeners,
             tasks,
             deployed: Default::default(),

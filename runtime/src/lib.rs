@@ -21,6 +21,7 @@ mod tasks;
 pub use builder::RuntimeBuilder;
 pub use error::{DeployError, SchemaError, StartError};
 pub use hyperty::{Deploy, Hyperty};
+pub use hyperty_sync_manager::{SyncManagerConfig, SyncStats};
 pub use runtime::Runtime;
 
 /// The durable storage of one file; see [`storage`] for others.

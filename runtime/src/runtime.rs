@@ -7,7 +7,7 @@ use hyperty_model::{Clock, Ids, RuntimeUrl, Url};
 use hyperty_protostub::SessionStub;
 use hyperty_registry::{RuntimeRegistry, SchemaCatalogue};
 use hyperty_storage::{StorageError, Tables};
-use hyperty_sync_manager::SyncManager;
+use hyperty_sync_manager::{SyncManager, SyncStats};
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) stubs: Vec<Arc<SessionStub>>,
-    pub(crate) _manager: SyncManager,
+    pub(crate) manager: SyncManager,
     pub(crate) _listeners: Vec<Listener>,
     pub(crate) tasks: Tasks,
     pub(crate) deployed: Mutex<BTreeMap<String, Hyperty>>,
@@ -109,6 +109,11 @@ impl Runtime {
             Some((hyperty_message_bus::Protostub::domain(&**stub).to_owned(), error.to_string()))
         };
         self.inner.stubs.iter().filter_map(of).collect()
+    }
+
+    /// What its Sync Manager has done so far: repairs, divergences, changes released, and what it holds.
+    pub fn stats(&self) -> SyncStats {
+        self.inner.manager.stats()
     }
 
     /// Leaves cleanly: what waits for the message nodes is sent, the sessions are closed, the store is flushed and

@@ -19,8 +19,10 @@ mod driver;
 mod manager;
 mod observer;
 mod reporter;
+mod stats;
 mod timers;
 
 pub use config::SyncManagerConfig;
 pub use driver::SyncManagerDriver;
 pub use manager::{Parts, StartError, SyncManager};
+pub use stats::SyncStats;

@@ -19,6 +19,7 @@ use crate::config::SyncManagerConfig;
 use crate::driver::SyncManagerDriver;
 use crate::observer::Observed;
 use crate::reporter::Reported;
+use crate::stats::{SyncStats, Tally};
 use crate::timers::Timers;
 
 /// What a Sync Manager is made of; every part is a seam that can be replaced.
@@ -82,6 +83,7 @@ pub(crate) struct Shared {
     pub(crate) keeping: Mutex<std::collections::BTreeMap<ObjectUrl, Arc<Observed>>>,
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) timers: Timers,
+    pub(crate) tally: Tally,
     /// Resumes run one at a time, so that a record is brought back once (INV-RES-3).
     pub(crate) resuming: tokio::sync::Mutex<()>,
     /// Subscriptions whose answer came too late.
@@ -146,6 +148,7 @@ impl SyncManager {
             keeping: Mutex::default(),
             progress: parts.storage.progress(),
             timers: Timers::default(),
+            tally: Tally::default(),
             resuming: tokio::sync::Mutex::new(()),
             given_up: Mutex::default(),
             inbox,
@@ -168,6 +171,16 @@ impl SyncManager {
     /// How many objects this runtime reports and observes.
     pub fn counts(&self) -> (usize, usize) {
         (self.shared.reported.len(), self.shared.observed.len())
+    }
+
+    /// What it has done so far, and what it holds.
+    pub fn stats(&self) -> SyncStats {
+        let (reported, observed) = self.counts();
+        self.tally().read(reported, observed)
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.shared.tally
     }
 
     pub(crate) fn bus(&self) -> &MessageBus {

@@ -103,8 +103,12 @@ pub enum ObserverEvent {
     Child(ChildEvent),
     /// The Reporter cannot be reached; the copy stays as it is.
     Disconnected,
-    /// The Reporter is reached again, and what was missed is made up for.
-    Resumed,
+    /// The Reporter is reached again, and what was missed is made up for: told one by one, or by a
+    /// [`ObserverEvent::Resync`] before this.
+    Resumed {
+        /// How many versions passed since the copy stood still. A new epoch begins where its first state stands.
+        missed: u64,
+    },
     /// The Reporter deleted the object. The last event.
     Deleted,
     /// The observation ended. The last event.
@@ -208,7 +212,7 @@ pub(crate) enum Queued {
     Resync(Arc<Value>, u64),
     Child(Box<ChildEvent>),
     Disconnected,
-    Resumed,
+    Resumed(u64),
 }
 
 impl Event for Queued {
@@ -231,7 +235,7 @@ impl Queued {
             Queued::Resync(data, version) => Some(ObserverEvent::Resync { version, data }),
             Queued::Child(event) => Some(ObserverEvent::Child(*event)),
             Queued::Disconnected => Some(ObserverEvent::Disconnected),
-            Queued::Resumed => Some(ObserverEvent::Resumed),
+            Queued::Resumed(missed) => Some(ObserverEvent::Resumed { missed }),
         }
     }
 }

@@ -71,6 +71,7 @@ mod driver;
 mod events;
 mod exchange;
 mod inbound;
+mod lag;
 mod observer;
 mod outbox;
 mod queue;
@@ -87,10 +88,11 @@ pub use config::{
 pub use data::DataError;
 pub use driver::SyncherDriver;
 pub use events::{ChangeEvent, ChildEvent, ChildOp, CloseReason, ObserverEvent, ReporterEvent};
+pub use lag::Lag;
 pub use observer::{Observer, ObserverEvents, ObserverState, Subscribe, SubscribeError, UnsubscribeError};
 pub use read::ReadError;
 pub use reporter::{
-    Accept, Commit, Create, CreateError, DeleteError, ReadRequest, Reporter, ReporterEvents,
+    Accept, Commit, Create, CreateError, DeleteError, ReadRequest, Reporter, ReporterEvents, ReporterState,
     SubscriptionRequest, WriteError,
 };
 pub use resume::{ResumeError, Resumed};

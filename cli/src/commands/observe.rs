@@ -45,7 +45,7 @@ async fn observe(session: &Session, args: &ObserveArgs, output: &Output) -> Resu
     let snapshot = observer.snapshot();
     let version = snapshot.version;
     if resumed {
-        output.emit(&Event::Resumed { url: &args.object, version });
+        output.emit(&Event::Resumed { url: &args.object, version, missed: None });
     }
     let goal = Goal { changes: args.count, version: args.until_version };
     output.emit(&Event::snapshot(&args.object, version, &snapshot.data, &snapshot.children));
@@ -123,7 +123,9 @@ impl Told<'_> {
                 }
                 ObserverEvent::Child(child) => self.output.emit(&Event::child(child)),
                 ObserverEvent::Disconnected => self.output.emit(&Event::Disconnected),
-                ObserverEvent::Resumed => self.output.emit(&Event::Resumed { url: self.url, version }),
+                ObserverEvent::Resumed { missed } => {
+                    self.output.emit(&Event::Resumed { url: self.url, version, missed: Some(missed) })
+                }
                 end => {
                     ending = Some(tell_end(self.output, self.url, &end));
                     true

@@ -161,7 +161,7 @@ fn follow(
                 ObserverEvent::Resync { version, data } => {
                     shared.state(version, Value::clone(&data), &mut notes);
                 }
-                ObserverEvent::Resumed => {
+                ObserverEvent::Resumed { .. } => {
                     notes.wait = false;
                     observer.with_data(|data| notes.all(data));
                 }

@@ -50,6 +50,7 @@ impl SyncManager {
 
     async fn repair_failed(&self, object: &Arc<Observed>, refusal: Refusal) {
         tracing::debug!(object = %object.url, %refusal, "a repair failed");
+        self.tally().repairs_failed.add(1);
         match refusal.code {
             _ if refusal.is_unreachable() => {
                 self.disconnected(object);
@@ -100,6 +101,7 @@ impl SyncManager {
             let to = Position::new(body.epoch.unwrap_or(0), body.version.unwrap_or(0));
             let changes: Vec<_> = body.changes.iter().flatten().cloned().map(Arc::new).collect();
             let released = state.replica.on_changes(to, &changes);
+            self.tally().repairs_by_changes.add(1);
             self.keep_observed(&mut state, released.iter());
             self.release_held(object, &released);
             let members = serde_json::Value::Object(body.extra.clone());
@@ -118,6 +120,7 @@ impl SyncManager {
         }
         // Only now: a try that failed leaves the wish for a whole state to the next.
         state.repair.whole = false;
+        self.tally().repairs_by_snapshot.add(1);
         self.install_snapshot(object, &mut state, snapshot);
         let position = state.replica.position();
         self.tell_position(object, &state, position);

@@ -47,6 +47,7 @@ impl SyncManager {
             Received::Applied { then } => {
                 self.keep_observed(&mut state, std::iter::once(&body).chain(&then));
                 self.bus().release(message);
+                self.tally().delivered.add(1);
                 self.release_held(object, &then);
             }
             Received::Held { why: Hold::FirstSnapshot, .. } | Received::Fenced | Received::Unrelated => {}
@@ -63,7 +64,12 @@ impl SyncManager {
                 let wait = if message.hops().len() > 1 { self.config().gap_wait } else { Default::default() };
                 self.shared.timers.set(&object.url, Due::Repair, Instant::now() + wait);
             }
-            Received::Held { .. } | Received::Behind | Received::Diverged => self.repair_soon(&object.url),
+            Received::Held { .. } | Received::Behind => self.repair_soon(&object.url),
+            Received::Diverged => {
+                self.tally().divergences.add(1);
+                tracing::warn!(object = %object.url, position = %state.replica.position(), "a change does not fit the copy");
+                self.repair_soon(&object.url);
+            }
         }
     }
 
@@ -110,6 +116,7 @@ impl SyncManager {
 
     /// Passes on changes that had been waiting, or that a repair brought.
     pub(crate) fn release_held(&self, object: &Observed, bodies: &[Arc<UpdateBody>]) {
+        self.tally().delivered.add(bodies.len() as u64);
         for body in bodies {
             let (from, to) = (object.url.as_url(), object.url.changes());
             let body = Body::shared(Arc::clone(body));

@@ -56,6 +56,7 @@ impl SyncManager {
         let (from, to) = (object.url.as_url(), object.url.changes());
         let message = self.bus().new_message(MessageType::Update, from, &to, body);
         self.bus().release(&message);
+        self.tally().beats.add(1);
     }
 }
 

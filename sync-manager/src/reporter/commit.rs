@@ -86,6 +86,7 @@ impl SyncManager {
             Release::Update { message, body, receipt } => {
                 advance(state, &body);
                 self.bus().release(&message);
+                self.tally().released.add(1);
                 self.schedule_beat(object, state);
                 if receipt {
                     let answer = ResponseBody { version: body.version, ..ResponseBody::ok() };

@@ -70,7 +70,7 @@ impl SyncManager {
             return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
         }
         self.welcome_back(&object, &mut state, reader);
-        answer_read(&object, &state, body)
+        self.answer_read(&object, &state, body)
     }
 
     /// Undecided reads are the policy's, else the Reporter's to decide; a refused reader learns nothing of the
@@ -129,30 +129,56 @@ impl Reader<'_> {
     }
 }
 
-fn answer_read(object: &Reported, state: &State, body: &ReadBody) -> Result<ResponseBody, Refusal> {
-    if let Some(attribute) = &body.attribute {
-        let value = resolve(&state.data, &AttrPath::new(attribute.as_str()))
-            .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no attribute {attribute}")))?;
-        return Ok(ResponseBody::ok().with_value(value.clone()));
+impl SyncManager {
+    fn answer_read(
+        &self,
+        object: &Reported,
+        state: &State,
+        body: &ReadBody,
+    ) -> Result<ResponseBody, Refusal> {
+        if let Some(attribute) = &body.attribute {
+            let value = resolve(&state.data, &AttrPath::new(attribute.as_str()))
+                .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no attribute {attribute}")))?;
+            return Ok(ResponseBody::ok().with_value(value.clone()));
+        }
+        let since = body.criteria.as_ref().and_then(|criteria| criteria.since);
+        Ok(self.answer_since(object, state, since))
     }
-    let since = body.criteria.as_ref().and_then(|criteria| criteria.since);
-    let Some(since) = since else {
-        return Ok(snapshot_answer(&state.snapshot()));
-    };
-    if since.epoch == state.position.epoch && since.version > state.position.version {
-        tracing::warn!(object = %object.url, %since, position = %state.position, "a reader is ahead of the object");
-    }
-    match changes_since(state, since) {
-        Some(changes) => Ok(ResponseBody {
-            resource: Some(object.url.to_string()),
-            recovered: Some(true),
-            epoch: Some(state.position.epoch),
-            version: Some(state.position.version),
-            changes: Some(changes),
-            extra: children_members(state),
-            ..ResponseBody::ok()
-        }),
-        None => Ok(ResponseBody { recovered: Some(false), ..snapshot_answer(&state.snapshot()) }),
+
+    /// What came after a position if that can be told, else the whole state; always says which (10.1).
+    pub(crate) fn answer_since(
+        &self,
+        object: &Reported,
+        state: &State,
+        since: Option<Position>,
+    ) -> ResponseBody {
+        let Some(since) = since else {
+            self.tally().answered_by_snapshot.add(1);
+            return snapshot_answer(&state.snapshot());
+        };
+        if since > state.position {
+            // Of a history that is lost (M8), or not ours at all: it changes nothing here.
+            self.tally().readers_ahead.add(1);
+            tracing::warn!(object = %object.url, %since, position = %state.position, "a reader is ahead of the object");
+        }
+        match changes_since(state, since) {
+            Some(changes) => {
+                self.tally().answered_by_changes.add(1);
+                ResponseBody {
+                    resource: Some(object.url.to_string()),
+                    recovered: Some(true),
+                    epoch: Some(state.position.epoch),
+                    version: Some(state.position.version),
+                    changes: Some(changes),
+                    extra: children_members(state),
+                    ..ResponseBody::ok()
+                }
+            }
+            None => {
+                self.tally().answered_by_snapshot.add(1);
+                ResponseBody { recovered: Some(false), ..snapshot_answer(&state.snapshot()) }
+            }
+        }
     }
 }
 

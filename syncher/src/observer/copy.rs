@@ -49,6 +49,11 @@ impl Copy {
         self.position
     }
 
+    /// The latest position known to exist.
+    pub(super) fn horizon(&self) -> Position {
+        self.replica.horizon().max(self.position)
+    }
+
     /// `None` before the first snapshot.
     pub(super) fn metadata(&self) -> Option<&Metadata> {
         self.metadata.as_ref()

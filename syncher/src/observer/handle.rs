@@ -13,7 +13,7 @@ use super::shared::ObserverShared;
 use crate::core::Live;
 use crate::events::Queued;
 use crate::queue::Taken;
-use crate::{ChangeEvent, ChildrenHandle, ObserverEvent, UnknownChildren};
+use crate::{ChangeEvent, ChildrenHandle, Lag, ObserverEvent, UnknownChildren};
 
 /// A live copy of an object that somebody else reports.
 ///
@@ -33,7 +33,8 @@ pub struct Observer {
 pub enum ObserverState {
     /// Changes arrive.
     Live,
-    /// The Reporter cannot be reached; the copy is the last state known.
+    /// The Reporter cannot be reached, or is reached again and what was missed is being made up for; the copy is the
+    /// last state known.
     Disconnected,
     /// The observation ended; the copy stays what it was.
     Closed,
@@ -98,11 +99,17 @@ impl Observer {
     /// Whether changes arrive.
     pub fn state(&self) -> ObserverState {
         let state = self.shared.state.lock();
-        match (&state.end, state.disconnected) {
+        match (&state.end, &state.cut) {
             (Some(_), _) => ObserverState::Closed,
-            (None, true) => ObserverState::Disconnected,
-            (None, false) => ObserverState::Live,
+            (None, Some(_)) => ObserverState::Disconnected,
+            (None, None) => ObserverState::Live,
         }
+    }
+
+    /// How far the copy is behind what is known, and since when nothing was heard.
+    pub fn lag(&self) -> Lag {
+        let state = self.shared.state.lock();
+        Lag::between(state.copy.position(), state.copy.horizon(), state.heard)
     }
 
     /// The next change of the data; `None` when the observation has ended.
@@ -164,7 +171,7 @@ impl Observer {
                     None => continue,
                 },
                 Taken::Lagged => {
-                    if state.disconnected {
+                    if state.cut.is_some() {
                         let _ = cursor.events.push(Queued::Disconnected);
                     }
                     let (data, version) = (Arc::clone(state.copy.data()), state.copy.position().version);

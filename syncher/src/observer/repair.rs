@@ -68,6 +68,7 @@ impl ObserverShared {
                 self.install(*snapshot, &names);
             }
         }
+        self.mended();
     }
 }
 

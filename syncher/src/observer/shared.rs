@@ -4,8 +4,9 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use hyperty_message_bus::{BusError, Listener};
-use hyperty_model::{ChildrenName, Message, ObjectUrl, Snapshot, Url};
+use hyperty_model::{ChildrenName, Message, ObjectUrl, Position, Snapshot, Url};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::copy::{Base, Copy};
 use super::end::End;
@@ -30,7 +31,10 @@ pub(super) struct State {
     pub(super) copy: Copy,
     pub(super) cursors: Vec<Cursor>,
     next_cursor: u64,
-    pub(super) disconnected: bool,
+    /// The Reporter cannot be reached, or what was missed meanwhile is not made up for yet.
+    pub(super) cut: Option<Cut>,
+    /// When something of the object's stream was heard last.
+    pub(super) heard: Instant,
     pub(super) end: Option<End>,
     pub(super) repairing: bool,
     /// The children have to be read anew, with everything else.
@@ -40,6 +44,15 @@ pub(super) struct State {
     pub(super) listeners: Vec<Listener>,
     /// A listener that could not be added when it should have been.
     pub(super) deaf: Option<BusError>,
+}
+
+/// A stream that is cut.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cut {
+    /// Where the copy stood.
+    pub(super) at: Position,
+    /// The stream is whole again, and the copy is being repaired.
+    pub(super) mending: bool,
 }
 
 /// The place of one handle in the stream of events.
@@ -101,7 +114,8 @@ impl ObserverShared {
             copy: Copy::waiting(core.config.limits.buffered_max),
             cursors: Vec::new(),
             next_cursor: 0,
-            disconnected: false,
+            cut: None,
+            heard: Instant::now(),
             end: None,
             repairing: false,
             read_whole: false,
@@ -140,8 +154,10 @@ impl ObserverShared {
         let Live::Observer(shared) = core.insert(&url, &new).err().unwrap_or(new) else { return Ok(None) };
         shared.learn(names);
         core.take_held(&url).iter().for_each(|message| shared.receive(message));
-        shared.set_disconnected(disconnected);
         shared.install(snapshot, names);
+        if disconnected {
+            shared.cut();
+        }
         let deaf = shared.state.lock().deaf.take();
         deaf.map_or(Ok(Some(shared)), Err)
     }
@@ -188,7 +204,7 @@ impl ObserverShared {
         }
         let Snapshot { metadata, version, epoch, data, children } = snapshot;
         let schema = metadata.schema.clone();
-        let base = Base { metadata, position: hyperty_model::Position::new(epoch, version), data };
+        let base = Base { metadata, position: Position::new(epoch, version), data };
         let waiters = self.state.lock().tell(|copy, tell| copy.on_snapshot(base, tell));
         waiters.into_iter().for_each(Waker::wake);
         self.board.merge(children, &schema, |heard| self.on_heard(heard));

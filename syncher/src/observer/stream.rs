@@ -5,9 +5,11 @@ use std::task::Waker;
 
 use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::{Message, MessageType};
+use tokio::time::Instant;
 
-use super::shared::ObserverShared;
+use super::shared::{Cut, ObserverShared};
 use crate::events::Queued;
+use crate::lag::versions_between;
 
 impl ObserverShared {
     /// Takes in a message for one of the object's addresses.
@@ -43,17 +45,20 @@ impl ObserverShared {
     }
 
     fn on_update(&self, update: &Arc<UpdateBody>) {
-        let (waiters, behind) = {
+        let (waiters, behind, cut) = {
             let mut state = self.state.lock();
             if state.end.is_some() {
                 return;
             }
+            state.heard = Instant::now();
             let waiters = state.tell(|copy, tell| copy.on_update(update, tell));
-            (waiters, state.copy.need().is_some())
+            (waiters, state.copy.need().is_some(), state.cut.is_some())
         };
         waiters.into_iter().for_each(Waker::wake);
         if behind {
             self.repair();
+        } else if cut {
+            self.mended();
         }
     }
 
@@ -62,21 +67,51 @@ impl ObserverShared {
         let Ok(update) = message.decode::<UpdateBody>() else { return };
         let UpdateKind::Status(word) = &update.kind else { return };
         match word.as_str() {
-            Some("disconnected") => self.set_disconnected(true),
-            Some("live") => self.set_disconnected(false),
+            Some("disconnected") => self.cut(),
+            Some("live") => self.mend(),
             _ => {}
         }
     }
 
-    pub(super) fn set_disconnected(&self, disconnected: bool) {
+    /// The Reporter cannot be reached.
+    pub(super) fn cut(&self) {
         let waiters = {
             let mut state = self.state.lock();
-            if state.end.is_some() || std::mem::replace(&mut state.disconnected, disconnected) == disconnected
-            {
+            if state.end.is_some() {
                 return;
             }
-            let event = if disconnected { Queued::Disconnected } else { Queued::Resumed };
-            state.tell(|_, tell| tell(event))
+            match &mut state.cut {
+                // Lost again before all was made up for: that is still one interruption.
+                Some(cut) => {
+                    cut.mending = false;
+                    return;
+                }
+                None => state.cut = Some(Cut { at: state.copy.position(), mending: false }),
+            }
+            state.tell(|_, tell| tell(Queued::Disconnected))
+        };
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// The Reporter is reached again. The application is told when nothing is missing any more.
+    fn mend(&self) {
+        if let Some(cut) = &mut self.state.lock().cut {
+            cut.mending = true;
+        }
+        self.mended();
+    }
+
+    /// Tells that all that was missed is made up for, if that is so and was not told.
+    pub(super) fn mended(&self) {
+        let waiters = {
+            let mut state = self.state.lock();
+            let Some(cut) = state.cut.filter(|cut| cut.mending) else { return };
+            if state.end.is_some() || state.read_whole || state.copy.need().is_some() {
+                return;
+            }
+            state.cut = None;
+            let missed = versions_between(cut.at, state.copy.position());
+            state.tell(|_, tell| tell(Queued::Resumed(missed)))
         };
         waiters.into_iter().for_each(Waker::wake);
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyperty_model::message::ResponseBody;
 use hyperty_model::{Message, MessageType, StatusCode};
+use tokio::time::Instant;
 
 use super::WriteError;
 use super::shared::ReporterShared;
@@ -29,7 +30,11 @@ impl ReporterShared {
     }
 
     fn on_committed(&self, message: &Message) {
-        let reached = self.state.lock().journal.commit(message.id());
+        let reached = {
+            let mut state = self.state.lock();
+            state.heard = Instant::now();
+            state.journal.commit(message.id())
+        };
         for (position, waiting) in reached {
             // Nobody need wait for it.
             let _ = waiting.send(Ok(position));

@@ -5,11 +5,12 @@ use hyperty_model::change::{AttrPath, Change, ChangeOp};
 use hyperty_model::object::Metadata;
 use hyperty_model::{ChildrenName, ObjectUrl, Position};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::shared::ReporterShared;
 use super::{Accept, Commit, DeleteError, ReporterEvents};
 use crate::core::Live;
-use crate::{ChildrenHandle, UnknownChildren};
+use crate::{ChildrenHandle, Lag, UnknownChildren};
 
 /// An object that this hyperty reports: it alone changes its data.
 ///
@@ -23,6 +24,17 @@ use crate::{ChildrenHandle, UnknownChildren};
 #[derive(Clone)]
 pub struct Reporter {
     pub(crate) shared: Arc<ReporterShared>,
+}
+
+/// Whether an object takes changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReporterState {
+    /// It does.
+    Live,
+    /// Its store failed: it can be read and observed, and changed again when it is resumed with a store that works.
+    ReadOnly,
+    /// It is deleted, or the Syncher has stopped.
+    Closed,
 }
 
 impl Reporter {
@@ -54,6 +66,23 @@ impl Reporter {
     /// The position up to which all changes are committed.
     pub fn committed(&self) -> Position {
         self.shared.state.lock().journal.committed()
+    }
+
+    /// Whether the object takes changes.
+    pub fn state(&self) -> ReporterState {
+        let state = self.shared.state.lock();
+        match (state.ended, &state.closed) {
+            (true, _) => ReporterState::Closed,
+            (false, Some(_)) => ReporterState::ReadOnly,
+            (false, None) => ReporterState::Live,
+        }
+    }
+
+    /// How many changes are not committed, and for how long they have waited for a sign of progress.
+    pub fn lag(&self) -> Lag {
+        let state = self.shared.state.lock();
+        let (committed, written) = (state.journal.committed(), state.journal.position());
+        Lag::between(committed, written, if committed == written { Instant::now() } else { state.heard })
     }
 
     /// The application's name for the object.

@@ -20,5 +20,5 @@ pub use create::{Create, CreateError};
 pub use delete::DeleteError;
 pub use error::WriteError;
 pub use events::{ReadRequest, ReporterEvents, SubscriptionRequest};
-pub use handle::Reporter;
+pub use handle::{Reporter, ReporterState};
 pub(crate) use shared::ReporterShared;

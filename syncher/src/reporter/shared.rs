@@ -8,6 +8,7 @@ use hyperty_model::{ChildrenName, DerivedTail, Message, ObjectUrl, Position, Sna
 use parking_lot::{Mutex, ReentrantMutex};
 use serde_json::Value;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::journal::Journal;
 use super::{Accept, WriteError};
@@ -43,6 +44,8 @@ pub(super) struct State {
     /// Whether the last event has been told.
     pub(super) ended: bool,
     pub(super) repairing: bool,
+    /// When a change was answered last, or the first of those that wait was made.
+    pub(super) heard: Instant,
     listeners: Vec<Listener>,
 }
 
@@ -71,6 +74,7 @@ impl ReporterShared {
             closed: None,
             ended: false,
             repairing: false,
+            heard: Instant::now(),
             listeners: Vec::new(),
         };
         let shared = Arc::new_cyclic(|itself| ReporterShared {

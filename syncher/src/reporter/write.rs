@@ -7,6 +7,7 @@ use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::{Body, Message, MessageType};
 use serde_json::Value;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::shared::{ReporterShared, State};
 use super::{Commit, WriteError};
@@ -84,6 +85,9 @@ impl ReporterShared {
         done: super::shared::Waiting,
     ) -> Result<(), WriteError> {
         let core = &self.core;
+        if state.journal.in_flight() == 0 {
+            state.heard = Instant::now();
+        }
         let written = state.journal.write(&changes, done, || core.minibus.next_id())?;
         let now = core.now();
         state.metadata.last_modified = now;

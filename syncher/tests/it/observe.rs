@@ -266,7 +266,7 @@ async fn connection_and_its_loss_are_told_once() {
     manager.status("live");
     assert_eq!(observer.next_event().await, Some(ObserverEvent::Disconnected));
     assert!(matches!(observer.next_event().await, Some(ObserverEvent::Change(_))));
-    assert_eq!(observer.next_event().await, Some(ObserverEvent::Resumed));
+    assert_eq!(observer.next_event().await, Some(ObserverEvent::Resumed { missed: 1 }));
 }
 
 /// INV-DEL-2: one event, the copy stays readable, and the subscription is cleared away without the application.

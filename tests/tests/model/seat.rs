@@ -70,7 +70,7 @@ impl Watch {
             ObserverEvent::Disconnected => {
                 assert_ne!(self.cut_off.replace(true), Some(true), "{who}: disconnected twice");
             }
-            ObserverEvent::Resumed => {
+            ObserverEvent::Resumed { .. } => {
                 assert_ne!(self.cut_off.replace(false), Some(false), "{who}: resumed twice");
             }
             other => panic!("{who}: {other:?}"),

@@ -76,7 +76,7 @@ async fn what_was_missed_while_cut_off_is_made_up_for_inv_ses_1() {
         events.iter().any(|event| matches!(event, ObserverEvent::Change(_) | ObserverEvent::Resync { .. }))
     );
     assert_eq!(copy.data(), json!({"topic": "b", "n": 1}));
-    while copy.next_event().await != Some(ObserverEvent::Resumed) {}
+    while copy.next_event().await != Some(ObserverEvent::Resumed { missed: 2 }) {}
 }
 
 #[tokio::test(start_paused = true)]

@@ -58,7 +58,7 @@ async fn object(
         if initial.is_some() {
             tracing::warn!("{} is resumed with its own data: --initial is ignored", reporter.url());
         }
-        output.emit(&Event::Resumed { url: reporter.url(), version: reporter.version() });
+        output.emit(&Event::Resumed { url: reporter.url(), version: reporter.version(), missed: None });
         return Ok(reporter);
     }
     session.reach(args.client.timeout).await?;
