@@ -32,6 +32,23 @@ pub(crate) fn expects_answer(message: &Message) -> bool {
     message.kind().is_request() && !is_published(message.to())
 }
 
+/// Whether this asks for what came since a position (protocol 10.1). Only reads and subscriptions are looked into.
+pub(crate) fn tells_a_position(message: &Message) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Asked {
+        since: Option<serde::de::IgnoredAny>,
+        criteria: Option<Criteria>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Criteria {
+        since: Option<serde::de::IgnoredAny>,
+    }
+    let may = matches!(message.kind(), MessageType::Read | MessageType::Subscribe)
+        && message.to().kind() == UrlKind::Object;
+    may && serde_json::from_slice::<Asked>(message.body().raw())
+        .is_ok_and(|body| body.since.or(body.criteria.and_then(|criteria| criteria.since)).is_some())
+}
+
 /// Whether the node may tell the sender that its message was refused: never for what is itself an answer.
 pub(crate) fn may_be_refused(message: &Message) -> bool {
     !matches!(message.kind(), MessageType::Response | MessageType::Event)

@@ -1,5 +1,6 @@
 //! Connections inside one process: two bounded channels of frames.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,7 +28,6 @@ impl MessageNode {
             tokio::select! {
                 biased;
                 _ = link.stopped() => {}
-                () = link.node_stopping() => {}
                 () = receive(&link, from_client) => {}
                 () = send(&link, to_client) => {}
                 () = unopened(&link, open_wait) => {}
@@ -45,15 +45,33 @@ async fn unopened(link: &Link, wait: Duration) {
     }
 }
 
+/// Ends with the client's connection; reads nothing any more once the node drains.
 async fn receive(link: &Link, mut frames: mpsc::Receiver<Bytes>) {
-    while let Some(frame) = frames.recv().await {
-        link.receive(frame);
+    let mut draining = pin!(link.node_draining());
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut draining => break,
+            frame = frames.recv() => match frame {
+                Some(frame) => link.receive(frame),
+                None => return,
+            }
+        }
     }
+    // A client that goes is noticed by who sends to it.
+    std::future::pending::<()>().await;
 }
 
+/// Ends when the connection is to be closed, or with the client's; a node that stops hands over what is ready first.
 async fn send(link: &Link, frames: mpsc::Sender<Bytes>) {
+    let mut stopping = pin!(link.node_stopping());
     let mut batch = Vec::new();
-    while link.next_batch(&mut batch).await.is_ok() {
+    loop {
+        tokio::select! {
+            biased;
+            ready = link.next_batch(&mut batch) => if ready.is_err() { return },
+            _ = &mut stopping => return,
+        }
         for item in batch.drain(..) {
             if frames.send(item.bytes().clone()).await.is_err() {
                 return;

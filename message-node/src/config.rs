@@ -32,6 +32,20 @@ pub const IDLE_MAX: Duration = Duration::from_secs(50);
 /// How long a connection may stay without a session.
 pub const OPEN_WAIT: Duration = Duration::from_secs(10);
 
+/// How long what is under way may take when the node is stopped: longer than a disk or a healthy client needs, and
+/// both waits together below the 30 s after which common supervisors kill.
+pub const DRAIN_WAIT: Duration = Duration::from_secs(5);
+
+/// How connections may be asked how the node is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AdminPages {
+    /// `/metrics` and `/status` are served beside `/ws`, to callers on the same machine only.
+    #[default]
+    ThisMachine,
+    /// They are not served here.
+    Elsewhere,
+}
+
 /// What a message node may hold at most.
 #[derive(Debug, Clone, Copy)]
 pub struct NodeLimits {
@@ -76,11 +90,14 @@ pub struct NodeTimers {
     pub idle: Duration,
     /// For a new connection to open a session.
     pub open: Duration,
+    /// For what is under way, when the node is stopped in order: once until it is on disk and answered, and once
+    /// until the connections have taken it.
+    pub drain: Duration,
 }
 
 impl Default for NodeTimers {
     fn default() -> NodeTimers {
-        NodeTimers { grace: GRACE, ping: PING_INTERVAL, idle: IDLE_MAX, open: OPEN_WAIT }
+        NodeTimers { grace: GRACE, ping: PING_INTERVAL, idle: IDLE_MAX, open: OPEN_WAIT, drain: DRAIN_WAIT }
     }
 }
 
@@ -95,6 +112,8 @@ pub struct NodeConfig {
     pub timers: NodeTimers,
     /// Whether only the session that holds or allocated an object may publish its changes (protocol 5.14).
     pub enforce_publisher: bool,
+    /// Where `/metrics` and `/status` are; `/healthz` and `/readyz` are always served.
+    pub admin: AdminPages,
 }
 
 impl NodeConfig {
@@ -105,6 +124,7 @@ impl NodeConfig {
             limits: NodeLimits::default(),
             timers: NodeTimers::default(),
             enforce_publisher: true,
+            admin: AdminPages::default(),
         }
     }
 }

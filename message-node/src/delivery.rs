@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use hyperty_model::message::{HOPS_MAX, ResponseBody, Rewrite};
 use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode, Url, UrlKind};
 
-use crate::address::expects_answer;
+use crate::address::{expects_answer, tells_a_position};
 use crate::node::Core;
 use crate::outbox::{Outbox, Push};
 use crate::outgoing::Outgoing;
@@ -25,6 +25,7 @@ impl Core {
             return;
         }
         let Some(message) = self.cleaned(session, message) else { return };
+        self.counters.repairs.add(usize::from(tells_a_position(&message)));
         if message.to().kind() == UrlKind::Domain {
             self.serve_component(session, &message);
         } else {

@@ -84,6 +84,11 @@ impl Directory {
         self.bound.remove_if(key, |_, bound| **bound == *session);
     }
 
+    /// How many addresses are bound.
+    pub(crate) fn bound_len(&self) -> usize {
+        self.bound.len()
+    }
+
     /// Forgets everything.
     pub(crate) fn clear(&self) {
         self.with_sessions(|sessions| *sessions = Sessions::default());
@@ -95,6 +100,11 @@ impl Sessions {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.by_runtime.len()
+    }
+
+    /// All of them, in the order of their runtimes' URLs.
+    pub(crate) fn all(&self) -> Vec<Arc<Session>> {
+        self.by_runtime.values().cloned().collect()
     }
 
     /// The session of exactly this runtime.

@@ -26,7 +26,8 @@ impl NodeDriver {
 
     /// Runs until the node is told to stop.
     pub async fn run(mut self) {
-        let mut stopping = self.core.stopping.subscribe();
+        let core = Arc::clone(&self.core);
+        let mut stopping = std::pin::pin!(core.stopping());
         let mut store_lives = true;
         let mut registry_due = Instant::now() + REGISTRY_TICK;
         let mut absent_due = Some(Instant::now() + self.core.config.timers.grace);
@@ -44,16 +45,23 @@ impl NodeDriver {
             let next = absent_due.map_or(next, |due| due.min(next));
             tokio::select! {
                 biased;
-                // The sender cannot be gone: the core holds it.
-                _ = stopping.wait_for(|stopping| *stopping) => return,
+                _ = &mut stopping => return,
                 changed = self.progress.changed(), if store_lives => {
-                    store_lives = changed.is_ok();
+                    store_lives = changed.is_ok() && !self.store_failed();
                     self.core.send_durable();
                 }
                 () = self.core.wake_driver.notified() => {}
                 () = sleep_until(next) => {}
             }
         }
+    }
+
+    /// Whether the store has failed, which is final. Says so, for the driver asks only when there are news and until
+    /// they are these.
+    fn store_failed(&mut self) -> bool {
+        let Some(error) = self.progress.borrow_and_update().failed.clone() else { return false };
+        tracing::error!(%error, "the node's store failed: it stores nothing more and is not ready; start it anew");
+        true
     }
 }
 

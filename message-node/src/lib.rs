@@ -28,6 +28,7 @@
 //! ```
 
 mod address;
+pub mod admin;
 mod authority;
 mod channel;
 mod components;
@@ -37,25 +38,26 @@ mod directory;
 mod driver;
 mod lifecycle;
 mod link;
-
+mod metrics;
 mod node;
 mod outbox;
 mod outgoing;
 mod pending;
 mod session;
 mod stats;
+mod status;
 mod subscriptions;
 mod websocket;
 
 pub use config::{
-    GRACE, GRACED_COUNT_MAX, IDLE_MAX, LINKS_MAX, NodeConfig, NodeLimits, NodeTimers, OPEN_WAIT,
-    PENDING_ANSWERS_MAX, PING_INTERVAL, ROUTES_PER_SESSION_MAX, SESSIONS_MAX,
+    AdminPages, DRAIN_WAIT, GRACE, GRACED_COUNT_MAX, IDLE_MAX, LINKS_MAX, NodeConfig, NodeLimits, NodeTimers,
+    OPEN_WAIT, PENDING_ANSWERS_MAX, PING_INTERVAL, ROUTES_PER_SESSION_MAX, SESSIONS_MAX,
 };
 pub use driver::NodeDriver;
 pub use link::Link;
-
 pub use node::{AttachError, MessageNode, StartError};
 pub use outbox::CloseReason;
 pub use outgoing::Outgoing;
 pub use stats::Stats;
+pub use status::{NodeStatus, Readiness, SESSIONS_SHOWN, SessionStatus, StoreStatus};
 pub use websocket::serve;

@@ -30,7 +30,8 @@ impl Core {
         }
         match self.directory.with_sessions(|sessions| self.begin(sessions, link, message.from())) {
             Ok((session, former)) => {
-                tracing::debug!(session = session.number, runtime = %session.runtime, "opened");
+                self.counters.opened.add(1);
+                tracing::info!(session = session.number, runtime = %session.runtime, link = link.number(), "opened");
                 if former {
                     self.wake_driver.notify_one();
                 }
@@ -82,6 +83,7 @@ impl Core {
             former.set_link(0);
             session.routes.lock().inherited = self.retire(former);
             self.answer_lost(former.outbox.close(CloseReason::Replaced));
+            self.counters.ended.add(1);
             sessions.remind(&session, DueKind::Replay, self.config.timers.grace);
         }
         sessions.insert(&self.directory, &session);
@@ -118,7 +120,8 @@ impl Core {
         });
         match moved {
             Some((session, lost)) => {
-                tracing::debug!(session = session.number, "re-opened");
+                self.counters.reopened.add(1);
+                tracing::info!(session = session.number, link = link.number(), "re-opened");
                 self.answer_lost(lost);
             }
             None => {
@@ -154,13 +157,15 @@ impl Core {
     /// The connection of a session is gone without a `close`: routes stay for a while, messages wait (5.15).
     pub(crate) fn lost(&self, session: &Arc<Session>, link: u64) {
         let lost = self.directory.with_sessions(|sessions| {
-            if !session.is_served_by(link) {
-                return Vec::new();
-            }
-            sessions.lost(session, self.config.timers.grace);
-            session.outbox.grace(self.config.limits.graced)
+            session.is_served_by(link).then(|| {
+                sessions.lost(session, self.config.timers.grace);
+                session.outbox.grace(self.config.limits.graced)
+            })
         });
-        tracing::debug!(session = session.number, "lost its connection");
+        // It was closed, or goes on over another connection.
+        let Some(lost) = lost else { return };
+        self.counters.lost.add(1);
+        tracing::info!(session = session.number, link, "lost its connection");
         self.answer_lost(lost);
         self.wake_driver.notify_one();
     }
@@ -190,7 +195,8 @@ impl Core {
         session.set_link(0);
         let listened = self.retire(session);
         self.answer_lost(session.outbox.close(reason));
-        tracing::debug!(session = session.number, "ended");
+        self.counters.ended.add(1);
+        tracing::info!(session = session.number, runtime = %session.runtime, ?reason, "ended");
         self.disconnect_registrations(&session.runtime);
         self.tell_owners(&session.runtime, listened);
     }

@@ -170,11 +170,15 @@ impl Link {
         }
     }
 
-    /// Waits until the node is told to stop.
-    pub async fn node_stopping(&self) {
-        let mut stopping = self.core.stopping.subscribe();
-        // The node cannot be gone while a link holds it.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
+    /// Waits until the node takes nothing in any more: what is received later is lost, what is still to be sent
+    /// comes out as ever. Follows from [`Link::node_stopping`], too.
+    pub async fn node_draining(&self) {
+        self.core.draining().await;
+    }
+
+    /// Waits until the node stops. What is ready is to be sent, then the connection is to be closed with this reason.
+    pub async fn node_stopping(&self) -> CloseReason {
+        self.core.stopping().await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use hyperty_address_allocation::{AllocationLimits, AllocationTable};
 use hyperty_model::{Clock, Ids, Url, UrlError};
@@ -9,12 +10,15 @@ use hyperty_registry::{CatalogueLimits, CatalogueTable, RegistryLimits, Registry
 use hyperty_storage::{StorageError, Tables};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, timeout};
 
 use crate::components::Addresses;
 use crate::config::NodeConfig;
 use crate::directory::Directory;
 use crate::driver::NodeDriver;
 use crate::link::Link;
+use crate::metrics::Latencies;
+use crate::outbox::CloseReason;
 use crate::pending::PendingAnswers;
 use crate::stats::{Counters, Stats};
 use crate::subscriptions::Subscriptions;
@@ -70,13 +74,26 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) counters: Counters,
+    pub(crate) latencies: Latencies,
+    pub(crate) started: Instant,
     /// Tells the driver that something became due earlier than it knew.
     pub(crate) wake_driver: Notify,
     /// Of connections and sessions; 0 is nobody's.
     next_number: AtomicU64,
     next_message: AtomicU64,
     links: watch::Sender<usize>,
-    pub(crate) stopping: watch::Sender<bool>,
+    pub(crate) phase: watch::Sender<Phase>,
+}
+
+/// What a node is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// It takes runtimes and serves them.
+    Serving,
+    /// It takes nothing in any more, and answers what is under way.
+    Draining,
+    /// Every connection sends what waits for it, and closes.
+    Stopping(CloseReason),
 }
 
 impl MessageNode {
@@ -115,15 +132,21 @@ impl MessageNode {
             catalogue,
             clock,
             counters: Counters::default(),
+            latencies: Latencies::new(),
+            started: Instant::now(),
             wake_driver: Notify::new(),
             next_number: AtomicU64::new(1),
             next_message: AtomicU64::new(ids.first_message_id()),
             links: watch::Sender::new(0),
-            stopping: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Serving),
             ids,
             config,
         });
         Ok((MessageNode(Arc::clone(&core)), NodeDriver::new(core, tables.progress())))
+    }
+
+    pub(crate) fn core(&self) -> &Core {
+        &self.0
     }
 
     /// The domain served.
@@ -144,9 +167,27 @@ impl MessageNode {
     /// Totals since the start, and what the node holds now.
     pub fn stats(&self) -> Stats {
         let counters = &self.0.counters;
+        let sessions = self.0.directory.with_sessions(|sessions| sessions.all());
+        let (mut queued, mut queued_bytes) = (0, 0);
+        for session in &sessions {
+            let load = session.outbox.load();
+            queued += load.count;
+            queued_bytes += load.bytes;
+        }
         Stats {
-            sessions: self.0.directory.with_sessions(|sessions| sessions.len()),
+            sessions: sessions.len(),
+            live: sessions.iter().filter(|session| session.is_live()).count(),
+            connections: self.links(),
             routes: self.0.subscriptions.len(),
+            bound: self.0.directory.bound_len(),
+            queued,
+            queued_bytes,
+            pending: self.0.pending.len(),
+            opened: counters.opened.get(),
+            reopened: counters.reopened.get(),
+            lost: counters.lost.get(),
+            ended: counters.ended.get(),
+            repairs: counters.repairs.get(),
             received: counters.received.get(),
             delivered: counters.delivered.get(),
             conflated: counters.conflated.get(),
@@ -162,7 +203,7 @@ impl MessageNode {
     /// # Errors
     /// [`AttachError`] when there is no place for it.
     pub fn attach(&self) -> Result<Link, AttachError> {
-        if *self.0.stopping.borrow() {
+        if *self.0.phase.borrow() != Phase::Serving {
             return Err(AttachError::Stopping);
         }
         let max = self.0.config.limits.links;
@@ -188,7 +229,33 @@ impl MessageNode {
     /// Has every connection closed and takes no more. Sessions are not ended: their runtimes come back to the
     /// node's successor, and nobody is told that they left.
     pub fn stop(&self) {
-        self.0.stopping.send_replace(true);
+        self.enter(Phase::Stopping(CloseReason::GoingAway));
+    }
+
+    /// Stops in order: takes nothing in any more, waits until what is promised is on disk and answered, has every
+    /// connection send what waits for it, and closes them with the wish that the runtimes come back
+    /// ([`CloseReason::Restart`]). Takes `limit` at most for each of the two waits; `true` if nothing was left undone.
+    ///
+    /// The store is not closed: flush it afterwards.
+    pub async fn drain(&self, limit: Duration) -> bool {
+        self.begin_drain();
+        let answered = timeout(limit, self.0.settled()).await.is_ok();
+        self.enter(Phase::Stopping(CloseReason::Restart));
+        timeout(limit, self.deserted()).await.is_ok() && answered
+    }
+
+    /// The first step of [`MessageNode::drain`]: from now on the node takes no connection and reads nothing.
+    pub fn begin_drain(&self) {
+        self.enter(Phase::Draining);
+    }
+
+    /// Phases only go forward.
+    fn enter(&self, phase: Phase) {
+        self.0.phase.send_if_modified(|now| {
+            let later = phase > *now;
+            *now = phase.max(*now);
+            later
+        });
     }
 }
 
@@ -199,6 +266,25 @@ impl std::fmt::Debug for MessageNode {
 }
 
 impl Core {
+    /// Waits until the node takes nothing in any more.
+    pub(crate) async fn draining(&self) {
+        self.reached(Phase::Draining).await;
+    }
+
+    /// Waits until connections are to close; tells with which reason.
+    pub(crate) async fn stopping(&self) -> CloseReason {
+        match self.reached(Phase::Stopping(CloseReason::Closed)).await {
+            Phase::Stopping(reason) => reason,
+            Phase::Serving | Phase::Draining => CloseReason::GoingAway,
+        }
+    }
+
+    async fn reached(&self, phase: Phase) -> Phase {
+        let mut phases = self.phase.subscribe();
+        // The sender cannot be gone: this holds it.
+        phases.wait_for(|now| *now >= phase).await.map_or(phase, |now| *now)
+    }
+
     /// A number for a connection or a session.
     pub(crate) fn next_number(&self) -> u64 {
         self.next_number.fetch_add(1, Ordering::Relaxed)

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::outgoing::Outgoing;
 
 /// Why a connection is closed by the node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The runtime closed its session.
@@ -22,6 +22,10 @@ pub enum CloseReason {
     Replaced,
     /// Nothing was heard for too long, or no session was opened in time.
     Idle,
+    /// The client took nothing of what was sent to it for too long, though it may have spoken.
+    Stalled,
+    /// The node stops in order, and somebody is expected to start it again: the client comes back.
+    Restart,
 }
 
 impl CloseReason {
@@ -33,6 +37,8 @@ impl CloseReason {
             CloseReason::Overflow => 4000,
             CloseReason::Replaced => 4001,
             CloseReason::Idle => 4002,
+            CloseReason::Stalled => 4003,
+            CloseReason::Restart => 1012,
         }
     }
 
@@ -44,6 +50,8 @@ impl CloseReason {
             CloseReason::Overflow => "outbound queue full",
             CloseReason::Replaced => "session continued elsewhere",
             CloseReason::Idle => "idle",
+            CloseReason::Stalled => "nothing is read",
+            CloseReason::Restart => "the node restarts: come back",
         }
     }
 }
@@ -70,6 +78,19 @@ struct State {
     queue: ConflatingQueue<Outgoing>,
     mode: Mode,
     waker: Option<Waker>,
+    /// Updates that made room since it was made.
+    conflated: u64,
+}
+
+/// What waits in an outbox, and what its receiver did not get.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Load {
+    /// Messages.
+    pub(crate) count: usize,
+    /// Their bytes.
+    pub(crate) bytes: usize,
+    /// Updates that made room for newer ones so far.
+    pub(crate) conflated: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +123,7 @@ impl Outbox {
             queue: ConflatingQueue::new(limits),
             mode: Mode::Linked(link),
             waker: None,
+            conflated: 0,
         }))
     }
 
@@ -117,7 +139,10 @@ impl Outbox {
         let was_empty = state.queue.is_empty();
         let pushed = match state.queue.push(item.clone()) {
             Pushed::Queued => Push::Taken,
-            Pushed::Conflated { superseded, evicted } => Push::Conflated(superseded + evicted),
+            Pushed::Conflated { superseded, evicted } => {
+                state.conflated += (superseded + evicted) as u64;
+                Push::Conflated(superseded + evicted)
+            }
             Pushed::Refused(item) => {
                 let mut lost = state.give_up();
                 lost.push(item);
@@ -131,6 +156,12 @@ impl Outbox {
         drop(state);
         wake(waker);
         pushed
+    }
+
+    /// How full it is.
+    pub(crate) fn load(&self) -> Load {
+        let state = self.0.lock();
+        Load { count: state.queue.len(), bytes: state.queue.bytes(), conflated: state.conflated }
     }
 
     /// Ends deliveries under `active`: none is queued after this returns.

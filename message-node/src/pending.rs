@@ -9,6 +9,7 @@ use hyperty_storage::{Progress, Ticket};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::metrics::Asked;
 use crate::node::Core;
 use crate::outbox::Outbox;
 use crate::outgoing::Outgoing;
@@ -30,7 +31,7 @@ struct Pending {
 /// What waits.
 enum What {
     /// An answer to a request, which is a failure if the store fails. Whoever is gone by then is not told.
-    Answer { request: Message, answer: Message, outbox: Weak<Outbox> },
+    Answer { request: Message, answer: Message, outbox: Weak<Outbox>, asked: Asked },
     /// Something to publish, unless the store fails.
     Publish(Message),
 }
@@ -38,6 +39,16 @@ enum What {
 impl PendingAnswers {
     pub(crate) fn new(progress: watch::Receiver<Progress>, max: usize) -> PendingAnswers {
         PendingAnswers { progress, max, queue: Mutex::default() }
+    }
+
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.lock().len()
+    }
+
+    /// How far the store has come.
+    pub(crate) fn store(&self) -> Progress {
+        self.progress.borrow().clone()
     }
 
     /// Whether one more may wait.
@@ -54,13 +65,15 @@ impl Core {
         request: &Message,
         body: ResponseBody,
         ticket: Ticket,
+        asked: Asked,
     ) {
         if self.is_durable(ticket) {
-            return self.answer(session, request, body);
+            self.answer(session, request, body);
+            return self.latencies.observe(asked);
         }
         let (request, answer) = (request.clone(), request.reply(body));
         let outbox = Arc::downgrade(&session.outbox);
-        self.wait(Pending { ticket, what: What::Answer { request, answer, outbox } });
+        self.wait(Pending { ticket, what: What::Answer { request, answer, outbox, asked } });
     }
 
     /// Publishes as soon as `ticket` is on disk: now, if it is.
@@ -69,6 +82,19 @@ impl Core {
             return self.route(None, message);
         }
         self.wait(Pending { ticket, what: What::Publish(message) });
+    }
+
+    /// Waits until no answer waits for the store any more.
+    pub(crate) async fn settled(&self) {
+        let mut progress = self.pending.progress.clone();
+        loop {
+            progress.borrow_and_update();
+            // The driver does the same at the same news; whoever comes first.
+            self.send_durable();
+            if self.pending.len() == 0 || progress.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
     fn is_durable(&self, ticket: Ticket) -> bool {
@@ -92,11 +118,12 @@ impl Core {
                 return;
             }
             match queue.pop_front().map(|pending| pending.what) {
-                Some(What::Answer { request, answer, outbox }) => {
+                Some(What::Answer { request, answer, outbox, asked }) => {
                     let answer = if durable { answer } else { request.reply(self.explained(store_failed())) };
                     if let Some(outbox) = outbox.upgrade() {
                         self.push(&outbox, &Outgoing::published(answer), None);
                     }
+                    self.latencies.observe(asked);
                 }
                 Some(What::Publish(message)) if durable => self.route(None, message),
                 Some(What::Publish(_)) | None => {}

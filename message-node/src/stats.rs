@@ -1,14 +1,36 @@
 //! What a node counts: a handful of totals since its start, cheap enough to be always on.
 
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Totals since the start of the node, and what it holds now.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Stats {
     /// Sessions, live and graced.
     pub sessions: usize,
+    /// Sessions that a connection serves.
+    pub live: usize,
+    /// Connections, with a session or without.
+    pub connections: usize,
     /// Addresses that somebody listens to.
     pub routes: usize,
+    /// Addresses of runtimes, stubs and hyperties that belong to a session.
+    pub bound: usize,
+    /// Messages that wait for the sessions to take them.
+    pub queued: usize,
+    /// What these cost in bytes.
+    pub queued_bytes: usize,
+    /// Answers that wait for the store.
+    pub pending: usize,
+    /// Sessions opened.
+    pub opened: u64,
+    /// Sessions taken up again after their connection was lost.
+    pub reopened: u64,
+    /// Connections of sessions that were lost without a goodbye.
+    pub lost: u64,
+    /// Sessions that ended: closed, replaced, or not taken up again in time.
+    pub ended: u64,
     /// Frames that came in.
     pub received: u64,
     /// Copies that were queued for sessions, the node's own answers apart.
@@ -23,6 +45,9 @@ pub struct Stats {
     pub looped: u64,
     /// Queues given up because requests and responses filled them.
     pub overflowed: u64,
+    /// Reads and subscriptions that passed and told a position: repairs of copies that had missed something, and
+    /// observers that came back.
+    pub repairs: u64,
 }
 
 /// The counters behind [`Stats`].
@@ -35,6 +60,11 @@ pub(crate) struct Counters {
     pub(crate) unrouted: Counter,
     pub(crate) looped: Counter,
     pub(crate) overflowed: Counter,
+    pub(crate) opened: Counter,
+    pub(crate) reopened: Counter,
+    pub(crate) lost: Counter,
+    pub(crate) ended: Counter,
+    pub(crate) repairs: Counter,
 }
 
 /// One total.

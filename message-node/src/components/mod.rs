@@ -8,6 +8,7 @@ use std::sync::Arc;
 use hyperty_model::url::node;
 use hyperty_model::{Message, MessageType, StatusCode, Url, UrlError};
 
+use crate::metrics::{Asked, Service};
 use crate::node::Core;
 use crate::session::Session;
 
@@ -49,7 +50,9 @@ impl Core {
         }
         let (to, addresses) = (message.to(), &self.addresses);
         if *to == addresses.subscriptions {
-            return self.serve_subscriptions(session, message);
+            let asked = Asked::now(Service::Subscriptions);
+            self.serve_subscriptions(session, message);
+            return self.latencies.observe(asked);
         }
         let stores =
             addresses.allocation.contains(to) || *to == addresses.registry || *to == addresses.catalogue;
@@ -58,13 +61,15 @@ impl Core {
             return self.refuse(session, message, StatusCode::INTERNAL, "limit", text);
         }
         if addresses.allocation.contains(to) {
+            let asked = Asked::now(Service::Allocation);
             let (answer, ticket) = self.allocations.handle(message, &session.runtime);
-            self.answer_when_durable(session, message, self.marked(answer), ticket);
+            self.answer_when_durable(session, message, self.marked(answer), ticket, asked);
         } else if *to == addresses.registry {
             self.serve_registry(session, message);
         } else if *to == addresses.catalogue {
+            let asked = Asked::now(Service::Catalogue);
             let (answer, ticket) = self.catalogue.handle(message);
-            self.answer_when_durable(session, message, self.marked(answer), ticket);
+            self.answer_when_durable(session, message, self.marked(answer), ticket, asked);
         } else {
             self.counters.unrouted.add(1);
             self.refuse(session, message, StatusCode::NOT_FOUND, "no-route", "no route");

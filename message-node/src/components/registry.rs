@@ -6,13 +6,15 @@ use hyperty_model::{Message, RuntimeUrl};
 use hyperty_registry::{RegistrationStatus, StatusEvent};
 use hyperty_storage::Ticket;
 
+use crate::metrics::{Asked, Service};
 use crate::node::Core;
 use crate::session::Session;
 
 impl Core {
     pub(super) fn serve_registry(&self, session: &Arc<Session>, message: &Message) {
+        let asked = Asked::now(Service::Registry);
         let answer = self.registry.handle(message, &session.runtime, self.clock.now());
-        self.answer_when_durable(session, message, self.marked(answer.body), answer.ticket);
+        self.answer_when_durable(session, message, self.marked(answer.body), answer.ticket, asked);
         self.publish_status(answer.events, answer.ticket);
     }
 

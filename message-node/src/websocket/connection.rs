@@ -69,7 +69,10 @@ struct Connection<S> {
     batch: Vec<Outgoing>,
     /// Whole frames, of which the first may be written in part.
     output: VecDeque<Bytes>,
+    /// When something came last.
     heard: Instant,
+    /// When the client took something last, or there was nothing to take.
+    taken: Instant,
 }
 
 /// Serves a connection to its end. `early` was read before it became a WebSocket.
@@ -86,11 +89,16 @@ where
         batch: Vec::new(),
         output: VecDeque::new(),
         heard: Instant::now(),
+        taken: Instant::now(),
     };
     let end = tokio::select! {
         biased;
-        end = connection.serve(&link, timers, early) => end,
-        () = link.node_stopping() => CloseReason::GoingAway.into(),
+        end = connection.serve(&link, timers, early) => Some(end),
+        () = link.node_draining() => None,
+    };
+    let end = match end {
+        Some(end) => end,
+        None => connection.drain(&link).await,
     };
     // The session is without a connection from now on, however long this one takes to end.
     drop(link);
@@ -118,6 +126,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             let open_due = Some(opened + timers.open).filter(|_| !link.has_session());
             let idle_due = self.heard + timers.idle;
+            // What begins to wait meanwhile is looked at with the next ping.
+            let idle_due =
+                if self.output.is_empty() { idle_due } else { idle_due.min(self.taken + timers.idle) };
             let due = open_due.map_or(idle_due, |due| due.min(idle_due)).min(ping_due);
             tokio::select! {
                 biased;
@@ -125,6 +136,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 () = sleep_until(due) => {}
             }
             let now = Instant::now();
+            if !self.output.is_empty() && self.taken + timers.idle <= now {
+                return CloseReason::Stalled.into();
+            }
             if self.heard + timers.idle <= now || (opened + timers.open <= now && !link.has_session()) {
                 return CloseReason::Idle.into();
             }
@@ -183,6 +197,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
         let written = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, &slices[..count]));
         let mut written = written.ok().filter(|&written| written > 0).ok_or(())?;
+        self.taken = Instant::now();
         while let Some(first) = self.output.front_mut() {
             if first.len() > written {
                 first.advance(written);
@@ -194,11 +209,31 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Poll::Ready(Ok(()))
     }
 
+    /// Reads nothing any more. Writes what is there, and what comes until the node stops; then ends as it says.
+    async fn drain(&mut self, link: &Link) -> End {
+        let mut stopping = pin!(link.node_stopping());
+        let reason = tokio::select! {
+            biased;
+            end = poll_fn(|cx| self.poll_output(cx, link)) => return end,
+            reason = &mut stopping => reason,
+        };
+        let rest = poll_fn(|cx| match self.poll_output(cx, link) {
+            Poll::Ready(end) => Poll::Ready(Some(end)),
+            Poll::Pending if self.output.is_empty() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        // A client that does not read is not waited for.
+        timeout(CLOSE_WAIT, rest).await.ok().flatten().unwrap_or(reason.into())
+    }
+
     /// Makes frames of the batch: short ones one behind the other, long ones beside their headers.
     fn gather(&mut self) {
         const HEADER_BYTES_MAX: usize = 10;
         let gathered =
             |item: &Outgoing| HEADER_BYTES_MAX + Some(item.bytes().len()).filter(is_short).unwrap_or(0);
+        if self.output.is_empty() {
+            self.taken = Instant::now();
+        }
         let mut buffer = Vec::with_capacity(self.batch.iter().map(gathered).sum());
         for item in self.batch.drain(..) {
             let bytes = item.bytes();
@@ -221,6 +256,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn push_frame(&mut self, opcode: Opcode, payload: &[u8]) {
+        if self.output.is_empty() {
+            self.taken = Instant::now();
+        }
         let mut frame = Vec::with_capacity(2 + payload.len());
         write_header(&mut frame, opcode, payload.len());
         frame.extend_from_slice(payload);

@@ -1,7 +1,8 @@
-//! The HTTP side: `/ws` for runtimes, `/healthz` for whoever looks after the node.
+//! The HTTP side: `/ws` for runtimes, and the pages of [`admin`](crate::admin) for whoever looks after the node.
 
 use std::io;
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,20 +18,20 @@ use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::upgrade::downcast;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::connection;
+use crate::admin;
+use crate::config::AdminPages;
 use crate::node::MessageNode;
 
 /// How much longer than the message limit a WebSocket message may be and still be answered: beyond it nobody knows
 /// what was meant, and the connection is closed with 1009.
 const OVERSIZE_BYTES: usize = 1024 * 1024;
 
-/// How long connections have to end when the node stops.
-const STOP_WAIT: Duration = Duration::from_secs(5);
-
-/// Serves the node on `listener` until `shutdown` completes; then closes all connections with code 1001.
+/// Serves the node on `listener` until `shutdown` completes; then [drains](MessageNode::drain) it: what is under way
+/// is answered, and the connections are closed with code 1012.
 ///
 /// # Errors
 /// When the listener fails.
@@ -45,20 +46,38 @@ pub async fn serve(
             tracing::debug!(%error, "no TCP_NODELAY");
         }
     });
-    let app = Router::new()
+    let mut app = Router::new()
         .route("/ws", get(upgrade))
-        .route("/healthz", get(|| async { "ok" }))
-        .with_state(node.clone());
-    let stopping = node.clone();
+        .with_state(node.clone())
+        .merge(admin::health(Arc::new(node.clone())));
+    if node.config().admin == AdminPages::ThisMachine {
+        app = app.merge(admin::private_to_this_machine(Arc::new(node.clone())));
+    }
+    let draining = node.clone();
     let stopped = async move {
         shutdown.await;
-        stopping.stop();
+        draining.begin_drain();
     };
-    axum::serve(listener, app).with_graceful_shutdown(stopped).await?;
-    if timeout(STOP_WAIT, node.deserted()).await.is_err() {
-        tracing::warn!(connections = node.links(), "stopped with connections open");
-    }
-    Ok(())
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let serving = axum::serve(listener, app).with_graceful_shutdown(stopped);
+    let limit = node.config().timers.drain;
+    let served = async {
+        let served = tokio::select! {
+            biased;
+            served = serving => served,
+            // Somebody who began a request and does not end it is not waited for.
+            () = async { node.core().draining().await; sleep(limit).await } => Ok(()),
+        };
+        node.begin_drain();
+        served
+    };
+    let drained = async {
+        node.core().draining().await;
+        if !node.drain(limit).await {
+            tracing::warn!(connections = node.links(), "stopped with something under way");
+        }
+    };
+    tokio::join!(served, drained).0
 }
 
 async fn upgrade(State(node): State<MessageNode>, mut request: Request) -> Response {

@@ -106,6 +106,26 @@ async fn a_blocked_connection_is_cut_when_its_queue_is_given_up() {
     assert_eq!(node.stats().sessions, 1, "and may come back");
 }
 
+/// A client that speaks and reads nothing is sent away as well, though nothing overflows: its half of the connection
+/// may be dead.
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_is_sent_away_though_it_speaks() {
+    let node = node();
+    let mut socket = open(&node, "deaf").await;
+    let (begun, timers) = (Instant::now(), node.config().timers);
+    // More answers than the pipe holds.
+    for _ in 0..100 {
+        send(&mut socket, "deaf", "read", "hyperty://example.com/nobody").await;
+    }
+    while node.links() == 1 {
+        assert!(begun.elapsed() <= timers.idle + timers.ping, "it is still served");
+        sleep(Duration::from_secs(1)).await;
+        let _ = socket.send(Message::Ping(Bytes::new())).await;
+    }
+    assert!(begun.elapsed() >= timers.idle, "{:?}", begun.elapsed());
+    assert_eq!(node.stats().sessions, 1, "and may come back");
+}
+
 /// A client that only writes for a while does not stop the node from reading, though it cannot write meanwhile.
 #[tokio::test(start_paused = true)]
 async fn two_ends_that_only_write_do_not_wait_for_each_other() {

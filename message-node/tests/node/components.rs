@@ -163,23 +163,23 @@ async fn older_allocation_addresses_are_served() {
 }
 
 /// A store whose batches become durable when the test says so.
-struct SlowTables {
+pub(crate) struct SlowTables {
     inner: MemoryTables,
     progress: watch::Sender<Progress>,
 }
 
 impl SlowTables {
-    fn new() -> Arc<SlowTables> {
+    pub(crate) fn new() -> Arc<SlowTables> {
         Arc::new(SlowTables { inner: MemoryTables::new(), progress: watch::Sender::new(Progress::default()) })
     }
 
     /// Everything committed so far is on disk.
-    fn catch_up(&self) {
+    pub(crate) fn catch_up(&self) {
         let durable = self.inner.progress().borrow().durable;
         self.progress.send_modify(|progress| progress.durable = durable);
     }
 
-    fn fail(&self) {
+    pub(crate) fn fail(&self) {
         self.progress.send_modify(|progress| progress.failed = Some(StorageError::Closed));
     }
 }

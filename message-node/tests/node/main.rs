@@ -5,6 +5,7 @@ mod bad_input;
 mod components;
 mod conformance;
 mod model;
+mod operation;
 mod races;
 mod routing;
 mod sessions;

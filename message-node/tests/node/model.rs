@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyperty_message_node::NodeConfig;
+use hyperty_message_node::{NodeConfig, Stats};
 use hyperty_storage::MemoryTables;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -19,6 +19,8 @@ const GRACE_SECONDS: u64 = 60;
 #[derive(Debug, Clone)]
 enum Step {
     Subscribe(usize, usize),
+    /// Runtime `0` takes the route of an object of its own, with what belongs to it, and speaks from a stub.
+    Hold(usize),
     Unsubscribe(usize, usize),
     /// Runtime `0` changes object `1`.
     Publish(usize, usize),
@@ -35,6 +37,7 @@ fn step() -> impl Strategy<Value = Step> {
     let (runtime, object) = (0..RUNTIMES, 0..OBJECTS);
     prop_oneof![
         3 => (runtime.clone(), object.clone()).prop_map(|(r, o)| Step::Subscribe(r, o)),
+        1 => runtime.clone().prop_map(Step::Hold),
         1 => (runtime.clone(), object.clone()).prop_map(|(r, o)| Step::Unsubscribe(r, o)),
         6 => (runtime.clone(), object).prop_map(|(r, o)| Step::Publish(r, o)),
         3 => (runtime.clone(), runtime.clone()).prop_map(|(r, to)| Step::Ask(r, to)),
@@ -122,6 +125,18 @@ impl World {
                 };
                 assert_eq!(code(&answer), 200);
             }
+            Step::Hold(runtime) if self.model.is_live(runtime) => {
+                let client = self.clients.get_mut(&runtime).unwrap();
+                let own = format!("comm://{DOMAIN}/of-{runtime}");
+                let urls = ["", "/subscription", "/children/x"].map(|tail| format!("{own}{tail}"));
+                let urls = urls.each_ref().map(String::as_str);
+                assert_eq!(code(&client.subscribe(&urls).await), 200);
+                let stub = format!("hyperty-runtime://{DOMAIN}/protostub/{runtime}/x");
+                assert_eq!(
+                    code(&client.request("ping", &stub, "comm://example.com/none", json!({})).await),
+                    404
+                );
+            }
             Step::Publish(from, object) if self.model.is_live(from) => {
                 let id = self
                     .send(from, "update", &object_url(object), &format!("{}/changes", object_url(object)))
@@ -208,6 +223,37 @@ impl World {
         self.id
     }
 
+    /// Everybody goes, in one way or the other; nothing is left of them, not even a task.
+    async fn leave(mut self) {
+        for (index, mut client) in std::mem::take(&mut self.clients) {
+            if index % 2 == 0 {
+                client.lose().await;
+            } else {
+                let from = client.proof();
+                client.send("close", &from, "mn:/session", Value::Null).await;
+                client.closed().await;
+            }
+        }
+        sleep(Duration::from_secs(GRACE_SECONDS + 1)).await;
+        let Stats {
+            sessions,
+            live,
+            connections,
+            routes,
+            bound,
+            queued,
+            queued_bytes,
+            pending,
+            opened,
+            ended,
+            ..
+        } = self.node.stats();
+        assert_eq!([sessions, live, connections, routes, bound, queued, queued_bytes, pending], [0; 8]);
+        assert_eq!(opened, ended);
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        assert_eq!(tasks, 1, "the node's driver");
+    }
+
     /// Every live runtime has got what it should have, in that order, each once, and nothing else.
     async fn check(&mut self) {
         for (index, client) in &mut self.clients {
@@ -228,7 +274,7 @@ fn object_url(object: usize) -> String {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// INV-MN-1, INV-MN-2, INV-MN-3, INV-MN-4, and the life of sessions, in any order of events.
+    /// I10, INV-MN-1, INV-MN-2, INV-MN-3, INV-MN-4, and the life of sessions, in any order of events.
     #[test]
     fn routing_agrees_with_the_model(steps in prop::collection::vec(step(), 1..60)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -240,6 +286,7 @@ proptest! {
                 world.act(step).await;
                 world.check().await;
             }
+            world.leave().await;
         });
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use hyperty_message_node::{MessageNode, NodeConfig, serve};
+use hyperty_message_node::{AdminPages, MessageNode, NodeConfig, NodeStatus, admin, serve};
 use hyperty_model::{SystemClock, SystemIds};
 use hyperty_storage::MemoryTables;
 use serde_json::{Value, json};
@@ -43,6 +43,16 @@ async fn server(config: NodeConfig) -> Server {
 }
 
 impl Server {
+    /// The whole answer to a GET with these additional headers.
+    async fn get(&self, path: &str, headers: &str) -> String {
+        let mut http = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{headers}Connection: close\r\n\r\n");
+        http.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        http.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
     async fn open(&self, name: &str) -> Socket {
         let mut socket = connect_async(format!("ws://{}/ws", self.address)).await.unwrap().0;
         send(&mut socket, "open", &runtime(name), "mn:/session", json!({})).await;
@@ -120,18 +130,70 @@ async fn sessions_publish_and_close_over_websockets() {
 #[tokio::test]
 async fn health_is_told_and_stopping_says_goodbye() {
     let server = server(NodeConfig::new(DOMAIN)).await;
-    let mut http = TcpStream::connect(server.address).await.unwrap();
-    http.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
-    let mut answer = String::new();
-    http.read_to_string(&mut answer).await.unwrap();
+    let answer = server.get("/healthz", "").await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("ok"), "{answer}");
 
     let mut client = server.open("client").await;
     let mut early = connect_async(format!("ws://{}/ws", server.address)).await.unwrap().0;
+    // Somebody who never ends a request holds up nothing.
+    let mut endless = TcpStream::connect(server.address).await.unwrap();
+    endless.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nEnd").await.unwrap();
     server.stop.send(()).unwrap();
-    assert_eq!(close_code(&mut client).await, CloseCode::Away);
-    assert_eq!(close_code(&mut early).await, CloseCode::Away);
+    assert_eq!(close_code(&mut client).await, CloseCode::Restart);
+    assert_eq!(close_code(&mut early).await, CloseCode::Restart);
     timeout(Duration::from_secs(10), server.served).await.unwrap().unwrap().unwrap();
+}
+
+/// Everybody may ask whether the node is well; who is connected is told on the same machine only, and not to proxies.
+#[tokio::test]
+async fn pages_for_operators_are_told_to_this_machine_only() {
+    let node = server(NodeConfig::new(DOMAIN)).await;
+    let _client = node.open("client").await;
+    for proxy in ["", "Forwarded: for=192.0.2.1\r\n", "X-Forwarded-For: 192.0.2.1\r\n"] {
+        let code = if proxy.is_empty() { "HTTP/1.1 200" } else { "HTTP/1.1 403" };
+        let ready = node.get("/readyz", proxy).await;
+        assert!(ready.starts_with("HTTP/1.1 200") && ready.contains(r#"{"status":"ready"}"#), "{ready}");
+        for page in ["/metrics", "/status"] {
+            let answer = node.get(page, proxy).await;
+            assert!(answer.starts_with(code), "{page} {proxy}: {answer}");
+            assert_eq!(answer.contains("sessions"), proxy.is_empty(), "{answer}");
+        }
+    }
+    let (code, text) = admin::http_get(&format!("http://{}/status", node.address)).await.unwrap();
+    let status: NodeStatus = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, status.sessions[0].runtime.as_str()), (200, runtime("client").as_str()));
+
+    let mut config = NodeConfig::new(DOMAIN);
+    config.admin = AdminPages::Elsewhere;
+    let node = server(config).await;
+    assert!(node.get("/status", "").await.starts_with("HTTP/1.1 404"));
+    assert!(node.get("/readyz", "").await.starts_with("HTTP/1.1 200"));
+}
+
+/// On an address of their own the pages are told to whoever reaches it, also while the node drains.
+#[tokio::test]
+async fn the_pages_have_an_address_of_their_own_if_wanted() {
+    let node = server(NodeConfig::new(DOMAIN)).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(admin::serve_admin(Arc::new(node.node.clone()), listener, async {
+        let _ = stopped.await;
+    }));
+    let page = |path: &str| format!("http://{address}{path}");
+    let (code, metrics) = admin::http_get(&page("/metrics")).await.unwrap();
+    assert!(code == 200 && metrics.ends_with("# EOF\n"), "{metrics}");
+    node.node.begin_drain();
+    let (code, text) = admin::http_get(&page("/readyz")).await.unwrap();
+    let ready: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, ready), (503, json!({"status": "notReady", "reasons": ["draining"]})));
+    assert_eq!(admin::http_get(&page("/healthz")).await.unwrap().0, 200);
+    stop.send(()).unwrap();
+    served.await.unwrap().unwrap();
+    for wrong in ["127.0.0.1:1/status", "http:///status", "http://127.0.0.1:1"] {
+        assert!(matches!(admin::http_get(wrong).await, Err(admin::GetError::Address(_))), "{wrong}");
+    }
+    assert!(matches!(admin::http_get(&page("/status")).await, Err(admin::GetError::Unreachable { .. })));
 }
 
 /// A client need not wait for the upgrade before it speaks, nor end its frames where its packets end.
