@@ -31,6 +31,8 @@ pub enum Work {
     KillCycles,
     /// Inputs for each fuzz target.
     FuzzCases,
+    /// Random sequences for each case of a suite that has some.
+    SuiteCases,
 }
 
 impl Level {
@@ -56,6 +58,7 @@ impl Work {
             Work::SimulatedSeeds => "HYPERTY_SIMULATIONS",
             Work::KillCycles => "HYPERTY_KILL_CYCLES",
             Work::FuzzCases => "HYPERTY_FUZZ_CASES",
+            Work::SuiteCases => "HYPERTY_SUITE_CASES",
         }
     }
 
@@ -66,6 +69,7 @@ impl Work {
             Work::SimulatedSeeds => (100, 2_000),
             Work::KillCycles => (8, 200),
             Work::FuzzCases => (256, 10_000),
+            Work::SuiteCases => (64, 512),
         };
         match level {
             Level::Quick => quick,
