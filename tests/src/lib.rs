@@ -2,7 +2,8 @@
 //!
 //! [`suites`] has one suite for each seam; an implementation is put through it with one line in its own tests.
 //! [`world`] is a message node and any number of runtimes in one process under paused time, for tests of whole
-//! systems; [`party`] is who lives in it, [`peer`] one whose every message is written by a test.
+//! systems; [`party`] is who lives in it, [`peer`] one whose every message is written by a test. [`reference`](mod@reference)
+//! judges what they do.
 //!
 //! ```
 //! use hyperty_conformance::{party::Party, world::World};
@@ -26,5 +27,6 @@ pub mod level;
 pub mod party;
 pub mod peer;
 pub mod protocol;
+pub mod reference;
 pub mod suites;
 pub mod world;

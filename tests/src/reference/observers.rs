@@ -1,0 +1,283 @@
+//! What observers and readers may be shown, and what they were.
+
+use std::collections::BTreeSet;
+
+use hyperty_model::Position;
+use serde_json::Value;
+
+use super::{ByName, Invariant, Reference, Violation};
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Observers {
+    /// Everybody may who is not named in `admitted`.
+    pub(super) open: bool,
+    admitted: ByName<bool>,
+    pub(super) seats: ByName<Seat>,
+}
+
+/// What one observer was shown.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Seat {
+    /// Where its copy stands.
+    at: Position,
+    /// Where its application stands, which is told of each change.
+    told: Position,
+    ended: Option<End>,
+    /// What it was told of each child, and what it holds.
+    pub(super) children_told: ByName<u64>,
+    pub(super) children_held: ByName<u64>,
+    pub(super) children_gone: BTreeSet<String>,
+}
+
+/// Nothing may come after this, but what was on its way in the observer's own process.
+#[derive(Debug, Clone)]
+struct End {
+    why: &'static str,
+    invariant: Invariant,
+    last: Position,
+}
+
+/// Who may observe.
+impl Reference {
+    /// This one may observe and read from now on.
+    pub fn granted(&mut self, who: &str) {
+        self.observers.admitted.insert(who.to_owned(), true);
+    }
+
+    /// This one was refused: it may not observe or read from now on.
+    pub fn refused(&mut self, who: &str) {
+        self.observers.admitted.insert(who.to_owned(), false);
+        self.end(who, "it was refused", Invariant::I4);
+    }
+
+    /// This one was removed by the Reporter, which was told that it is done.
+    pub fn removed(&mut self, who: &str) {
+        self.observers.admitted.insert(who.to_owned(), false);
+        self.end(who, "it was removed", Invariant::I4);
+    }
+
+    /// This one ended its subscription itself, and was told that it is done.
+    pub fn unsubscribed(&mut self, who: &str) {
+        self.end(who, "it has unsubscribed", Invariant::I4);
+    }
+
+    /// Whether this one may observe and read.
+    pub fn may(&self, who: &str) -> bool {
+        self.observers.admitted.get(who).copied().unwrap_or(self.observers.open)
+    }
+
+    /// Whether this one observes, as far as is known.
+    pub fn observes(&self, who: &str) -> bool {
+        self.observers.seats.get(who).is_some_and(|seat| seat.ended.is_none())
+    }
+
+    fn end(&mut self, who: &str, why: &'static str, invariant: Invariant) {
+        let last = self.latest();
+        if let Some(seat) = self.observers.seats.get_mut(who) {
+            seat.ended.get_or_insert(End { why, invariant, last });
+        }
+    }
+}
+
+/// What observers are shown.
+impl Reference {
+    /// A subscription was answered with this copy.
+    ///
+    /// # Errors
+    /// I4 when it is not allowed, I9 after the deletion, and those of any copy.
+    pub fn joined(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
+        if self.is_deleted() {
+            return Err(self.violation(Invariant::I9, who, format!("observes at {at} after the deletion")));
+        }
+        if !self.may(who) {
+            return Err(self.violation(
+                Invariant::I4,
+                who,
+                format!("observes at {at} without being allowed"),
+            ));
+        }
+        self.document(Invariant::I1, who, at, data)?;
+        let gone = self.children.gone().collect();
+        let seat = Seat { at, told: at, children_gone: gone, ..Seat::default() };
+        self.observers.seats.insert(who.to_owned(), seat);
+        Ok(())
+    }
+
+    /// An observer came back after a crash or a clean end with this copy, which may be older than what it was shown.
+    ///
+    /// # Errors
+    /// I4 when its subscription had ended, I8 when the copy is none that ever was.
+    pub fn came_back(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
+        if !self.observes(who) {
+            return Err(self.violation(
+                Invariant::I4,
+                who,
+                format!("back at {at}, but its subscription had ended"),
+            ));
+        }
+        self.document(Invariant::I8, who, at, data)?;
+        if let Some(seat) = self.observers.seats.get_mut(who) {
+            (seat.at, seat.told) = (at, at);
+            seat.children_told.clear();
+            seat.children_held.clear();
+        }
+        Ok(())
+    }
+
+    /// Its application was told of a change, and folding it gave this document.
+    ///
+    /// # Errors
+    /// I2 when it is not the next version, I1 when the document is another, I3 when nobody wrote it, I4 and I9 when
+    /// nothing should have come any more.
+    pub fn changed(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
+        let told = self.seat(who, at)?.told;
+        if at != told.next() {
+            return Err(self.violation(Invariant::I2, who, format!("told of {at} after {told}")));
+        }
+        self.document(Invariant::I1, who, at, data)?;
+        self.tell(who, at);
+        Ok(())
+    }
+
+    /// Its application was given a whole state in place of changes.
+    ///
+    /// Without an epoch it is the first one from where it stood in which this state was. Gives where it stands then.
+    ///
+    /// # Errors
+    /// I2 when it goes back, and those of [`Reference::changed`].
+    pub fn resynced(
+        &mut self,
+        who: &str,
+        epoch: Option<u64>,
+        version: u64,
+        data: &Value,
+    ) -> Result<Position, Violation> {
+        let told = self.observers.seats.get(who).map(|seat| seat.told).unwrap_or_default();
+        let epoch = epoch
+            .or_else(|| {
+                let from = told.epoch + u64::from(version < told.version);
+                self.history.epoch_of(from, version, data)
+            })
+            .unwrap_or(told.epoch);
+        let at = Position { epoch, version };
+        self.seat(who, at)?;
+        if at < told {
+            return Err(self.violation(Invariant::I2, who, format!("a whole state of {at} after {told}")));
+        }
+        self.document(Invariant::I1, who, at, data)?;
+        self.tell(who, at);
+        if let Some(seat) = self.observers.seats.get_mut(who) {
+            seat.children_told.clear();
+        }
+        Ok(at)
+    }
+
+    /// What its copy is now.
+    ///
+    /// # Errors
+    /// I2 when the copy went back, and those of any copy.
+    pub fn holds(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
+        let before = self.seat(who, at)?.at;
+        if at < before {
+            return Err(self.violation(
+                Invariant::I2,
+                who,
+                format!("the copy went back from {before} to {at}"),
+            ));
+        }
+        self.document(Invariant::I1, who, at, data)?;
+        if let Some(seat) = self.observers.seats.get_mut(who) {
+            seat.at = at;
+        }
+        Ok(())
+    }
+
+    /// Somebody was answered a read with this.
+    ///
+    /// # Errors
+    /// I4 when it may not read, I9 after the deletion, and those of any copy.
+    pub fn read(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
+        if self.is_deleted() {
+            return Err(self.violation(Invariant::I9, who, format!("reads {at} after the deletion")));
+        }
+        if !self.may(who) {
+            return Err(self.violation(Invariant::I4, who, format!("reads {at} without being allowed")));
+        }
+        self.document(Invariant::I1, who, at, data)
+    }
+
+    /// An observer was told that the object is deleted.
+    ///
+    /// # Errors
+    /// I3 when nobody asked for that.
+    pub fn saw_deleted(&mut self, who: &str) -> Result<(), Violation> {
+        if !self.is_deleting() {
+            return Err(self.violation(Invariant::I3, who, "told of a deletion nobody asked for"));
+        }
+        self.end(who, "it was told of the deletion", Invariant::I9);
+        Ok(())
+    }
+
+    /// An observer was told that it is not served any more.
+    ///
+    /// # Errors
+    /// I4 when it is allowed to observe, and nobody removed it.
+    pub fn saw_removed(&mut self, who: &str) -> Result<(), Violation> {
+        if self.may(who) && !self.is_deleting() && self.observes(who) {
+            return Err(self.violation(Invariant::I4, who, "sent away, and nobody asked for that"));
+        }
+        self.end(who, "it was sent away", Invariant::I4);
+        Ok(())
+    }
+
+    /// Once everything is mended: its copy is the latest state.
+    ///
+    /// # Errors
+    /// I11.
+    pub fn settled(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
+        let latest = self.latest();
+        if at != latest {
+            return Err(self.violation(Invariant::I11, who, format!("is at {at}, the last is {latest}")));
+        }
+        self.document(Invariant::I11, who, at, data)
+    }
+
+    fn tell(&mut self, who: &str, at: Position) {
+        if let Some(seat) = self.observers.seats.get_mut(who) {
+            seat.told = at;
+        }
+    }
+
+    /// The seat of one who is being shown this position.
+    pub(super) fn seat(&self, who: &str, at: Position) -> Result<&Seat, Violation> {
+        let Some(seat) = self.observers.seats.get(who) else {
+            return Err(self.violation(Invariant::I4, who, format!("is shown {at} without observing")));
+        };
+        match &seat.ended {
+            Some(End { why, invariant, last }) if at > *last => {
+                Err(self.violation(*invariant, who, format!("is shown {at}, but {why} at {last}")))
+            }
+            _ => Ok(seat),
+        }
+    }
+
+    /// Holds a document against the history; the invariant is what a difference breaks.
+    fn document(
+        &mut self,
+        invariant: Invariant,
+        who: &str,
+        at: Position,
+        data: &Value,
+    ) -> Result<(), Violation> {
+        if !self.history.is_written(at) {
+            let detail = format!("{at} with {data}, but the last that was written is {}", self.latest());
+            return Err(self.wrong_data(Invariant::I3, who, data, detail));
+        }
+        if let Err(expected) = self.history.compare(at, data) {
+            let detail = format!("{at} is {data}, not {expected}");
+            return Err(self.wrong_data(invariant, who, data, detail));
+        }
+        self.history.show(who, at);
+        Ok(())
+    }
+}

@@ -1,0 +1,398 @@
+//! The model can fail: for each invariant, histories that break it, and random good ones that break none.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+const OBJECT: &str = "comm://example.com/1";
+
+fn at(epoch: u64, version: u64) -> Position {
+    Position::new(epoch, version)
+}
+
+fn doc(version: u64) -> Value {
+    json!({"n": version})
+}
+
+/// An open object of alice with these versions written, and the first ones acknowledged.
+fn board(written: u64, acknowledged: u64) -> Reference {
+    let mut board = Reference::new(OBJECT, "alice", doc(0)).open();
+    for version in 1..=written {
+        board.proposed("alice", at(0, version), &doc(version)).unwrap();
+    }
+    board.acknowledged("alice", at(0, acknowledged)).unwrap();
+    board
+}
+
+#[track_caller]
+fn broken<T: fmt::Debug>(result: Result<T, Violation>) -> Invariant {
+    result.expect_err("a violation").invariant
+}
+
+fn kid(version: u64) -> ChildSeen {
+    ChildSeen { id: "notes/1".into(), writer: "bob".into(), version, data: json!({"v": version}) }
+}
+
+fn with_kid(versions: u64) -> Reference {
+    let mut board = board(0, 0);
+    board.joined("bob", at(0, 0), &doc(0)).unwrap();
+    board.joined("carol", at(0, 0), &doc(0)).unwrap();
+    for version in 0..=versions {
+        board.child_proposed("bob", "notes/1", version, &kid(version).data).unwrap();
+    }
+    board
+}
+
+#[test]
+fn i1_another_document_is_found_wherever_it_is_shown() {
+    let other = json!({"n": 1, "more": true});
+    let mut board = board(3, 3);
+    assert_eq!(broken(board.joined("bob", at(0, 1), &other)), Invariant::I1);
+    board.joined("bob", at(0, 0), &doc(0)).unwrap();
+    assert_eq!(broken(board.changed("bob", at(0, 1), &other)), Invariant::I1);
+    assert_eq!(broken(board.resynced("bob", None, 1, &other)), Invariant::I1);
+    assert_eq!(broken(board.holds("bob", at(0, 1), &other)), Invariant::I1);
+    assert_eq!(broken(board.read("bob", at(0, 1), &other)), Invariant::I1);
+    let mut kids = with_kid(1);
+    let seen = ChildSeen { data: json!({"v": 7}), ..kid(1) };
+    assert_eq!(broken(kids.child_changed("carol", &seen, false)), Invariant::I1);
+    assert_eq!(broken(kids.holds_children("carol", &[seen])), Invariant::I1);
+}
+
+#[test]
+fn i1_what_lies_within_an_edit_is_the_same_for_everybody() {
+    let mut board = board(0, 0);
+    board.proposed("alice", at(0, 2), &doc(2)).unwrap();
+    board.joined("bob", at(0, 1), &json!({"half": 1})).unwrap();
+    assert_eq!(broken(board.joined("carol", at(0, 1), &json!({"half": 2}))), Invariant::I1);
+    board.joined("carol", at(0, 1), &json!({"half": 1})).unwrap();
+}
+
+#[test]
+fn i1_documents_of_which_only_a_digest_is_kept_are_compared() {
+    let limits = Limits { values: 2, positions: 4, ..Limits::default() };
+    let mut board = Reference::with_limits(OBJECT, "alice", doc(0), limits).open();
+    (1..=9).for_each(|version| board.proposed("alice", at(0, version), &doc(version)).unwrap());
+    board.read("bob", at(0, 6), &doc(6)).unwrap();
+    assert_eq!(broken(board.read("bob", at(0, 6), &doc(7))), Invariant::I1);
+    // What is forgotten is not judged.
+    board.read("bob", at(0, 1), &doc(7)).unwrap();
+    assert_eq!(board.data(), Some(&doc(9)));
+}
+
+#[test]
+fn i2_gaps_doubles_and_ways_back_are_found() {
+    for (told, next) in [(1, 3), (1, 1), (2, 1)] {
+        let mut board = board(4, 4);
+        board.joined("bob", at(0, told), &doc(told)).unwrap();
+        assert_eq!(broken(board.changed("bob", at(0, next), &doc(next))), Invariant::I2, "{told} {next}");
+    }
+    let mut board = board(4, 4);
+    board.joined("bob", at(0, 0), &doc(0)).unwrap();
+    assert_eq!(board.resynced("bob", None, 3, &doc(3)).unwrap(), at(0, 3));
+    assert_eq!(broken(board.resynced("bob", None, 2, &doc(2))), Invariant::I2);
+    board.changed("bob", at(0, 4), &doc(4)).unwrap();
+    board.holds("bob", at(0, 4), &doc(4)).unwrap();
+    assert_eq!(broken(board.holds("bob", at(0, 3), &doc(3))), Invariant::I2);
+    assert_eq!(broken(board.proposed("alice", at(0, 4), &doc(5))), Invariant::I2);
+    let mut kids = with_kid(2);
+    kids.child_changed("carol", &kid(1), false).unwrap();
+    assert_eq!(broken(kids.child_changed("carol", &kid(1), false)), Invariant::I2);
+    kids.holds_children("carol", &[kid(2)]).unwrap();
+    assert_eq!(broken(kids.holds_children("carol", &[kid(1)])), Invariant::I2);
+}
+
+#[test]
+fn i3_what_nobody_wrote_or_kept_is_found() {
+    let mut first = board(2, 2);
+    assert_eq!(broken(first.joined("bob", at(0, 3), &doc(3))), Invariant::I3);
+    assert_eq!(broken(first.joined("bob", at(1, 2), &doc(2))), Invariant::I3);
+    assert_eq!(broken(first.acknowledged("alice", at(0, 3))), Invariant::I3);
+    // Shown, and lost in a crash: it was shown before it was durable.
+    let mut early = board(2, 1);
+    early.joined("bob", at(0, 2), &doc(2)).unwrap();
+    assert_eq!(broken(early.resumed("alice", at(0, 1), &doc(1))), Invariant::I3);
+    assert_eq!(broken(early.undone("alice", at(0, 2))), Invariant::I3);
+    let mut kids = with_kid(1);
+    assert_eq!(broken(kids.child_changed("carol", &kid(2), false)), Invariant::I3);
+    assert_eq!(broken(kids.child_changed("carol", &kid(1), true)), Invariant::I3);
+    let unknown = ChildSeen { id: "notes/2".into(), ..kid(0) };
+    assert_eq!(broken(kids.holds_children("alice", &[unknown])), Invariant::I3);
+    assert_eq!(broken(board(0, 0).saw_deleted("bob")), Invariant::I3);
+}
+
+#[test]
+fn i4_nothing_comes_after_the_end_but_what_was_on_its_way() {
+    type End = fn(&mut Reference);
+    let ends: [End; 3] = [|b| b.refused("bob"), |b| b.removed("bob"), |b| b.unsubscribed("bob")];
+    for end in ends {
+        let mut board = board(1, 1);
+        board.joined("bob", at(0, 0), &doc(0)).unwrap();
+        end(&mut board);
+        board.changed("bob", at(0, 1), &doc(1)).unwrap();
+        board.proposed("alice", at(0, 2), &doc(2)).unwrap();
+        assert_eq!(broken(board.changed("bob", at(0, 2), &doc(2))), Invariant::I4);
+        assert_eq!(broken(board.holds("bob", at(0, 2), &doc(2))), Invariant::I4);
+        assert_eq!(broken(board.came_back("bob", at(0, 1), &doc(1))), Invariant::I4);
+    }
+    let mut board = board(0, 0);
+    board.refused("bob");
+    assert_eq!(broken(board.joined("bob", at(0, 0), &doc(0))), Invariant::I4);
+    assert_eq!(broken(board.read("bob", at(0, 0), &doc(0))), Invariant::I4);
+    board.granted("bob");
+    board.joined("bob", at(0, 0), &doc(0)).unwrap();
+    assert_eq!(broken(board.saw_removed("bob")), Invariant::I4);
+    let mut closed = Reference::new(OBJECT, "alice", doc(0));
+    assert_eq!(broken(closed.joined("bob", at(0, 0), &doc(0))), Invariant::I4);
+    assert_eq!(broken(closed.changed("carol", at(0, 0), &doc(0))), Invariant::I4);
+}
+
+#[test]
+fn i5_an_epoch_and_a_child_have_one_owner() {
+    let mut board = board(2, 2);
+    assert_eq!(broken(board.proposed("bob", at(0, 3), &doc(3))), Invariant::I5);
+    assert_eq!(broken(board.resumed("bob", at(0, 2), &doc(2))), Invariant::I5);
+    assert_eq!(broken(board.took_over("bob", at(0, 2), &doc(2))), Invariant::I5);
+    board.took_over("bob", at(1, 2), &doc(2)).unwrap();
+    assert_eq!(broken(board.took_over("carol", at(1, 2), &doc(2))), Invariant::I5);
+    assert_eq!(broken(board.proposed("alice", at(0, 3), &doc(3))), Invariant::I2);
+    assert_eq!(broken(board.proposed("alice", at(1, 3), &doc(3))), Invariant::I5);
+    board.proposed("bob", at(1, 3), &doc(3)).unwrap();
+    board.owns("alice", 0).unwrap();
+    assert_eq!(broken(board.owns("alice", 1)), Invariant::I5);
+    let mut kids = with_kid(0);
+    assert_eq!(broken(kids.child_proposed("carol", "notes/1", 1, &json!({}))), Invariant::I5);
+    let stolen = ChildSeen { writer: "carol".into(), ..kid(0) };
+    assert_eq!(broken(kids.holds_children("alice", &[stolen])), Invariant::I5);
+}
+
+#[test]
+fn i6_what_was_acknowledged_is_there_after_a_crash() {
+    assert_eq!(broken(board(4, 3).resumed("alice", at(0, 2), &doc(2))), Invariant::I6);
+    assert_eq!(broken(board(4, 3).resumed("alice", at(1, 2), &doc(2))), Invariant::I6);
+    assert_eq!(broken(board(4, 3).vanished("alice")), Invariant::I6);
+    assert_eq!(broken(board(4, 3).undone("alice", at(0, 3))), Invariant::I6);
+    let mut kept = board(4, 3);
+    kept.resumed("alice", at(0, 3), &doc(3)).unwrap();
+    // The same version again is another change: what was lost is not asked for.
+    kept.proposed("alice", at(0, 4), &json!("other")).unwrap();
+    // A store that may lose says so by the epoch.
+    let mut buffered = board(4, 3).lossy();
+    assert_eq!(broken(buffered.clone().resumed("alice", at(0, 2), &doc(2))), Invariant::I6);
+    buffered.resumed("alice", at(1, 2), &doc(2)).unwrap();
+    buffered.proposed("alice", at(1, 3), &json!("other")).unwrap();
+    buffered.joined("bob", at(1, 3), &json!("other")).unwrap();
+    let mut kids = with_kid(1);
+    kids.child_acknowledged("bob", "notes/1", 1).unwrap();
+    assert_eq!(broken(kids.holds_children("alice", &[kid(0)])), Invariant::I6);
+    assert_eq!(broken(kids.holds_children("alice", &[])), Invariant::I6);
+    kids.holds_children("alice", &[kid(1)]).unwrap();
+}
+
+#[test]
+fn i7_each_request_has_one_final_answer() {
+    let mut answers = Answers::new();
+    answers.asked("read 1").unwrap();
+    assert_eq!((broken(answers.finished()), answers.waiting()), (Invariant::I7, 1));
+    answers.provisional("read 1").unwrap();
+    answers.answered("read 1", "200").unwrap();
+    answers.finished().unwrap();
+    assert_eq!(broken(answers.answered("read 1", "200")), Invariant::I7);
+    assert_eq!(broken(answers.provisional("read 1")), Invariant::I7);
+    assert_eq!(broken(answers.answered("read 2", "200")), Invariant::I7);
+    assert_eq!(broken(answers.provisional("read 2")), Invariant::I7);
+    assert_eq!(broken(answers.asked("read 1")), Invariant::I7);
+}
+
+#[test]
+fn i8_a_record_comes_back_as_it_was() {
+    assert_eq!(broken(board(3, 2).resumed("alice", at(0, 2), &json!({}))), Invariant::I8);
+    assert_eq!(broken(board(3, 2).resumed("alice", at(0, 4), &doc(4))), Invariant::I8);
+    let mut copy = board(3, 3);
+    copy.joined("bob", at(0, 3), &doc(3)).unwrap();
+    assert_eq!(broken(copy.came_back("bob", at(0, 2), &json!({"n": 1}))), Invariant::I8);
+    copy.came_back("bob", at(0, 1), &doc(1)).unwrap();
+    copy.changed("bob", at(0, 2), &doc(2)).unwrap();
+}
+
+#[test]
+fn i9_deleted_stays_deleted() {
+    let mut board = board(2, 2);
+    board.joined("bob", at(0, 1), &doc(1)).unwrap();
+    board.deleting();
+    // It may be there still.
+    board.joined("carol", at(0, 2), &doc(2)).unwrap();
+    board.saw_deleted("carol").unwrap();
+    board.deleted("alice").unwrap();
+    board.changed("bob", at(0, 2), &doc(2)).unwrap();
+    assert_eq!(broken(board.joined("dave", at(0, 2), &doc(2))), Invariant::I9);
+    assert_eq!(broken(board.read("dave", at(0, 2), &doc(2))), Invariant::I9);
+    assert_eq!(broken(board.resumed("alice", at(0, 2), &doc(2))), Invariant::I9);
+    assert_eq!(broken(board.proposed("alice", at(0, 3), &doc(3))), Invariant::I9);
+    assert_eq!(broken(board.took_over("bob", at(1, 2), &doc(2))), Invariant::I9);
+    board.vanished("alice").unwrap();
+    let mut kids = with_kid(1);
+    kids.child_deleted("bob", "notes/1").unwrap();
+    kids.holds_children("alice", &[kid(1)]).unwrap();
+    kids.child_deletion_acknowledged("bob", "notes/1").unwrap();
+    assert_eq!(broken(kids.holds_children("alice", &[kid(1)])), Invariant::I9);
+    // One who has not heard of it may hold it still.
+    kids.holds_children("carol", &[kid(1)]).unwrap();
+    kids.child_changed("carol", &kid(1), true).unwrap();
+    assert_eq!(broken(kids.holds_children("carol", &[kid(1)])), Invariant::I9);
+    assert_eq!(broken(kids.child_changed("carol", &kid(1), false)), Invariant::I9);
+    assert_eq!(broken(kids.child_proposed("bob", "notes/1", 2, &json!({}))), Invariant::I9);
+    kids.joined("dave", at(0, 0), &doc(0)).unwrap();
+    assert_eq!(broken(kids.holds_children("dave", &[kid(1)])), Invariant::I9);
+}
+
+#[test]
+fn i10_what_is_left_is_found() {
+    let before = Baseline::new([("routes", 2), ("tasks", 5)]);
+    before.holds("node", &Baseline::new([("routes", 2), ("tasks", 4)])).unwrap();
+    assert_eq!(broken(before.holds("node", &Baseline::new([("routes", 3)]))), Invariant::I10);
+    assert_eq!(broken(before.holds("node", &Baseline::new([("queues", 1)]))), Invariant::I10);
+}
+
+#[test]
+fn i11_who_is_behind_in_the_end_is_found() {
+    let mut board = board(2, 2);
+    board.settled("bob", at(0, 2), &doc(2)).unwrap();
+    assert_eq!(broken(board.settled("bob", at(0, 1), &doc(1))), Invariant::I11);
+    assert_eq!(broken(board.settled("bob", at(0, 2), &doc(1))), Invariant::I11);
+    let mut kids = with_kid(1);
+    kids.settled_children("carol", &[kid(1)], &[kid(1)]).unwrap();
+    assert_eq!(broken(kids.settled_children("carol", &[], &[kid(1)])), Invariant::I11);
+    assert_eq!(broken(kids.settled_children("carol", &[kid(0)], &[kid(0)])), Invariant::I11);
+    kids.child_deleted("bob", "notes/1").unwrap();
+    assert_eq!(broken(kids.settled_children("carol", &[kid(1)], &[kid(1)])), Invariant::I11);
+}
+
+#[test]
+fn i12_what_was_forged_is_found_in_any_place() {
+    let forged = json!({"n": 1, "deep": [{"x": "so forged-7!"}]});
+    let mut board = with_kid(0);
+    board.hostile("forged-7");
+    board.proposed("alice", at(0, 1), &doc(1)).unwrap();
+    assert_eq!(broken(board.changed("bob", at(0, 1), &forged)), Invariant::I12);
+    assert_eq!(broken(board.resynced("bob", None, 9, &forged)), Invariant::I12);
+    assert_eq!(broken(board.resumed("alice", at(0, 1), &forged)), Invariant::I12);
+    let seen = ChildSeen { id: "notes/9".into(), data: forged.clone(), ..kid(0) };
+    assert_eq!(broken(board.child_changed("bob", &seen, false)), Invariant::I12);
+    board.child_uncertain("notes/1");
+    let seen = ChildSeen { data: forged, ..kid(0) };
+    assert_eq!(broken(board.holds_children("carol", &[seen])), Invariant::I12);
+}
+
+#[test]
+fn a_child_that_was_refused_or_is_uncertain_is_not_asked_for() {
+    let mut kids = with_kid(2);
+    kids.child_acknowledged("bob", "notes/1", 0).unwrap();
+    kids.child_refused("bob", "notes/1", 1).unwrap();
+    assert_eq!(broken(kids.holds_children("carol", &[kid(1)])), Invariant::I3);
+    kids.child_proposed("bob", "notes/1", 1, &json!({"v": 1})).unwrap();
+    kids.children_uncertain("bob");
+    kids.settled_children("carol", &[kid(0)], &[kid(1)]).unwrap();
+}
+
+/// What an observer may do with a history that it follows.
+#[derive(Debug, Clone)]
+enum Step {
+    Write,
+    Tell,
+    Resync,
+    Crash,
+    Reporter,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        5 => Just(Step::Write),
+        5 => Just(Step::Tell),
+        1 => Just(Step::Resync),
+        1 => Just(Step::Crash),
+        1 => Just(Step::Reporter),
+    ];
+    vec(step, 1..60)
+}
+
+proptest! {
+    /// A system that does everything right is never blamed; with one thing wrong at any point it is.
+    #[test]
+    fn a_good_history_passes_and_one_wrong_step_is_found(steps in steps(), wrong in 0..60usize, how in 0..4u8) {
+        let mut good = board(0, 0);
+        good.joined("bob", at(0, 0), &doc(0)).unwrap();
+        let (mut told, mut last, mut caught) = (0, 0, None);
+        for (number, step) in steps.iter().enumerate() {
+            if number == wrong && told < last {
+                let mut bad = good.clone();
+                caught = Some(match how {
+                    0 => bad.changed("bob", at(0, told + 1), &json!("other")).err(),
+                    1 => bad.changed("bob", at(0, told), &doc(told)).err(),
+                    2 => bad.changed("bob", at(0, last + 1), &doc(last + 1)).err(),
+                    _ => bad.resynced("bob", None, last + 1, &doc(last + 1)).err(),
+                });
+            }
+            match step {
+                Step::Write => {
+                    last += 1;
+                    prop_assert_eq!(good.proposed("alice", at(0, last), &doc(last)), Ok(()));
+                }
+                Step::Tell if told < last => {
+                    told += 1;
+                    prop_assert_eq!(good.changed("bob", at(0, told), &doc(told)), Ok(()));
+                    prop_assert_eq!(good.acknowledged("alice", at(0, told)), Ok(()));
+                }
+                Step::Tell => {}
+                Step::Resync => {
+                    told = last;
+                    prop_assert_eq!(good.resynced("bob", None, last, &doc(last)), Ok(at(0, last)));
+                }
+                Step::Crash => prop_assert_eq!(good.came_back("bob", at(0, told), &doc(told)), Ok(())),
+                Step::Reporter => {
+                    last = told.max(good.acknowledged_position().version);
+                    prop_assert_eq!(good.resumed("alice", at(0, last), &doc(last)), Ok(()));
+                }
+            }
+        }
+        if let Some(caught) = caught {
+            prop_assert!(caught.is_some());
+        }
+    }
+
+    /// Folding what the crates find between two documents gives the second: two programs agree on what a change is.
+    #[test]
+    fn folding_agrees_with_the_changes_that_are_found(before in document(), after in document()) {
+        let changes = hyperty_model::change::diff(&before, &after);
+        let folded = changes.iter().try_fold(before.clone(), fold);
+        prop_assert_eq!(folded, Some(after));
+    }
+
+    /// Two documents have one digest exactly when they are equal.
+    #[test]
+    fn a_digest_tells_documents_apart(one in document(), other in document()) {
+        let limits = Limits { values: 0, ..Limits::default() };
+        let mut board = Reference::with_limits(OBJECT, "alice", one.clone(), limits).open();
+        board.proposed("alice", at(0, 1), &one).unwrap();
+        prop_assert_eq!(board.read("bob", at(0, 1), &one), Ok(()));
+        prop_assert_eq!(board.read("bob", at(0, 1), &other).is_ok(), one == other);
+    }
+}
+
+fn document() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(json!(null)),
+        any::<bool>().prop_map(Value::from),
+        (-5i64..5).prop_map(Value::from),
+        "[a-c]{0,2}".prop_map(Value::from),
+    ];
+    let value = leaf.prop_recursive(3, 20, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            vec(("[a-c.]{0,3}|x://a\\.b", inner), 0..4).prop_map(|m| Value::Object(m.into_iter().collect())),
+        ]
+    });
+    vec(("[a-c]{1,2}", value), 0..4).prop_map(|members| Value::Object(members.into_iter().collect()))
+}
