@@ -78,7 +78,7 @@ impl Follower {
             }
             ObserverEvent::Child(child) => self.child(&child, judge)?,
             ObserverEvent::Disconnected => self.connection(true, judge)?,
-            ObserverEvent::Resumed => self.connection(false, judge)?,
+            ObserverEvent::Resumed { .. } => self.connection(false, judge)?,
             ObserverEvent::Deleted => {
                 judge.saw_deleted(&self.who)?;
                 return Ok(Followed::Ended(ObserverEvent::Deleted));
