@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::error::SessionError;
 use crate::stub::{Shared, State};
-use crate::transport::{Connection, Connector};
+use crate::transport::{Connection, Connector, TransportError};
 
 /// What drives a [`SessionStub`](crate::SessionStub): somebody must run it, and dropping it is a hard stop.
 pub struct SessionDriver {
@@ -116,6 +116,8 @@ impl SessionDriver {
         // What lasts is told once.
         if before.as_ref() == Some(&error) {
             tracing::debug!(%stub, %error, "session is not live");
+        } else if error == SessionError::Lost(TransportError::GoingAway) {
+            tracing::info!(%stub, "the message node stops; coming back to it");
         } else {
             tracing::warn!(%stub, %error, "session is not live; trying again");
         }

@@ -24,6 +24,9 @@ pub enum SessionError {
     /// The node stayed silent, pings included: the connection is half open.
     #[error("the message node is silent")]
     Silent,
+    /// The node takes nothing of what is sent to it, though it may speak: half of the connection is dead.
+    #[error("the message node takes nothing")]
+    Stuck,
     /// The connection ended.
     #[error(transparent)]
     Lost(#[from] TransportError),

@@ -73,7 +73,7 @@ pub use error::{SessionError, StubClosed};
 pub use stub::{SessionStub, StubCounters};
 pub use transport::{
     ConnectError, Connection, Connector, FrameSink, FrameStream, Incoming, Outgoing, SILENT_INTERVALS_MAX,
-    TransportError,
+    STUCK_INTERVALS_MAX, TransportError,
 };
 #[cfg(feature = "websocket")]
 pub use websocket::{PING_INTERVAL, WebSocketConnector};

@@ -17,7 +17,8 @@ use crate::error::SessionError;
 use crate::handshake::session_answer;
 use crate::stub::Shared;
 use crate::transport::{
-    Connection, FrameSink, FrameStream, Incoming, Outgoing, SILENT_INTERVALS_MAX, TransportError,
+    Connection, FrameSink, FrameStream, Incoming, Outgoing, SILENT_INTERVALS_MAX, STUCK_INTERVALS_MAX,
+    TransportError,
 };
 
 /// Bytes taken from the queue for one flush: far more than a socket takes at once, little against the queue's limit.
@@ -33,6 +34,10 @@ struct Signals {
     heard: AtomicBool,
     /// The writer is to send a ping.
     ping: AtomicBool,
+    /// The writer has something that the connection has not taken.
+    writing: AtomicBool,
+    /// The connection took something since this was last looked at.
+    taken: AtomicBool,
 }
 
 impl SessionDriver {
@@ -180,12 +185,14 @@ impl Writer<'_> {
                 self.shared.ready.notified().await;
                 continue;
             }
-            feed(outgoing, self.replay, self.shared).await?;
-            feed(outgoing, self.unsent, self.shared).await?;
+            self.signals.writing.store(true, Ordering::Relaxed);
+            feed(outgoing, self.replay, self.shared, self.signals).await?;
+            feed(outgoing, self.unsent, self.shared, self.signals).await?;
             if ping {
                 outgoing.feed(Outgoing::Ping).await?;
             }
             outgoing.flush().await?;
+            self.signals.writing.store(false, Ordering::Relaxed);
         }
     }
 
@@ -203,25 +210,33 @@ async fn feed(
     outgoing: &mut FrameSink,
     messages: &mut VecDeque<Message>,
     shared: &Shared,
+    signals: &Signals,
 ) -> Result<(), TransportError> {
     while let Some(message) = messages.front() {
         outgoing.feed(Outgoing::Frame(message.wire().clone())).await?;
         messages.pop_front();
+        signals.taken.store(true, Ordering::Relaxed);
         shared.counters.sent.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }
 
-/// Asks a silent node whether it is there, and returns when it is not.
+/// Asks a silent node whether it is there, and returns when it is not; or when it takes nothing of what is sent,
+/// though it may speak: half of the connection is dead then.
 async fn listen_for_silence(
     keep_alive: Option<std::time::Duration>,
     signals: &Signals,
     shared: &Shared,
 ) -> SessionError {
     let Some(interval) = keep_alive else { return std::future::pending().await };
-    let mut silent = 0;
+    let (mut silent, mut stuck) = (0, 0);
     while silent < SILENT_INTERVALS_MAX {
         tokio::time::sleep(interval).await;
+        let taken = signals.taken.swap(false, Ordering::Relaxed);
+        stuck = if taken || !signals.writing.load(Ordering::Relaxed) { 0 } else { stuck + 1 };
+        if stuck >= STUCK_INTERVALS_MAX {
+            return SessionError::Stuck;
+        }
         if signals.heard.swap(false, Ordering::Relaxed) {
             silent = 0;
         } else {

@@ -40,6 +40,11 @@ pub struct Connection {
 /// an absent peer.
 pub const SILENT_INTERVALS_MAX: u32 = 3;
 
+/// Intervals of [`Connection::keep_alive`] in which a connection takes nothing of what is handed to it, after which it
+/// counts as lost whatever comes in. More than for silence: the transport may be working at one large frame over a thin
+/// line, and tells nothing before that is through.
+pub const STUCK_INTERVALS_MAX: u32 = 6;
+
 /// What a session hands to a transport.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outgoing {
@@ -88,6 +93,9 @@ pub enum TransportError {
     /// The peer is gone; whatever was under way is lost.
     #[error("the connection is closed")]
     Closed,
+    /// The node stops, or starts anew, and asks its clients to come back.
+    #[error("the message node stops: it asks to come back")]
+    GoingAway,
     /// A frame was longer than agreed, in either direction.
     #[error("a frame exceeds the connection's limit: {0}")]
     TooLong(String),

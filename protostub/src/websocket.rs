@@ -8,6 +8,7 @@ use futures_core::future::BoxFuture;
 use futures_util::stream::SplitSink;
 use futures_util::{Sink, SinkExt, StreamExt};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Message as Frame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
@@ -63,7 +64,7 @@ impl WebSocketConnector {
         let (outgoing, incoming) = socket.split();
         Ok(Connection {
             outgoing: Box::pin(SocketSink(outgoing)),
-            incoming: Box::pin(incoming.map(|frame| frame.map(incoming_frame).map_err(transport_error))),
+            incoming: Box::pin(incoming.map(|frame| incoming_frame(frame.map_err(transport_error)?))),
             keep_alive: Some(self.ping_interval),
         })
     }
@@ -119,13 +120,16 @@ fn outgoing_frame(item: Outgoing) -> Result<Frame, TransportError> {
     }
 }
 
-fn incoming_frame(frame: Frame) -> Incoming {
-    match frame {
+fn incoming_frame(frame: Frame) -> Result<Incoming, TransportError> {
+    Ok(match frame {
         Frame::Text(text) => Incoming::Frame(text.into()),
         // A node that sends binary frames sends the same JSON in them; what is no message is refused later.
         Frame::Binary(bytes) => Incoming::Frame(bytes),
+        Frame::Close(Some(close)) if matches!(close.code, CloseCode::Away | CloseCode::Restart) => {
+            return Err(TransportError::GoingAway);
+        }
         _ => Incoming::Alive,
-    }
+    })
 }
 
 fn transport_error(error: Error) -> TransportError {

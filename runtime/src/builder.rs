@@ -28,7 +28,11 @@ pub struct RuntimeBuilder {
     ids: Arc<dyn Ids>,
     sync_manager: SyncManagerConfig,
     bus: BusConfig,
+    sessions: Vec<AdjustSession>,
 }
+
+/// Changes the settings of the sessions with message nodes.
+type AdjustSession = Box<dyn Fn(&mut StubConfig) + Send + Sync>;
 
 impl RuntimeBuilder {
     pub(crate) fn new(url: &str) -> RuntimeBuilder {
@@ -41,6 +45,7 @@ impl RuntimeBuilder {
             ids: Arc::new(SystemIds),
             sync_manager: SyncManagerConfig::default(),
             bus: BusConfig::default(),
+            sessions: Vec::new(),
         }
     }
 
@@ -92,6 +97,13 @@ impl RuntimeBuilder {
         RuntimeBuilder { bus: config, ..self }
     }
 
+    /// Other times and limits of the sessions with message nodes: `adjust` is called for each with the defaults. What
+    /// concerns the connection itself is set where its connector is made ([`RuntimeBuilder::message_node_via`]).
+    pub fn sessions(mut self, adjust: impl Fn(&mut StubConfig) + Send + Sync + 'static) -> RuntimeBuilder {
+        self.sessions.push(Box::new(adjust));
+        self
+    }
+
     /// Wires the parts and starts their tasks on the present tokio runtime. Does not wait for message nodes: the
     /// sessions open as soon as the nodes can be reached, and whatever needs them waits.
     ///
@@ -135,7 +147,8 @@ impl RuntimeBuilder {
         for (domain, connector) in self.nodes {
             let replay =
                 RoutesThenRegistrations { routes: routes.clone(), registrations: registrations.clone() };
-            let config = StubConfig::new(url.clone(), &domain, &*ids)?;
+            let mut config = StubConfig::new(url.clone(), &domain, &*ids)?;
+            self.sessions.iter().for_each(|adjust| adjust(&mut config));
             let (stub, session) =
                 SessionStub::new(config, connector, bus.clone(), Arc::new(replay), Arc::clone(&ids));
             let as_stub: Arc<dyn Protostub> = Arc::clone(&stub) as _;

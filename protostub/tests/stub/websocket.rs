@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -76,6 +78,27 @@ async fn a_session_survives_its_socket_and_ends_with_a_goodbye() {
     side.stub.close().await;
     node.await.unwrap();
     side.driver.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_stops_in_order_is_come_back_to() {
+    let (listener, address) = listener().await;
+    let side = Side::new(Arc::new(WebSocketConnector::new(address)));
+    for (kind, code) in [("open", CloseCode::Restart), ("re-open", CloseCode::Away)] {
+        let mut socket = accept(&listener).await;
+        answer(&mut socket, kind, json!({ "code": 200, "runtimeToken": "t1" })).await;
+        side.stub.live().await.unwrap();
+        socket.close(Some(CloseFrame { code, reason: "".into() })).await.unwrap();
+        let mut status = side.stub.status();
+        while status == StubStatus::Live {
+            tokio::task::yield_now().await;
+            status = side.stub.status();
+        }
+        assert_eq!(side.stub.last_error(), Some(SessionError::Lost(TransportError::GoingAway)));
+    }
+    let mut socket = accept(&listener).await;
+    answer(&mut socket, "re-open", json!({ "code": 200 })).await;
+    side.stub.live().await.unwrap();
 }
 
 #[tokio::test]
