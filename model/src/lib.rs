@@ -10,6 +10,7 @@
 //! | [`change`] | the change language: paths, apply, diff (section 3.3) |
 //! | [`replica`] | an observer's ordering and gap handling (section 3.4) |
 //! | [`log`] | the bounded log of changes a reporter keeps for repairs (section 10.1) |
+//! | [`digest`] | the digest of data that tells a copy from what it should be (section 10.2) |
 //! | [`queue`] | the bounded queue in front of a connection, in which updates of one object collapse (10.3) |
 //! | [`schema`] | what a schema says of scheme and children names (section 3.7) |
 //!
@@ -26,6 +27,7 @@
 //! ```
 
 pub mod change;
+pub mod digest;
 pub mod log;
 pub mod message;
 pub mod object;

@@ -54,6 +54,29 @@ impl ChangeLog {
         ChangeLog { limits, changes: VecDeque::new(), end: position, bytes: 0 }
     }
 
+    /// The log of an object that stands at `end`, from changes that were kept: as many of them as lead there without
+    /// a hole, and as the limits allow. Those that do not are left out with all before them.
+    pub fn restored(end: Position, kept: &[Arc<UpdateBody>], limits: LogLimits) -> ChangeLog {
+        let mut expected = end;
+        let mut from = kept.len();
+        for update in kept.iter().rev() {
+            if update.version != Some(expected.version) || update.epoch.unwrap_or(0) != expected.epoch {
+                break;
+            }
+            from -= 1;
+            let Some(before) = expected.version.checked_sub(1) else { break };
+            expected.version = before;
+        }
+        let mut log = ChangeLog::starting_at(
+            Position { version: end.version - (kept.len() - from) as u64, ..end },
+            limits,
+        );
+        for update in &kept[from..] {
+            log.push(log.end.next(), Arc::clone(update));
+        }
+        log
+    }
+
     /// The position after the last change.
     pub fn end(&self) -> Position {
         self.end
@@ -154,6 +177,24 @@ mod tests {
         log.push(Position::new(0, 5), update(Position::new(0, 5), "z"));
         assert_eq!(versions(&log, position), Some(vec![5]));
         assert_eq!(log.bytes, log.changes[0].approximate_size());
+    }
+
+    #[test]
+    fn what_is_restored_leads_to_the_end_without_a_hole() {
+        let kept: Vec<_> = [3, 5, 6, 7].map(|version| update(Position::new(0, version), "x")).to_vec();
+        let restored = |end, kept: &[_]| ChangeLog::restored(end, kept, LogLimits::default());
+        let log = restored(Position::new(0, 7), &kept);
+        assert_eq!((log.len(), log.end()), (3, Position::new(0, 7)));
+        assert_eq!(versions(&log, Position::new(0, 4)), Some(vec![5, 6, 7]));
+        assert_eq!(versions(&log, Position::new(0, 3)), None, "4 is missing");
+        for end in [Position::new(0, 8), Position::new(0, 6), Position::new(1, 7)] {
+            let log = restored(end, &kept);
+            assert_eq!((log.len(), log.end()), (0, end), "what leads elsewhere is no history of {end}");
+        }
+        assert_eq!(restored(Position::new(2, 0), &[]).end(), Position::new(2, 0));
+        let few =
+            ChangeLog::restored(Position::new(0, 7), &kept, LogLimits { changes: 2, bytes: usize::MAX });
+        assert_eq!(versions(&few, Position::new(0, 5)), Some(vec![6, 7]));
     }
 
     #[test]

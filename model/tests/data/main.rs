@@ -3,6 +3,7 @@
 mod change;
 mod children;
 mod diff;
+mod digest;
 mod forms;
 mod json;
 mod replica;

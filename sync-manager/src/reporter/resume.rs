@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyperty_model::log::{ChangeLog, LogLimits};
 use hyperty_model::message::{CreateObject, ResponseBody};
 use hyperty_model::{HypertyUrl, ObjectUrl, StatusCode};
 use hyperty_registry::RegisterError;
@@ -145,8 +146,9 @@ impl SyncManager {
         Ok(())
     }
 
-    /// Builds the state of a stored object. One whose data was not stored comes back empty, in a new epoch that is
-    /// durable before anybody hears of it (M8).
+    /// Builds the state of a stored object, with the changes that observers may have missed. One whose data was not
+    /// stored comes back empty; it, and one whose store may have lost changes that others have seen, begins a new epoch
+    /// that is durable before anybody hears of it (M8).
     async fn restore(&self, record: ObjectRecord) -> Result<Arc<Reported>, Refusal> {
         let schema = self.shared.parts.catalogue.get(&record.metadata.schema).await?;
         let options = Options {
@@ -155,15 +157,23 @@ impl SyncManager {
             domain_registration: record.domain_registration,
             domain_routing: record.domain_routing,
         };
-        let broken = record.data.is_none();
         let mut position = record.position;
+        let broken = record.data.is_none() || record.broken;
         if broken {
             position.epoch += 1;
+            self.tally().epochs_raised.add(1);
+            tracing::warn!(
+                object = %record.metadata.url, from = %record.position, to = %position,
+                "the history is broken: changes that others have seen may be lost; a new epoch begins"
+            );
         }
         let mut metadata = record.metadata;
         metadata.runtime = self.shared.parts.runtime.clone();
         let data = record.data.unwrap_or_else(|| Value::Object(Map::new()));
         let mut state = State::new(metadata, position, data, options);
+        if !broken {
+            state.log = ChangeLog::restored(position, &record.log, LogLimits::default());
+        }
         state.children = record.children;
         state.grants = record.grants.into_iter().collect();
         state.reporter_user = record.reporter_user;
