@@ -26,6 +26,9 @@ pub struct SyncManagerConfig {
     pub beat_min: Duration,
     /// The longest time between two position beats of an observed object.
     pub beat_max: Duration,
+    /// Largest data, in bytes of canonical JSON, whose digest beats carry; 0 for none (10.2). A digest of that much
+    /// takes about a millisecond, once for each position that is announced.
+    pub digest_bytes_max: usize,
     /// Requests that wait for their procedure to start. More than that are answered 500 at once: a sender that
     /// runs this far ahead of the answers is better told so than buffered.
     pub inbox_max: usize,
@@ -52,6 +55,7 @@ impl Default for SyncManagerConfig {
             child_wait: Duration::from_secs(3),
             beat_min: Duration::from_secs(1),
             beat_max: Duration::from_secs(60),
+            digest_bytes_max: hyperty_model::digest::DIGEST_BYTES_MAX,
             inbox_max: 65_536,
             procedures_max: 4_096,
             observers_max: 100_000,

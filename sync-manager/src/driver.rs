@@ -43,7 +43,9 @@ impl SyncManagerDriver {
                     for (kind, object) in due {
                         let manager = self.manager.clone();
                         match kind {
-                            Due::Beat => manager.beat(&object),
+                            Due::Beat => {
+                                procedures.spawn(async move { manager.beat(&object) });
+                            }
                             Due::Children => manager.send_children_again(&object),
                             Due::Repair => {
                                 procedures.spawn(async move { manager.repair(&object).await });

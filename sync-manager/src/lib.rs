@@ -14,6 +14,7 @@
 
 mod answer;
 mod config;
+mod digest;
 mod dispatch;
 mod driver;
 mod manager;

@@ -15,5 +15,6 @@ mod status;
 mod subscribe;
 mod unsubscribe;
 mod update;
+mod verify;
 
 pub(crate) use object::Observed;

@@ -11,6 +11,9 @@ use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value};
 
+use super::verify::Doubt;
+use crate::digest::DigestCache;
+
 /// One observed object. Everything that orders what its observers see happens under the lock of `state`.
 pub(crate) struct Observed {
     pub(crate) url: ObjectUrl,
@@ -23,6 +26,11 @@ pub(crate) struct Observed {
 pub(crate) struct State {
     pub(crate) metadata: Option<Metadata>,
     pub(crate) replica: Replica,
+    /// The digest of the copy.
+    pub(crate) digest: DigestCache,
+    pub(crate) doubt: Doubt,
+    /// How often a whole state took the place of the copy.
+    pub(crate) replaced: u64,
     pub(crate) children: Children,
     pub(crate) names: Vec<ChildrenName>,
     pub(crate) observers: BTreeMap<HypertyUrl, LocalObserver>,
@@ -96,6 +104,9 @@ impl Observed {
         let state = State {
             metadata: None,
             replica: Replica::waiting(GapLimits::default()),
+            digest: DigestCache::default(),
+            doubt: Doubt::default(),
+            replaced: 0,
             children: Children::default(),
             names: Vec::new(),
             observers: BTreeMap::new(),

@@ -52,11 +52,8 @@ impl SyncManager {
             }
             Received::Held { why: Hold::FirstSnapshot, .. } | Received::Fenced | Received::Unrelated => {}
             Received::Duplicate => {
-                if let UpdateKind::Position { children, .. } = &body.kind {
-                    self.compare_children(object, &mut state, &body, children.as_deref());
-                    // The reporter's side is there: the local copies are compared, lost child operations sent again.
-                    self.bus().release(message);
-                    self.children_heard(object, &state);
+                if let UpdateKind::Position { children, digest } = &body.kind {
+                    self.on_beat(object, &mut state, &body, (digest.as_deref(), children.as_deref()));
                 }
             }
             Received::Held { why: Hold::Gap, full: false } => {
@@ -71,6 +68,26 @@ impl SyncManager {
                 self.repair_soon(&object.url);
             }
         }
+    }
+
+    /// A beat of a position that the copy has reached: the Reporter's side is there. What it has is compared, lost
+    /// child operations are sent again, and the observers here are told the position.
+    fn on_beat(
+        &self,
+        object: &Arc<Observed>,
+        state: &mut State,
+        beat: &UpdateBody,
+        (data, children): (Option<&str>, Option<&str>),
+    ) {
+        self.compare_children(object, state, beat, children);
+        if let Some(theirs) = data.filter(|_| beat.position() == Some(state.replica.position())) {
+            self.compare_data(object, state, theirs);
+        }
+        // Without the digest: the observers here have what this copy has, and this copy is verified for all of them.
+        if let Some(position) = beat.position() {
+            self.tell_position(object, state, position);
+        }
+        self.children_heard(object, state);
     }
 
     /// A beat tells what children the Reporter's side has. Ours may differ by operations it has not answered; by
@@ -128,13 +145,17 @@ impl SyncManager {
     /// it fetches the state from here.
     pub(crate) fn install_snapshot(&self, object: &Arc<Observed>, state: &mut State, snapshot: Snapshot) {
         let position = snapshot.position();
+        let news = self.settle_doubt(object, state, &snapshot);
         self.install_children(object, state, snapshot.children, All::Children);
         match state.replica.on_snapshot(position, Some(snapshot.data)) {
             Replaced::Replaced { then } => {
+                state.replaced += 1;
                 state.metadata = Some(snapshot.metadata);
                 then.iter().for_each(|body| note_metadata(state, body));
                 self.save_observed(state);
-                self.tell_position(object, state, position);
+                if news {
+                    self.tell_replaced(object, state, position);
+                }
                 self.release_held(object, &then);
             }
             Replaced::Stale => {}

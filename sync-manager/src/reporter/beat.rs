@@ -1,10 +1,13 @@
 //! Position beats (protocol 10.2, M11): so that the loss of the last change is noticed too.
 
+use std::sync::Arc;
+
 use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::{MessageType, ObjectUrl};
 use tokio::time::Instant;
 
 use super::object::{Phase, Reported, State};
+use crate::digest::Unmade;
 use crate::manager::SyncManager;
 use crate::timers::Due;
 
@@ -32,10 +35,25 @@ impl SyncManager {
         if let Some(at) = quiet_from.filter(|at| *at > Instant::now()) {
             return self.shared.timers.set(url, Due::Beat, at);
         }
+        let unmade = self.undigested(&state);
+        if let Some(unmade) = unmade {
+            drop(state);
+            let made = unmade.make(self.config().digest_bytes_max);
+            state = object.lock();
+            if made.position == state.position {
+                state.digest.keep(made);
+            }
+        }
         self.announce(&object, &state);
         let next = (interval * 2).min(self.config().beat_max);
         state.beat.interval = Some(next);
         self.shared.timers.set(url, Due::Beat, Instant::now() + next);
+    }
+
+    /// What a digest has to be made of before the position is announced; made outside the lock.
+    fn undigested(&self, state: &State) -> Option<Unmade> {
+        let unknown = self.config().digest_bytes_max > 0 && state.digest.at(state.position).is_none();
+        unknown.then(|| Unmade { position: state.position, data: Arc::clone(&state.data) })
     }
 
     /// Announces the position of every object of a domain whose stub turned live.
@@ -51,7 +69,8 @@ impl SyncManager {
             return;
         }
         let children = object.names().next().map(|_| state.children.digest());
-        let kind = UpdateKind::Position { digest: None, children };
+        let digest = state.digest.at(state.position).flatten().map(str::to_owned);
+        let kind = UpdateKind::Position { digest, children };
         let body = UpdateBody::new(kind).at(state.position);
         let (from, to) = (object.url.as_url(), object.url.changes());
         let message = self.bus().new_message(MessageType::Update, from, &to, body);

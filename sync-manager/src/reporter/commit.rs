@@ -9,6 +9,7 @@ use hyperty_model::change::apply;
 use hyperty_model::message::{ResponseBody, UpdateBody, UpdateKind};
 use hyperty_model::{Message, StatusCode};
 use hyperty_storage::{RecordStatus, StorageError, Ticket};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::object::{Phase, Reported, State};
@@ -114,7 +115,7 @@ impl SyncManager {
             tracing::error!(object = %object.url, %error, "the store failed; the object is closed for writing");
             state.phase = Phase::Closed(error.to_string());
         }
-        state.head = state.head.is_some().then(|| state.data.clone());
+        state.head = state.head.is_some().then(|| Value::clone(&state.data));
         state.head_position = state.position;
         let refusal = Refusal::new(StatusCode::INTERNAL, format!("storage: {error}")).because("storage");
         for staged in std::mem::take(&mut state.staged) {
@@ -152,9 +153,9 @@ fn advance(state: &mut State, body: &Arc<UpdateBody>) {
         && let UpdateKind::Change(change) = &body.kind
     {
         // It applied to the same state when it was taken in.
-        if let Err(error) = apply(&mut state.data, change) {
+        if let Err(error) = apply(Arc::make_mut(&mut state.data), change) {
             tracing::error!(%error, "a committed change does not apply to the released copy");
-            state.data = state.head.clone().unwrap_or_default();
+            state.data = Arc::new(state.head.clone().unwrap_or_default());
         }
     }
     state.position.version = body.version.unwrap_or(state.position.version + 1);

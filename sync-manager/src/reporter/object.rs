@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::commit::Staged;
+use crate::digest::DigestCache;
 
 /// One reported object. Everything that orders its changes happens under the lock of `state`.
 pub(crate) struct Reported {
@@ -31,12 +32,14 @@ pub(crate) struct State {
     /// Where the released copy stands; what observers may know.
     pub(crate) position: Position,
     /// The released copy.
-    pub(crate) data: Value,
+    pub(crate) data: Arc<Value>,
     /// The copy with every change taken in, for a stored object: ahead of `data` while commits are under way.
     pub(crate) head: Option<Value>,
     /// Where the copy with every change taken in stands.
     pub(crate) head_position: Position,
     pub(crate) log: ChangeLog,
+    /// The digest of the released copy.
+    pub(crate) digest: DigestCache,
     pub(crate) children: Children,
     pub(crate) observers: BTreeMap<HypertyUrl, ObserverEntry>,
     pub(crate) grants: BTreeSet<Url>,
@@ -151,9 +154,10 @@ impl State {
             metadata,
             position,
             head: options.store.then(|| data.clone()),
-            data,
+            data: Arc::new(data),
             head_position: position,
             log: ChangeLog::starting_at(position, LogLimits::default()),
+            digest: DigestCache::default(),
             children: Children::default(),
             observers: BTreeMap::new(),
             grants: BTreeSet::new(),
@@ -174,7 +178,7 @@ impl State {
             metadata: self.metadata.clone(),
             version: self.position.version,
             epoch: self.position.epoch,
-            data: self.data.clone(),
+            data: Value::clone(&self.data),
             children: self.children.clone(),
         }
     }

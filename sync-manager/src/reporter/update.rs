@@ -135,7 +135,7 @@ fn take_in(object: &Reported, state: &mut State, kind: &UpdateKind) -> Result<()
                 check_value(value)
                     .map_err(|error| Refusal::bad_request(error.to_string()).because("value"))?;
             }
-            let data = state.head.as_mut().unwrap_or(&mut state.data);
+            let data = state.head.as_mut().unwrap_or_else(|| Arc::make_mut(&mut state.data));
             let inverse = apply_with_inverse(data, change)
                 .map_err(|error| Refusal::bad_request(error.to_string()).because("path"))?;
             if let Err(violation) = object.schema.validate(data) {

@@ -74,6 +74,11 @@ impl Copy {
         }
     }
 
+    /// The copy was found wrong: a snapshot replaces it, and nothing is applied until then.
+    pub(super) fn mark_wrong(&mut self) {
+        self.replica.mark_diverged();
+    }
+
     /// Takes over a snapshot, unless it is older than the copy.
     pub(super) fn on_snapshot(&mut self, base: Base, mut tell: impl FnMut(Queued)) {
         // A snapshot that was asked for something else, such as children.

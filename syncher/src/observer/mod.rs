@@ -8,6 +8,7 @@ mod shared;
 mod stream;
 mod subscribe;
 mod unsubscribe;
+mod verify;
 
 pub use handle::{Observer, ObserverEvents, ObserverState};
 pub(crate) use shared::ObserverShared;

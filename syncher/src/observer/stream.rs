@@ -45,16 +45,20 @@ impl ObserverShared {
     }
 
     fn on_update(&self, update: &Arc<UpdateBody>) {
-        let (waiters, behind, cut) = {
+        let (waiters, behind, cut, claim) = {
             let mut state = self.state.lock();
             if state.end.is_some() {
                 return;
             }
             state.heard = Instant::now();
             let waiters = state.tell(|copy, tell| copy.on_update(update, tell));
-            (waiters, state.copy.need().is_some(), state.cut.is_some())
+            let claim = state.copy.claim(update);
+            (waiters, state.copy.need().is_some(), state.cut.is_some(), claim)
         };
         waiters.into_iter().for_each(Waker::wake);
+        if let Some(claim) = claim {
+            self.verify(claim);
+        }
         if behind {
             self.repair();
         } else if cut {

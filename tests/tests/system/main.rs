@@ -4,6 +4,7 @@ mod again;
 mod children;
 mod creation;
 mod deletion;
+mod divergence;
 mod kept;
 mod procedures;
 mod reading;
