@@ -1,6 +1,7 @@
 //! What can go wrong with a store, and what to do about it.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 /// Why a read or a write failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +40,7 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// What the operating system said.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// Another process, or another handle in this one, has the store open. A store has one owner at a time.
     #[error("the store {} is in use; stop the other process, or choose another directory", path.display())]
@@ -79,4 +80,15 @@ pub enum OpenError {
         /// What does not fit.
         detail: String,
     },
+}
+
+impl OpenError {
+    /// What went wrong with a file that is a store.
+    pub(crate) fn of(path: &Path, error: StorageError) -> OpenError {
+        let path = path.to_owned();
+        match error {
+            StorageError::Io(detail) => OpenError::Io { path, source: io::Error::other(detail) },
+            other => OpenError::Damaged { path, detail: other.to_string() },
+        }
+    }
 }

@@ -29,18 +29,22 @@
 //! and a file with a newer form than a program knows is refused by number ([`OpenError::Newer`]).
 
 mod durable;
+mod engine;
 mod error;
 mod faulty;
 mod memory;
 mod names;
 mod object;
 mod pending;
+mod simulated;
 mod tables;
 
 pub use durable::DurableTables;
+pub use engine::mode::Durability;
 pub use error::{OpenError, StorageError};
 pub use faulty::{FaultPlan, FaultyTables};
 pub use memory::MemoryTables;
 pub use names::Names;
 pub use object::{Appended, DataObjectStorage, ObjectRecord, ObjectStore, RecordStatus, Role, Subscriber};
+pub use simulated::{DiskFaults, SimulatedDisk, SimulatedTables, Torn};
 pub use tables::{Batch, Op, Progress, Tables, Ticket, durable, flush, flush_and_close, reached};

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use hyperty_conformance::suites::storage::objects::{self, Open};
 use hyperty_conformance::suites::storage::{Capabilities, Place, TempDir, model, objects_model, tables};
 use hyperty_storage::{
-    Batch, DurableTables, FaultPlan, FaultyTables, MemoryTables, ObjectStore, Progress, StorageError, Tables,
-    Ticket,
+    Batch, DurableTables, FaultPlan, FaultyTables, MemoryTables, ObjectStore, Progress, SimulatedDisk,
+    SimulatedTables, StorageError, Tables, Ticket,
 };
 use tokio::sync::watch;
 
@@ -40,9 +40,19 @@ fn faultless_durable() -> Box<dyn Place> {
     Box::new(move || Arc::new(FaultyTables::new(open(), FaultPlan::default())) as Arc<dyn Tables>)
 }
 
+fn simulated() -> Box<dyn Place> {
+    let disk = SimulatedDisk::new(1);
+    Box::new(move || Arc::new(Synced(disk.open().expect("it is free"))) as Arc<dyn Tables>)
+}
+
 fn objects_in_memory() -> Open {
     let tables = Arc::new(MemoryTables::new());
     Box::new(move || Arc::new(ObjectStore::new(Arc::clone(&tables) as _)))
+}
+
+fn objects_on_a_simulated_disk() -> Open {
+    let disk = SimulatedDisk::new(1);
+    Box::new(move || Arc::new(ObjectStore::new(Arc::new(Synced(disk.open().expect("it is free"))))))
 }
 
 fn objects_on_disk() -> Open {
@@ -59,6 +69,21 @@ async fn objects_in_memory_pass_the_suite() {
 #[tokio::test]
 async fn objects_on_disk_pass_the_suite() {
     objects::run(&objects_on_disk).await;
+}
+
+#[tokio::test]
+async fn objects_on_a_simulated_disk_pass_the_suite() {
+    objects::run(&objects_on_a_simulated_disk).await;
+}
+
+#[tokio::test]
+async fn simulated_tables_pass_the_suite() {
+    tables::run(DURABLE, &simulated).await;
+}
+
+#[test]
+fn simulated_tables_equal_a_map() {
+    model::equals_a_map(DURABLE, &simulated);
 }
 
 #[test]
@@ -117,6 +142,29 @@ impl Tables for Thawing {
     }
     fn progress(&self) -> watch::Receiver<Progress> {
         self.0.thaw();
+        self.0.progress()
+    }
+    fn close(&self) {
+        self.0.close();
+    }
+}
+
+/// Syncs whenever somebody asks for progress.
+struct Synced(SimulatedTables);
+
+impl Tables for Synced {
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.0.get(table, key)
+    }
+    fn scan(&self, table: &str, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StorageError> {
+        self.0.scan(table, prefix)
+    }
+    fn commit(&self, batch: Batch) -> Ticket {
+        self.0.commit(batch)
+    }
+    fn progress(&self) -> watch::Receiver<Progress> {
+        // A failure is in the progress too.
+        let _ = self.0.sync();
         self.0.progress()
     }
     fn close(&self) {

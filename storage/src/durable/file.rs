@@ -1,68 +1,30 @@
 //! Opening and making the file of a store.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, DatabaseError, ReadableDatabase, TableDefinition, TableError};
+use redb::{Database, DatabaseError};
 
 use crate::OpenError;
-
-/// The format of the file: which tables there are and what their rows hold. Raised when an older version could
-/// not read what this one writes.
-const FORMAT: u64 = 1;
-const META: TableDefinition<'_, &str, u64> = TableDefinition::new("hyperty/meta");
-const META_FORMAT: &str = "format";
-
-/// Memory for pages of the file. Objects are read once, at the start, and kept by those who use them: the
-/// cache only has to hold the pages that are written again and again.
-const CACHE_BYTES: usize = 64 << 20;
+use crate::engine::format::{self, builder, refused};
 
 /// Opens the store at `path`, or makes an empty one.
 pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
-    let opened = catch_unwind(AssertUnwindSafe(|| {
+    format::guarded(path, || {
         if path.try_exists().map_err(|source| io_error(path, source))? { existing(path) } else { make(path) }
-    }));
-    opened.unwrap_or_else(|_| {
-        let detail = "its structure cannot be followed".to_owned();
-        Err(OpenError::Damaged { path: path.to_owned(), detail })
     })
 }
 
-fn builder() -> Builder {
-    let mut builder = Builder::new();
-    builder.set_cache_size(CACHE_BYTES);
-    // Without it a file that was changed from outside may be believed.
-    builder.set_check_integrity_on_open(true);
-    builder
-}
-
 fn existing(path: &Path) -> Result<Database, OpenError> {
-    let path = path.to_owned();
     if path.is_dir() {
-        return Err(OpenError::NotAStore { path, detail: "it is a directory".to_owned() });
+        let detail = "it is a directory".to_owned();
+        return Err(OpenError::NotAStore { path: path.to_owned(), detail });
     }
-    let database = builder().open(&path).map_err(|error| refused(&path, error))?;
-    match format(&database) {
-        Ok(FORMAT) => Ok(database),
-        Ok(found) if found > FORMAT => Err(OpenError::Newer { path, found, known: FORMAT }),
-        Ok(found) => Err(OpenError::Damaged { path, detail: format!("its format number is {found}") }),
-        Err(redb::Error::TableDoesNotExist(_)) => {
-            Err(OpenError::NotAStore { path, detail: "a redb database of another program".to_owned() })
-        }
-        Err(error) => Err(OpenError::Damaged { path, detail: error.to_string() }),
-    }
-}
-
-/// The format number of a store; [`TableError::TableDoesNotExist`] if it is none.
-fn format(database: &Database) -> Result<u64, redb::Error> {
-    let rows = database.begin_read()?.open_table(META)?;
-    match rows.get(META_FORMAT)? {
-        Some(number) => Ok(number.value()),
-        None => Err(TableError::TableDoesNotExist(META_FORMAT.to_owned()).into()),
-    }
+    let database = builder().open(path).map_err(|error| refused(path, error))?;
+    format::known(&database, path)?;
+    Ok(database)
 }
 
 /// Makes an empty store beside `path` and moves it there when it is complete and on disk, so that a crash at
@@ -109,13 +71,7 @@ fn unfinished(path: &Path) -> PathBuf {
 
 fn empty(file: File) -> Result<Database, DatabaseError> {
     let database = builder().create_with_backend(FileBackend::new(file)?)?;
-    let write = || -> Result<(), redb::Error> {
-        let transaction = database.begin_write()?;
-        transaction.open_table(META)?.insert(META_FORMAT, FORMAT)?;
-        transaction.commit()?;
-        Ok(())
-    };
-    write().map_err(|error| io::Error::other(error.to_string()))?;
+    format::initialise(&database).map_err(|error| io::Error::other(error.to_string()))?;
     Ok(database)
 }
 
@@ -126,26 +82,4 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 
 fn io_error(path: &Path, source: io::Error) -> OpenError {
     OpenError::Io { path: path.to_owned(), source }
-}
-
-fn refused(path: &Path, error: DatabaseError) -> OpenError {
-    let path = path.to_owned();
-    match error {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            OpenError::Locked { path }
-        }
-        DatabaseError::Storage(redb::StorageError::Io(source)) => match source.kind() {
-            ErrorKind::InvalidData => {
-                OpenError::NotAStore { path, detail: "its content is something else".to_owned() }
-            }
-            // The header names more than the file has.
-            ErrorKind::UnexpectedEof => OpenError::Damaged { path, detail: "it is cut off".to_owned() },
-            _ => OpenError::Io { path, source },
-        },
-        DatabaseError::UpgradeRequired(version) => {
-            let detail = format!("a redb file of version {version}");
-            OpenError::NotAStore { path, detail }
-        }
-        other => OpenError::Damaged { path, detail: other.to_string() },
-    }
 }

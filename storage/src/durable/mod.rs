@@ -1,9 +1,7 @@
 //! Tables in one file, through redb.
 
 mod file;
-mod merge;
 mod queue;
-mod rows;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +13,8 @@ use parking_lot::RwLock;
 use redb::{Database, ReadTransaction};
 use tokio::sync::watch;
 
+use crate::engine::mode::{self, Durability};
+use crate::engine::rows;
 use crate::pending;
 use crate::tables::{Batch, Progress, Tables, Ticket};
 use crate::{OpenError, StorageError};
@@ -58,6 +58,7 @@ pub struct DurableTables {
 /// What the handle and the writing thread share.
 #[derive(Debug)]
 struct Shared {
+    durability: Durability,
     queue: Queue,
     /// Taken out by `close`, which thereby waits for reads and the write under way.
     database: RwLock<Option<Database>>,
@@ -77,10 +78,20 @@ impl DurableTables {
     /// # Errors
     /// [`OpenError`] says why not and what to do.
     pub fn open(path: impl AsRef<Path>) -> Result<DurableTables, OpenError> {
+        DurableTables::open_with(path, Durability::Durable)
+    }
+
+    /// The same with another durability, which is that of this opening and not of the file.
+    ///
+    /// # Errors
+    /// As for [`DurableTables::open`].
+    pub fn open_with(path: impl AsRef<Path>, durability: Durability) -> Result<DurableTables, OpenError> {
         let path = path.as_ref().to_owned();
         let database = file::open(&path)?;
+        mode::begin(&database, durability).map_err(|error| OpenError::of(&path, error))?;
         let shared = Arc::new(Shared {
-            queue: Queue::default(),
+            durability,
+            queue: Queue::new(durability),
             database: RwLock::new(Some(database)),
             progress: watch::Sender::default(),
         });
@@ -112,7 +123,11 @@ impl Tables for DurableTables {
     }
 
     fn commit(&self, batch: Batch) -> Ticket {
-        self.shared.queue.push(&batch)
+        self.shared.queue.push(&batch, |ticket| self.shared.acknowledge(ticket))
+    }
+
+    fn barrier(&self) -> Ticket {
+        self.shared.queue.barrier()
     }
 
     fn progress(&self) -> watch::Receiver<Progress> {
@@ -130,11 +145,13 @@ impl Tables for DurableTables {
     }
 
     fn close(&self) {
-        self.shared.stop(StorageError::Closed);
+        let nothing_lost = self.shared.stop(StorageError::Closed);
         let database = self.shared.database.write().take();
         if let Some(database) = database {
-            // All that was reported durable is on disk already: closing only tidies the file.
-            if let Err(error) = rows::guarded(|| database.close().map_err(rows::failure)) {
+            let ended = if nothing_lost { mode::end(&database, self.shared.durability) } else { Ok(()) };
+            // All that was reported on disk is there already: closing only tidies the file.
+            let closed = rows::guarded(|| database.close().map_err(rows::failure));
+            if let Err(error) = ended.and(closed) {
                 tracing::warn!(path = %self.path.display(), %error, "the store did not close cleanly");
             }
         }
@@ -172,13 +189,23 @@ impl Shared {
         })
     }
 
-    /// Ends the store for all: waiting batches are dropped, later commits and reads fail with `reason`.
-    fn stop(&self, reason: StorageError) {
-        let reason = self.queue.fail(reason);
+    fn acknowledge(&self, ticket: Ticket) {
+        self.progress.send_if_modified(|progress| {
+            let is_later = progress.durable < ticket;
+            progress.durable = progress.durable.max(ticket);
+            is_later
+        });
+    }
+
+    /// Ends the store for all: waiting batches are dropped, later commits and reads fail with `reason`. Whether it
+    /// was still open and nothing waited.
+    fn stop(&self, reason: StorageError) -> bool {
+        let (reason, nothing_lost) = self.queue.fail(reason);
         self.progress.send_if_modified(|progress| {
             let first = progress.failed.is_none();
             progress.failed.get_or_insert(reason);
             first
         });
+        nothing_lost
     }
 }

@@ -2,8 +2,9 @@
 
 use redb::Database;
 
-use super::{Shared, rows};
+use super::Shared;
 use crate::StorageError;
+use crate::engine::rows;
 
 /// Writes group after group until the store is closed, fails, or is dropped and everything is written.
 pub(super) fn run(shared: &Shared) {
@@ -13,16 +14,15 @@ pub(super) fn run(shared: &Shared) {
         let Some(database) = &*database else { return };
         if let Err(error) = write(shared, database) {
             tracing::error!(%error, "the store failed: nothing more is written");
-            return shared.stop(error);
+            shared.stop(error);
+            return;
         }
     }
 }
 
 fn write(shared: &Shared, database: &Database) -> Result<(), StorageError> {
     let Some(group) = shared.queue.take(rows::snapshot(database)?) else { return Ok(()) };
-    let last = group.last;
     rows::apply(database, &group.steps)?;
-    shared.queue.done(group);
-    shared.progress.send_modify(|progress| progress.durable = last);
+    shared.queue.done(group, |durable| shared.acknowledge(durable));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! How often the history of the store was broken: once for each time that acknowledged changes may have been lost.
 
-use crate::{StorageError, Tables};
+use crate::{Batch, StorageError, Tables};
 
 pub(crate) const STORE: &str = "store/v1";
 pub(crate) const BREAKS: &[u8] = b"breaks";
@@ -18,4 +18,9 @@ pub(crate) fn count(tables: &dyn Tables) -> Result<u64, StorageError> {
 /// The number in a row.
 pub(crate) fn decode(row: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(row.try_into().ok()?))
+}
+
+/// Notes this number of breaks.
+pub(crate) fn noted(batch: Batch, number: u64) -> Batch {
+    batch.put(STORE, BREAKS, number.to_be_bytes())
 }

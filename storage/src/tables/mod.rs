@@ -16,7 +16,8 @@ pub struct Ticket(pub u64);
 /// How far a store has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Every batch up to this ticket is on disk, and no later one is known to be.
+    /// Every batch up to this ticket is on disk, or as safe as the store was [asked](crate::Durability) to make it
+    /// before it says so; no later one is known to be.
     pub durable: Ticket,
     /// Set once, when the store failed or was closed: tickets beyond `durable` will never be durable.
     pub failed: Option<StorageError>,
@@ -51,6 +52,12 @@ pub trait Tables: Send + Sync {
     /// ticket never becomes durable.
     fn commit(&self, batch: Batch) -> Ticket;
 
+    /// A ticket that becomes durable when everything committed before is on disk, even where batches are
+    /// acknowledged earlier; what is committed after it is acknowledged after it.
+    fn barrier(&self) -> Ticket {
+        self.commit(Batch::new())
+    }
+
     /// How far the store has come, to be waited on.
     fn progress(&self) -> watch::Receiver<Progress>;
 
@@ -72,6 +79,9 @@ impl<T: Tables + ?Sized> Tables for std::sync::Arc<T> {
     }
     fn commit(&self, batch: Batch) -> Ticket {
         (**self).commit(batch)
+    }
+    fn barrier(&self) -> Ticket {
+        (**self).barrier()
     }
     fn progress(&self) -> watch::Receiver<Progress> {
         (**self).progress()
@@ -97,8 +107,7 @@ pub async fn durable(tables: &dyn Tables, ticket: Ticket) -> Result<(), StorageE
 /// # Errors
 /// The reason why it never will be.
 pub async fn flush(tables: &dyn Tables) -> Result<(), StorageError> {
-    let ticket = tables.commit(Batch::new());
-    durable(tables, ticket).await
+    durable(tables, tables.barrier()).await
 }
 
 /// Waits until everything committed so far is on disk, gives back unused space, and closes the store.

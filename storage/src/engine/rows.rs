@@ -1,6 +1,5 @@
 //! Reading and writing rows of the redb file.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
@@ -9,6 +8,7 @@ use redb::{
     TableError,
 };
 
+use super::format;
 use super::merge::{self, Change};
 use crate::StorageError;
 use crate::tables::Batch;
@@ -22,12 +22,12 @@ fn definition(table: &str) -> TableDefinition<'_, Key, Value> {
 }
 
 /// The state of the file as it is now.
-pub(super) fn snapshot(database: &Database) -> Result<ReadTransaction, StorageError> {
+pub(crate) fn snapshot(database: &Database) -> Result<ReadTransaction, StorageError> {
     guarded(|| database.begin_read().map_err(failure))
 }
 
 /// One row.
-pub(super) fn get(
+pub(crate) fn get(
     transaction: &ReadTransaction,
     table: &str,
     key: &[u8],
@@ -40,7 +40,7 @@ pub(super) fn get(
 }
 
 /// The rows whose key starts with `prefix`.
-pub(super) fn below(
+pub(crate) fn below(
     transaction: &ReadTransaction,
     table: &str,
     prefix: &[u8],
@@ -71,7 +71,7 @@ fn readable(
 }
 
 /// Applies `group` as one transaction that is on disk when this returns.
-pub(super) fn apply(database: &Database, group: &Batch) -> Result<(), StorageError> {
+pub(crate) fn apply(database: &Database, group: &Batch) -> Result<(), StorageError> {
     if group.is_empty() {
         return Ok(());
     }
@@ -115,7 +115,7 @@ const SMALL_FILE_BYTES: u64 = 3 << 19;
 const LARGE_FILE_BYTES: u64 = 128 << 20;
 
 /// Makes a file of this size as small as its content allows, if that is worth it.
-pub(super) fn compact(database: &mut Database, file_bytes: u64) -> Result<(), StorageError> {
+pub(crate) fn compact(database: &mut Database, file_bytes: u64) -> Result<(), StorageError> {
     if !(SMALL_FILE_BYTES..=LARGE_FILE_BYTES).contains(&file_bytes) {
         return Ok(());
     }
@@ -132,7 +132,7 @@ pub(super) fn compact(database: &mut Database, file_bytes: u64) -> Result<(), St
 }
 
 /// What redb says, in our words.
-pub(super) fn failure(error: impl Into<redb::Error>) -> StorageError {
+pub(crate) fn failure(error: impl Into<redb::Error>) -> StorageError {
     match error.into() {
         redb::Error::DatabaseClosed => StorageError::Closed,
         redb::Error::Corrupted(detail) => StorageError::Damaged(detail),
@@ -141,12 +141,8 @@ pub(super) fn failure(error: impl Into<redb::Error>) -> StorageError {
 }
 
 /// Turns a panic within redb, which a file changed by others may cause, into an error.
-pub(super) fn guarded<R>(f: impl FnOnce() -> Result<R, StorageError>) -> Result<R, StorageError> {
+pub(crate) fn guarded<R>(f: impl FnOnce() -> Result<R, StorageError>) -> Result<R, StorageError> {
     // Nothing of ours is left half changed: what redb holds is dropped with the store.
-    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| Err(StorageError::Damaged(said(&*panic))))
-}
-
-fn said(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unexpected content").to_owned()
+    catch_unwind(AssertUnwindSafe(f))
+        .unwrap_or_else(|panic| Err(StorageError::Damaged(format::said(&*panic))))
 }
