@@ -168,6 +168,11 @@ impl Client {
         }
     }
 
+    /// What came while something else was waited for, and was not read yet.
+    pub fn kept(&mut self) -> Vec<Value> {
+        self.kept.drain(..).collect()
+    }
+
     /// Everything that came before `marker`, a message that is known to be under way.
     ///
     /// # Errors

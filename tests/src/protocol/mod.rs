@@ -52,10 +52,12 @@ macro_rules! ensure {
 #[macro_export]
 macro_rules! ensure_eq {
     ($invariant:expr, $left:expr, $right:expr, $($text:tt)+) => {
-        let (left, right) = (&$left, &$right);
-        if left != right {
-            let text = format!("{}: {left:?} instead of {right:?}", format_args!($($text)+));
-            return Err($crate::protocol::Failure::new($invariant, text).into());
+        match (&$left, &$right) {
+            (left, right) if left != right => {
+                let text = format!("{}: {left:?} instead of {right:?}", format_args!($($text)+));
+                return Err($crate::protocol::Failure::new($invariant, text).into());
+            }
+            _ => {}
         }
     };
 }

@@ -9,6 +9,9 @@ use tokio::time::{Instant, timeout};
 
 use super::{Case, CaseReport, Failure, Outcome, Patience, Report, Stage, Stop, Trace, UnderTest, Verdict};
 
+/// Most lines of a trace in a report: what led to a failure is at its end.
+const TRACE_LINES_SHOWN: usize = 100;
+
 /// Runs cases against an implementation.
 #[derive(Debug, Clone)]
 pub struct Runner {
@@ -117,8 +120,18 @@ fn outcome(invariants: &[&'static str], seed: u64, verdict: Verdict, trace: &Tra
         invariant: failure.invariant.to_owned(),
         seed,
         detail: failure.detail,
-        trace: trace.lines(),
+        trace: last(trace.lines()),
     }
+}
+
+/// What a person reads: the end of a trace.
+fn last(mut lines: Vec<String>) -> Vec<String> {
+    let before = lines.len().saturating_sub(TRACE_LINES_SHOWN);
+    if before > 0 {
+        lines.drain(..before);
+        lines.insert(0, format!("-- {before} lines before these"));
+    }
+    lines
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -1,7 +1,17 @@
 //! The protocol suite for a message node: sessions, routing, allocation, registry, catalogue, bad input (protocol 2,
 //! 5.12 to 5.15, 10.4, M12 to M17 and M22).
 
+mod allocation;
+mod authority;
+mod bad_input;
+mod catalogue;
+mod forms;
 mod in_process;
+mod registry;
+mod restart;
+mod routing;
+mod sessions;
+mod slow;
 mod stage;
 mod url;
 
@@ -40,7 +50,22 @@ pub trait NodeUnderTest: UnderTest {
     }
 }
 
+/// A case for a message node.
+pub type NodeCase = Case<dyn NodeUnderTest>;
+
 /// The cases for a message node.
-pub fn cases() -> Vec<Case<dyn NodeUnderTest>> {
-    Vec::new()
+pub fn cases() -> Vec<NodeCase> {
+    [
+        sessions::cases(),
+        routing::cases(),
+        authority::cases(),
+        forms::cases(),
+        bad_input::cases(),
+        allocation::cases(),
+        registry::cases(),
+        catalogue::cases(),
+        slow::cases(),
+        restart::cases(),
+    ]
+    .concat()
 }

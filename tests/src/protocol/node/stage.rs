@@ -203,6 +203,24 @@ impl Client {
     }
 }
 
+/// The versions in a list of messages.
+pub(super) fn versions(messages: &[Value]) -> Vec<u64> {
+    messages.iter().map(|message| message["body"]["version"].as_u64().unwrap_or_default()).collect()
+}
+
+/// Cases, one a line.
+macro_rules! node_cases {
+    ($($id:literal checks [$($invariant:literal),*] needs [$($need:ident),*] => $run:path;)*) => {
+        vec![$($crate::protocol::Case {
+            id: $id,
+            invariants: &[$($invariant),*],
+            needs: &[$($crate::protocol::Capability::$need),*],
+            run: |stage| Box::pin($run(stage)),
+        }),*]
+    };
+}
+pub(super) use node_cases;
+
 /// The addresses in an answer of the allocation.
 pub(super) fn allocated(answer: &Value) -> Verdict<Vec<String>> {
     serde_json::from_value(answer["body"]["value"]["allocated"].clone())
