@@ -9,6 +9,8 @@
 //! |---|---|
 //! | a message bus | [`bus::run`] |
 //! | `Tables`, `DataObjectStorage` | [`storage`] |
+//! | `DomainRegistry` | [`registry::run`] |
+//! | `AddressAllocator` | [`allocator::run`] |
 //! | `Policy` | [`policy::run`] |
 //!
 //! ```
@@ -19,8 +21,11 @@
 //! policy::run(Rules::default(), &|| Arc::new(Permissive)).assert_passed();
 //! ```
 
+pub mod allocator;
+mod attached;
 pub mod bus;
 pub mod policy;
+pub mod registry;
 pub mod storage;
 mod verdict;
 

@@ -1,7 +1,9 @@
 //! The suites can fail: implementations with a fault each, and the invariant that catches it.
 
+mod allocator;
 mod bus;
 mod policy;
+mod registry;
 
 use hyperty_conformance::suites::Verdict;
 
