@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use hyperty_model::{ObjectUrl, Url};
 use hyperty_runtime::syncher::Accept;
+use hyperty_storage::Durability;
 
 use crate::output::Format;
 
@@ -112,6 +113,16 @@ pub(crate) struct StoreArgs {
     pub store: Option<PathBuf>,
 }
 
+/// What a crash may cost.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct DurabilityArgs {
+    /// When a change counts as kept: durable, when it is on disk; or buffered:MS, at once, and a crash loses at most
+    /// the last MS milliseconds, which is noticed at the next start and told to observers
+    #[arg(long, env = "HYPERTY_DURABILITY", value_name = "durable|buffered:MS", default_value = "durable",
+        value_parser = durability)]
+    pub durability: Durability,
+}
+
 /// `hyperty demo`.
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
@@ -138,6 +149,9 @@ pub(crate) struct NodeArgs {
     /// Keep allocations, registrations and schemas in DIR; in memory if not given
     #[arg(long, env = "HYPERTY_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// What a crash may cost
+    #[command(flatten)]
+    pub durability: DurabilityArgs,
 }
 
 /// `hyperty report`.
@@ -161,6 +175,9 @@ pub(crate) struct ReportArgs {
     /// The store
     #[command(flatten)]
     pub store: StoreArgs,
+    /// What a crash may cost
+    #[command(flatten)]
+    pub durability: DurabilityArgs,
     /// The node
     #[command(flatten)]
     pub client: ClientArgs,
@@ -181,6 +198,9 @@ pub(crate) struct ObserveArgs {
     /// The store
     #[command(flatten)]
     pub store: StoreArgs,
+    /// What a crash may cost
+    #[command(flatten)]
+    pub durability: DurabilityArgs,
     /// The node
     #[command(flatten)]
     pub client: ClientArgs,
@@ -299,6 +319,18 @@ fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
+fn durability(text: &str) -> Result<Durability, String> {
+    if text == "durable" {
+        return Ok(Durability::Durable);
+    }
+    let milliseconds = text.strip_prefix("buffered:").and_then(|number| number.parse().ok());
+    let sync_every = milliseconds.map(Duration::from_millis).filter(|&pause| pause <= SYNC_EVERY_MAX);
+    match sync_every {
+        Some(sync_every) => Ok(Durability::Buffered { sync_every }),
+        None => Err("durable, or buffered: and a number of milliseconds up to 60000".to_owned()),
+    }
+}
+
 fn accept(text: &str) -> Result<Accept, String> {
     match text {
         "all" => Ok(Accept::All),
@@ -309,6 +341,9 @@ fn accept(text: &str) -> Result<Accept, String> {
         }
     }
 }
+
+/// Longest time between two syncs: what waits meanwhile is in memory.
+const SYNC_EVERY_MAX: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
@@ -328,6 +363,16 @@ mod tests {
         let two = accept("user://a/bob, hyperty://a/1");
         assert!(matches!(two, Ok(Accept::List(list)) if list.len() == 2));
         assert!(accept("bob").is_err());
+    }
+
+    #[test]
+    fn durabilities() {
+        assert_eq!(durability("durable"), Ok(Durability::Durable));
+        let sync_every = Duration::from_millis(250);
+        assert_eq!(durability("buffered:250"), Ok(Durability::Buffered { sync_every }));
+        for text in ["", "buffered", "buffered:", "buffered:-1", "buffered:60001", "fast"] {
+            assert!(durability(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

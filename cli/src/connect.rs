@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyperty_model::{Ids, ObjectUrl, RuntimeUrl, SystemIds};
 use hyperty_runtime::{DeployError, Hyperty, Runtime};
-use hyperty_storage::{DurableTables, MemoryTables, Names, Tables};
+use hyperty_storage::{Durability, DurableTables, MemoryTables, Names, Tables};
 use tokio::time::timeout;
 
 use crate::args::ClientArgs;
@@ -50,9 +50,25 @@ impl Session {
         store: Option<&Path>,
         object: Option<&ObjectUrl>,
     ) -> Result<Session, Failure> {
+        Session::open_with(client, store, Durability::Durable, object).await
+    }
+
+    /// The same with another durability of the store.
+    ///
+    /// # Errors
+    /// As for [`Session::open`].
+    pub(crate) async fn open_with(
+        client: &ClientArgs,
+        store: Option<&Path>,
+        durability: Durability,
+        object: Option<&ObjectUrl>,
+    ) -> Result<Session, Failure> {
         let domain = client.domain.as_deref().or(object.map(ObjectUrl::home)).unwrap_or(DOMAIN_DEFAULT);
         let tables: Arc<dyn Tables> = match store {
-            Some(dir) => Arc::new(DurableTables::open(dir.join("hyperty.redb")).map_err(Failure::error)?),
+            Some(dir) => {
+                let tables = DurableTables::open_with(dir.join("hyperty.redb"), durability);
+                Arc::new(tables.map_err(Failure::error)?)
+            }
             None => Arc::new(MemoryTables::new()),
         };
         let url = runtime_url(&tables, domain).await?;

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 
 use hyperty_address_allocation::{LocalAllocator, NodeAllocator};
@@ -6,7 +7,7 @@ use hyperty_model::{Clock, Ids, RuntimeUrl, SystemClock, SystemIds};
 use hyperty_policy::{Permissive, Policy};
 use hyperty_protostub::{Connector, SessionStub, StubConfig};
 use hyperty_registry::{Catalogue, NodeRegistryClient, Registrations, RetryConfig, RuntimeRegistry};
-use hyperty_storage::{MemoryTables, ObjectStore, Tables};
+use hyperty_storage::{Durability, DurableTables, MemoryTables, ObjectStore, OpenError, Tables};
 use hyperty_sync_manager::{Parts, SyncManager, SyncManagerConfig};
 
 use crate::allocation::ByDomain;
@@ -57,6 +58,18 @@ impl RuntimeBuilder {
     /// The same with tables that others hold too.
     pub fn shared_storage(self, tables: Arc<dyn Tables>) -> RuntimeBuilder {
         RuntimeBuilder { tables: Some(tables), ..self }
+    }
+
+    /// Keeps the same in the file `path`, which is made if need be; `durability` says what a crash may cost.
+    ///
+    /// # Errors
+    /// [`OpenError`] says why the file cannot be used, and what to do.
+    pub fn storage_at(
+        self,
+        path: impl AsRef<Path>,
+        durability: Durability,
+    ) -> Result<RuntimeBuilder, OpenError> {
+        Ok(self.storage(DurableTables::open_with(path, durability)?))
     }
 
     /// Connects to the message node of a domain by WebSocket, for instance

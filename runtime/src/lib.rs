@@ -24,6 +24,8 @@ pub use hyperty::{Deploy, Hyperty};
 pub use hyperty_sync_manager::{SyncManagerConfig, SyncStats};
 pub use runtime::Runtime;
 
+/// What a crash may cost.
+pub use hyperty_storage::Durability;
 /// The durable storage of one file; see [`storage`] for others.
 pub use hyperty_storage::DurableTables as DurableStorage;
 

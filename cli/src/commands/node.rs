@@ -18,7 +18,10 @@ use crate::stop::Stop;
 /// When the address is taken, the domain malformed or the data unusable.
 pub(crate) async fn run(args: NodeArgs, output: &Output, stop: &Stop) -> Result<(), Failure> {
     let tables: Arc<dyn Tables> = match &args.data {
-        Some(dir) => Arc::new(DurableTables::open(dir.join("node.redb")).map_err(Failure::error)?),
+        Some(dir) => {
+            let tables = DurableTables::open_with(dir.join("node.redb"), args.durability.durability);
+            Arc::new(tables.map_err(Failure::error)?)
+        }
         None => Arc::new(MemoryTables::new()),
     };
     let config = NodeConfig::new(&args.domain);

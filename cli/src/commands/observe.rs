@@ -16,7 +16,13 @@ use crate::stop::Stop;
 /// # Errors
 /// When the object cannot be observed, or ends before the target is reached.
 pub(crate) async fn run(args: ObserveArgs, output: &Output, stop: &Stop) -> Result<(), Failure> {
-    let session = Session::open(&args.client, args.store.store.as_deref(), Some(&args.object)).await?;
+    let session = Session::open_with(
+        &args.client,
+        args.store.store.as_deref(),
+        args.durability.durability,
+        Some(&args.object),
+    )
+    .await?;
     let work = within(args.client.timeout, observe(&session, &args, output));
     let outcome = match stop.or(work).await {
         // To be stopped is how it usually ends.

@@ -24,7 +24,9 @@ pub(crate) async fn run(args: ReportArgs, output: &Output, stop: &Stop) -> Resul
     let document = std::fs::read_to_string(&args.schema)
         .map_err(|error| Failure::usage(format_args!("the schema {}: {error}", args.schema.display())))?;
     let initial = args.initial.as_deref().map(|text| json_argument("--initial", text)).transpose()?;
-    let session = Session::open(&args.client, args.store.store.as_deref(), None).await?;
+    let session =
+        Session::open_with(&args.client, args.store.store.as_deref(), args.durability.durability, None)
+            .await?;
     let outcome = match stop.or(object(&session, &args, &document, initial, output)).await {
         Ok(reporter) => report(&reporter, args.exit_at_eof, output, stop).await,
         Err(failure) => Err(failure),
