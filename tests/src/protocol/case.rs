@@ -52,11 +52,13 @@ pub enum Capability {
     Beats,
     /// Runtime: beats carry a digest of the data (10.2).
     Digest,
+    /// Runtime: the suite plays its whole domain, so that services of the node can be made to fail.
+    Scripted,
 }
 
 impl Capability {
     /// All there are.
-    pub const ALL: [Capability; 19] = [
+    pub const ALL: [Capability; 20] = [
         Capability::Allocation,
         Capability::Registry,
         Capability::StatusEvents,
@@ -76,6 +78,7 @@ impl Capability {
         Capability::Since,
         Capability::Beats,
         Capability::Digest,
+        Capability::Scripted,
     ];
 
     /// Its name on the command line and in reports.
@@ -100,6 +103,7 @@ impl Capability {
             Capability::Since => "since",
             Capability::Beats => "beats",
             Capability::Digest => "digest",
+            Capability::Scripted => "scripted",
         }
     }
 }

@@ -5,7 +5,7 @@
 //! - A [`Runner`] runs cases one after the other against an implementation and skips what needs a [`Capability`] that
 //!   the implementation does not declare. Its [`Report`] has one line for each invariant, then the failures, each
 //!   with the invariant, the seed, and the messages that led to it.
-//! - [`node`] has the cases for a message node, at a URL or in this process.
+//! - [`node`] has the cases for a message node, at a URL or in this process; [`runtime`] those for a runtime.
 //!
 //! Invariants are named as in the protocol: `INV-…`, an amendment such as `M12`, or a section such as `5.12` where a
 //! rule has no name of its own.
@@ -30,6 +30,7 @@ pub mod node;
 mod patience;
 mod report;
 mod runner;
+pub mod runtime;
 mod trace;
 
 pub use case::{Capabilities, Capability, Case, Failure, Stage, Stop, UnderTest, Verdict};

@@ -1,0 +1,557 @@
+//! The parts that the suite plays: a Reporter's hyperty, an observer's hyperty, and what lives in other runtimes.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::line::{Line, code, expect_code, is, is_change};
+use super::scene::Scene;
+use crate::ensure;
+use crate::protocol::{Failure, Stop, Verdict};
+
+/// The names of the children of all objects in the suite.
+pub const NAMES: [&str; 2] = ["notes", "news"];
+
+/// The Syncher of a Reporter, at a seat of the runtime under test.
+pub struct Reporting {
+    /// Its seat.
+    pub line: Line,
+    /// The object that it created.
+    pub object: String,
+    /// The version of the last change that it posted.
+    pub version: u64,
+}
+
+impl Reporting {
+    /// The body of a creation; `more` replaces or adds members, and those of its `value` in the `value`.
+    pub fn creation(scene: &Scene, name: &str, more: &Value) -> Value {
+        let mut value = json!({
+            "name": "board", "schema": scene.schema, "reporter": scene.hyperty(name), "data": {"topic": "a"},
+        });
+        merge(&mut value, &more["value"]);
+        let mut body = json!({"resume": false, "schema": scene.schema, "identity": scene.identity(name)});
+        merge(&mut body, more);
+        body["value"] = value;
+        body
+    }
+
+    /// Creates an object.
+    ///
+    /// # Errors
+    /// When that is not answered 200 with an address.
+    pub async fn create(scene: &Scene, name: &str, more: Value) -> Verdict<Reporting> {
+        let line = scene.seat(name)?;
+        Reporting::create_at(scene, line, name, more).await
+    }
+
+    /// Creates an object from a seat that is taken already.
+    ///
+    /// # Errors
+    /// When that is not answered 200 with an address.
+    pub async fn create_at(scene: &Scene, mut line: Line, name: &str, more: Value) -> Verdict<Reporting> {
+        let body = Reporting::creation(scene, name, &more);
+        let from = line.url.clone();
+        let answer = line.request("create", &from, &scene.sm(), body).await?;
+        expect_code("INV-CRE-1", &answer, &[200], "a creation")?;
+        let object = answer["body"]["resource"].as_str().map(str::to_owned);
+        let object = object.ok_or_else(|| {
+            Stop::from(Failure::new("INV-CRE-1", format!("a creation without an address: {answer}")))
+        })?;
+        Ok(Reporting { line, object, version: 0 })
+    }
+
+    /// Creates an object that everybody of the domain may observe.
+    ///
+    /// # Errors
+    /// When that is not answered 200 with an address.
+    pub async fn open(scene: &Scene, store: bool) -> Verdict<Reporting> {
+        let everybody = format!("hyperty://{}/*", scene.home);
+        let more = json!({"store": store, "value": {"authorise": [everybody]}});
+        Reporting::create(scene, "reporter", more).await
+    }
+
+    /// Posts a change of one attribute as the next version, and returns its id.
+    pub fn put(&mut self, attribute: &str, value: Value) -> Value {
+        self.version += 1;
+        self.post(json!({"version": self.version, "attribute": attribute, "value": value, "receipt": true}))
+    }
+
+    /// Posts an update of the object as it is.
+    pub fn post(&self, mut body: Value) -> Value {
+        body["source"] = json!(self.line.url);
+        body["lastModified"] = json!("2023-11-14T22:13:21.000Z");
+        self.line.send("update", &self.object, &format!("{}/changes", self.object), body)
+    }
+
+    /// Changes one attribute.
+    ///
+    /// # Errors
+    /// When the change is not taken (M2).
+    pub async fn change(&mut self, attribute: &str, value: Value) -> Verdict {
+        let id = self.put(attribute, value);
+        let answer = self.line.final_answer(&id).await?;
+        expect_code("M2", &answer, &[200], "a change")
+    }
+
+    /// Waits for a question of this kind and decides it.
+    ///
+    /// # Errors
+    /// When nobody asks.
+    pub async fn decide(&mut self, kind: &str, verdict: Value) -> Verdict<Value> {
+        let question = self.asked(kind).await?;
+        self.line.answer(&question, verdict);
+        Ok(question)
+    }
+
+    /// Waits for a question or notice of this kind.
+    ///
+    /// # Errors
+    /// When nobody asks.
+    pub async fn asked(&mut self, kind: &str) -> Verdict<Value> {
+        let url = self.line.url.clone();
+        let wanted = |message: &Value| is(message, "forward", &url) && message["body"]["type"] == kind;
+        self.line.until("INV-SUB-7", &format!("the forward of a {kind}"), wanted).await
+    }
+
+    /// The address of its children of a name.
+    pub fn children(&self, name: &str) -> String {
+        format!("{}/children/{name}", self.object)
+    }
+}
+
+/// A runtime elsewhere with one hyperty that observes an object of the runtime under test.
+pub struct Watching {
+    /// Its session.
+    pub line: Line,
+    /// The observer.
+    pub hyperty: String,
+    /// What it observes.
+    pub object: String,
+    identity: Value,
+}
+
+impl Watching {
+    /// A runtime that listens at the node to the stream of the object, and has not subscribed.
+    ///
+    /// # Errors
+    /// When the node refuses.
+    pub async fn listen(scene: &Scene, name: &str, object: &str) -> Verdict<Watching> {
+        let mut line = scene.peer(name).await?;
+        let routes = stream(object);
+        let sm = line.sm();
+        let body = json!({"resources": routes, "source": line.url});
+        let answer = line.request("subscribe", &sm, &scene.mn(), body).await?;
+        expect_code("INV-MN-1", &answer, &[200], "listening at the node")?;
+        let (hyperty, identity) = (scene.hyperty(name), scene.identity(name));
+        Ok(Watching { line, hyperty, object: object.to_owned(), identity })
+    }
+
+    /// The same, and it is accepted as an observer.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn join(scene: &Scene, name: &str, object: &str, resumable: bool) -> Verdict<(Watching, Value)> {
+        let mut watching = Watching::listen(scene, name, object).await?;
+        let answer = watching.subscribe(json!({"resumable": resumable})).await?;
+        expect_code("INV-SUB-3", &answer, &[200], "a subscription that is admitted")?;
+        Ok((watching, answer["body"].clone()))
+    }
+
+    /// Sends the subscription; `more` is added to its body.
+    pub fn ask(&self, more: &Value) -> Value {
+        let hyperty = &self.hyperty;
+        let mut body = json!({"source": hyperty, "subscriber": hyperty, "identity": self.identity});
+        merge(&mut body, more);
+        self.line.send("subscribe", &self.line.sm(), &format!("{}/subscription", self.object), body)
+    }
+
+    /// Subscribes, and gives the final answer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn subscribe(&mut self, more: Value) -> Verdict<Value> {
+        let id = self.ask(&more);
+        self.line.final_answer(&id).await
+    }
+
+    /// Leaves, and gives the final answer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn leave(&mut self) -> Verdict<Value> {
+        let body = json!({"source": self.hyperty, "resource": self.object, "identity": self.identity});
+        let (sm, to) = (self.line.sm(), format!("{}/subscription", self.object));
+        self.line.request("unsubscribe", &sm, &to, body).await
+    }
+
+    /// Asks for the object, or for what came since a position; gives the final answer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn read(&mut self, since: Option<(u64, u64)>) -> Verdict<Value> {
+        let criteria = since.map_or_else(
+            || json!({}),
+            |(epoch, version)| json!({"criteria": {"since": {"epoch": epoch, "version": version}}}),
+        );
+        let (sm, object) = (self.line.sm(), self.object.clone());
+        self.line.request("read", &sm, &object, criteria).await
+    }
+
+    /// The next change that is published.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub async fn update(&mut self) -> Verdict<Value> {
+        let object = self.object.clone();
+        let update = self.line.until("INV-UPD-1", "a change", |message| is_change(message, &object)).await?;
+        let from = &update["from"];
+        ensure!("INV-UPD-2", *from == json!(object), "a change comes in the name of {from}");
+        let receipt = update["body"].get("receipt");
+        ensure!("M2", receipt.is_none(), "what stays in the runtime was published: {update}");
+        Ok(update["body"].clone())
+    }
+}
+
+/// A runtime elsewhere that reports an object: a Reporter and its Sync Manager in one, and the model of what an
+/// observer has to end with.
+pub struct Author {
+    /// Its session.
+    pub line: Line,
+    /// The Reporter.
+    pub hyperty: String,
+    /// The object.
+    pub object: String,
+    /// Ownership generation.
+    pub epoch: u64,
+    /// Version of the last change.
+    pub version: u64,
+    /// The data after it.
+    pub data: Value,
+    /// Snapshot of the children, by name and id.
+    pub children: Value,
+    /// The bodies of the changes since the creation, in this epoch.
+    pub log: Vec<Value>,
+    schema: String,
+}
+
+impl Author {
+    /// Allocates, routes and registers an object.
+    ///
+    /// # Errors
+    /// When the node refuses.
+    pub async fn announce(scene: &Scene, name: &str) -> Verdict<Author> {
+        let mut line = scene.peer(name).await?;
+        let (sm, runtime) = (line.sm(), line.url.clone());
+        let to = format!("domain://msg-node.{}/address-allocation", scene.home);
+        let from = format!("{runtime}/address-allocation");
+        let answer = line
+            .request("create", &from, &to, json!({"scheme": "comm", "value": {"number": 1}}))
+            .await?;
+        let object = answer["body"]["value"]["allocated"][0].as_str().map(str::to_owned);
+        let object = object.ok_or_else(|| Stop::Broken(format!("no address: {answer}")))?;
+        let hyperty = scene.hyperty(name);
+        let author = Author {
+            line,
+            hyperty,
+            object,
+            epoch: 0,
+            version: 0,
+            data: json!({"topic": "a"}),
+            children: json!({"notes": {}, "news": {}}),
+            log: Vec::new(),
+            schema: scene.schema.clone(),
+        };
+        author.route(scene, &sm).await
+    }
+
+    async fn route(mut self, scene: &Scene, sm: &str) -> Verdict<Author> {
+        let object = self.object.clone();
+        let mut routes = vec![object.clone(), format!("{object}/subscription")];
+        routes.extend(NAMES.map(|name| format!("{object}/children/{name}")));
+        let body = json!({"resources": routes, "source": self.line.url});
+        let answer = self.line.request("subscribe", sm, &scene.mn(), body).await?;
+        expect_code("INV-MN-1", &answer, &[200], "the routes of an object")?;
+        self.register(scene).await?;
+        Ok(self)
+    }
+
+    /// Tells the registry of the object.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub async fn register(&mut self, scene: &Scene) -> Verdict {
+        let record = json!({
+            "url": self.object, "runtime": self.line.url, "schema": self.schema, "name": "board",
+            "reporter": self.hyperty, "dataSchemes": ["comm"], "resources": [], "childrenResources": NAMES,
+            "status": "live", "expires": 3600,
+        });
+        let from = format!("{}/registry", self.line.url);
+        let answer = self.line.request("create", &from, &scene.reg(), json!({"value": record})).await?;
+        expect_code("INV-REG-1", &answer, &[200], "a registration")
+    }
+
+    /// The object as a whole.
+    pub fn snapshot(&self) -> Value {
+        json!({
+            "url": self.object, "reporter": self.hyperty, "runtime": self.line.url, "name": "board",
+            "schema": self.schema, "version": self.version, "epoch": self.epoch, "data": self.data,
+            "created": "2023-11-14T22:13:20.000Z", "lastModified": "2023-11-14T22:13:20.000Z",
+            "childrenObjects": self.children,
+        })
+    }
+
+    /// Waits for the subscription of a hyperty.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub async fn asked(&mut self) -> Verdict<Value> {
+        let to = format!("{}/subscription", self.object);
+        self.line.until("INV-SUB-2", "a subscription", |message| is(message, "subscribe", &to)).await
+    }
+
+    /// Accepts a subscription.
+    pub fn accept(&self, request: &Value) {
+        let body = json!({
+            "code": 200, "value": self.snapshot(), "schema": self.schema, "owner": self.hyperty,
+            "childrenResources": NAMES,
+        });
+        self.line.answer(request, body);
+    }
+
+    /// Waits for a read and answers it, by changes where they are asked for.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub async fn serve_read(&mut self) -> Verdict<Value> {
+        let read = self.read_request().await?;
+        self.answer_read(&read);
+        Ok(read)
+    }
+
+    /// Waits for a read of the object.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub async fn read_request(&mut self) -> Verdict<Value> {
+        let object = self.object.clone();
+        let patience = Duration::from_secs(60);
+        let wanted = |message: &Value| is(message, "read", &object);
+        self.line.until_within("INV-EXT-2", "a read of the object", patience, wanted).await
+    }
+
+    /// Answers a read from the model.
+    pub fn answer_read(&self, read: &Value) {
+        let since = &read["body"]["criteria"]["since"];
+        let from = since["version"].as_u64().filter(|from| *from <= self.version);
+        let same_epoch = since["epoch"].as_u64().unwrap_or(0) == self.epoch;
+        let known = self.version - self.log.len() as u64;
+        let body = match from.filter(|from| same_epoch && *from >= known) {
+            Some(from) => json!({
+                "code": 200, "recovered": true, "epoch": self.epoch, "version": self.version,
+                "changes": self.log[(from - known) as usize..], "childrenObjects": self.children,
+            }),
+            None => json!({"code": 200, "recovered": false, "value": self.snapshot()}),
+        };
+        self.line.answer(read, body);
+    }
+
+    /// Makes a change, and gives the message that tells of it; it is not sent.
+    pub fn commit(&mut self, attribute: &str, value: Value) -> Value {
+        self.version += 1;
+        self.data[attribute] = value.clone();
+        let mut body = json!({
+            "version": self.version, "source": self.hyperty, "attribute": attribute, "value": value,
+            "lastModified": "2023-11-14T22:13:21.000Z",
+        });
+        if self.epoch > 0 {
+            body["epoch"] = json!(self.epoch);
+        }
+        self.log.push(body.clone());
+        self.message("update", body)
+    }
+
+    /// A message to the stream of the object.
+    pub fn message(&self, kind: &str, body: Value) -> Value {
+        let (from, to) = (&self.object, format!("{}/changes", self.object));
+        json!({"id": self.line.next_id(), "type": kind, "from": from, "to": to, "body": body})
+    }
+
+    /// Makes a change and tells of it.
+    pub fn publish(&mut self, attribute: &str, value: Value) {
+        let message = self.commit(attribute, value);
+        self.line.send_message(&message);
+    }
+
+    /// Tells where the object stands (10.2).
+    pub fn beat(&self) {
+        let body = json!({"version": self.version, "epoch": self.epoch, "attributeType": "position"});
+        self.line.send_message(&self.message("update", body));
+    }
+
+    /// Begins a new epoch with other data, as a Reporter whose history broke (M8).
+    pub fn new_epoch(&mut self, data: Value) {
+        self.epoch += 1;
+        self.version += 1;
+        self.data = data;
+        self.log.clear();
+    }
+}
+
+/// The Syncher of an observer, at a seat of the runtime under test.
+pub struct Following {
+    /// Its seat.
+    pub line: Line,
+    /// What it observes.
+    pub object: String,
+    /// The copy that it was given, as the last snapshot and the updates since make it.
+    pub data: Value,
+    /// Where the copy stands.
+    pub version: u64,
+    identity: Value,
+    schema: String,
+}
+
+impl Following {
+    /// Takes a seat; nothing is subscribed yet.
+    ///
+    /// # Errors
+    /// When there is no seat.
+    pub fn sit(scene: &Scene, name: &str, object: &str) -> Verdict<Following> {
+        let line = scene.seat(name)?;
+        let (identity, schema) = (scene.identity(name), scene.schema.clone());
+        Ok(Following { line, object: object.to_owned(), data: Value::Null, version: 0, identity, schema })
+    }
+
+    /// Takes a seat and subscribes to the object of an author elsewhere, who accepts.
+    ///
+    /// # Errors
+    /// When that does not come about.
+    pub async fn join(scene: &Scene, name: &str, author: &mut Author, store: bool) -> Verdict<Following> {
+        let mut following = Following::sit(scene, name, &author.object)?;
+        let id = following.ask(scene, json!({"store": store}));
+        let request = author.asked().await?;
+        author.accept(&request);
+        following.accepted(&id).await?;
+        Ok(following)
+    }
+
+    /// Sends the subscription; `more` is added to its body.
+    pub fn ask(&self, scene: &Scene, more: Value) -> Value {
+        let mut body = json!({"resource": self.object, "schema": self.schema, "identity": self.identity});
+        merge(&mut body, &more);
+        self.line.send("subscribe", &self.line.url, &scene.sm(), body)
+    }
+
+    /// Waits for the acceptance and begins with what it brings.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn accepted(&mut self, id: &Value) -> Verdict<Value> {
+        let answer = self.line.final_answer(id).await?;
+        expect_code("INV-SUB-2", &answer, &[200], "a subscription")?;
+        self.take_state(&answer["body"]["value"]);
+        Ok(answer)
+    }
+
+    /// Begins anew with a state.
+    pub fn take_state(&mut self, value: &Value) {
+        self.data = value["data"].clone();
+        self.version = value["version"].as_u64().unwrap_or_default();
+    }
+
+    /// The next change that is released, applied to the copy.
+    ///
+    /// # Errors
+    /// When none comes.
+    pub async fn update(&mut self) -> Verdict<Value> {
+        let object = self.object.clone();
+        let update = self.line.until("INV-SUB-1", "a change", |message| is_change(message, &object)).await?;
+        let body = &update["body"];
+        if let Some(attribute) = body["attribute"].as_str() {
+            self.data[attribute] = body["value"].clone();
+        }
+        self.version = body["version"].as_u64().unwrap_or(self.version + 1);
+        Ok(update["body"].clone())
+    }
+
+    /// Follows, as a Syncher does, until the copy stands at a version: it applies changes, and where the Sync Manager
+    /// says that it is ahead, reads its copy.
+    ///
+    /// # Errors
+    /// When that version does not come in time.
+    pub async fn reach(&mut self, scene: &Scene, invariant: &'static str, version: u64) -> Verdict {
+        let channel = format!("{}/changes", self.object);
+        let patience = Duration::from_secs(90).min(scene.stage.patience.case);
+        while self.version < version {
+            let what = format!("version {version}, at {}", self.version);
+            let wanted = |message: &Value| is(message, "update", &channel);
+            let update = self.line.until_within(invariant, &what, patience, wanted).await?;
+            let body = &update["body"];
+            let told = body["version"].as_u64().unwrap_or_default();
+            if body["attributeType"] == "position" {
+                if told > self.version {
+                    self.read(scene).await?;
+                }
+            } else if told == self.version + 1 {
+                if let Some(attribute) = body["attribute"].as_str() {
+                    self.data[attribute] = body["value"].clone();
+                }
+                self.version = told;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the copy of its Sync Manager and takes it.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn read(&mut self, scene: &Scene) -> Verdict<Value> {
+        let body = json!({"resource": self.object});
+        let (from, sm) = (self.line.url.clone(), scene.sm());
+        let answer = self.line.request("read", &from, &sm, body).await?;
+        if code(&answer) == 200 {
+            self.take_state(&answer["body"]["value"]);
+        }
+        Ok(answer)
+    }
+
+    /// Leaves, and gives the final answer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn leave(&mut self, scene: &Scene) -> Verdict<Value> {
+        let (from, sm, body) = (self.line.url.clone(), scene.sm(), json!({"resource": self.object}));
+        let id = self.line.send("unsubscribe", &from, &sm, body);
+        self.line.final_within(&id, super::scene::RESPONSE_TIME).await
+    }
+}
+
+/// The addresses that an observer's runtime listens to.
+pub fn stream(object: &str) -> Vec<String> {
+    let mut urls = vec![format!("{object}/changes")];
+    urls.extend(NAMES.map(|name| format!("{object}/children/{name}")));
+    urls
+}
+
+/// Adds the members of `more`, or replaces those that are there; `null` removes one.
+pub fn merge(into: &mut Value, more: &Value) {
+    let (Some(into), Some(more)) = (into.as_object_mut(), more.as_object()) else { return };
+    for (member, value) in more {
+        if value.is_null() {
+            into.remove(member);
+        } else {
+            into.insert(member.clone(), value.clone());
+        }
+    }
+}
+
+/// A child of an object, as its reporter creates it.
+pub fn child(object: &str, writer: &str, number: u64, data: Value) -> Value {
+    let id = format!("{writer}#{number}");
+    let value = json!({
+        "url": id, "parent": object, "reporter": writer, "version": 0, "created": "2023-11-14T22:13:20.000Z",
+        "lastModified": "2023-11-14T22:13:20.000Z", "children": "notes", "data": data,
+    });
+    Value::Object(Map::from_iter([("resource".to_owned(), json!(id)), ("value".to_owned(), value)]))
+}

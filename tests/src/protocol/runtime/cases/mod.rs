@@ -1,0 +1,33 @@
+//! The cases for a runtime, one file for each procedure.
+
+mod creation;
+mod observing;
+mod subscription;
+
+use super::scene::Subject;
+use crate::protocol::Case;
+
+/// One case: its id, the invariants that it checks (the main one first), what it needs, and the function that does
+/// it.
+macro_rules! case {
+    ($id:literal, [$($invariant:literal),+], [$($need:ident),*], $run:path) => {
+        Case {
+            id: $id,
+            invariants: &[$($invariant),+],
+            needs: &[$($crate::protocol::Capability::$need),*],
+            run: |stage| {
+                Box::pin(async move {
+                    let mut scene = $crate::protocol::runtime::Scene::set(stage).await?;
+                    let verdict = $run(&mut scene).await;
+                    scene.finish(verdict).await
+                })
+            },
+        }
+    };
+}
+use case;
+
+/// The cases for a runtime.
+pub fn cases() -> Vec<Case<Subject>> {
+    [creation::cases(), subscription::cases(), observing::cases()].concat()
+}

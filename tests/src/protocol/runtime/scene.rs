@@ -1,0 +1,405 @@
+//! Where a case plays: the runtime under test behind its boundary, seats on its bus, and a domain around it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use hyperty_protostub::{ChannelConnector, ConnectError, Connector, Incoming, Outgoing};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, watch};
+
+use super::boundary::{Boundary, Interceptor, Place, Way};
+use super::domain::Domain;
+use super::held::Held;
+use super::line::{INBOX_MAX, Line, code, expect_code};
+use super::monitors;
+use super::under_test::{Ending, MakeRuntime, RuntimeUnderTest, Start, TakeFrame};
+use crate::protocol::{Capabilities, Capability, Stage, Stop, UnderTest, Verdict};
+
+/// Frames under way on the connection of the runtime under test.
+const UNDER_WAY_MAX: usize = 16_384;
+
+/// Longest anything that is asked of a Sync Manager may take (T_RESP), with some slack.
+pub const RESPONSE_TIME: Duration = Duration::from_secs(16);
+
+/// The schema of the objects in all cases: children `notes`, which observers may write, and `news`, which they may
+/// not; `topic` is a text, and anything else may be in them.
+pub fn schema_document() -> Value {
+    json!({
+        "title": "ConformanceBoard",
+        "type": "object",
+        "properties": {
+            "scheme": {"constant": "comm"},
+            "children": {"constant": ["notes", "news"]},
+            "topic": {"type": "string"}
+        },
+        "News": {
+            "stereotype": "children",
+            "properties": {"listener": {"constant": "news"}, "observerPermissions": {"constant": "read"}}
+        }
+    })
+}
+
+/// Makes the interceptor of a run, if it has one; a new one for each case.
+pub type MakeInterceptor = Box<dyn Fn() -> Box<dyn Interceptor> + Send + Sync>;
+
+/// The domain that the runtime under test is put into.
+pub enum Around {
+    /// One that the suite plays, of this name.
+    Scripted(String),
+    /// That of a real message node.
+    Node {
+        /// Its domain.
+        domain: String,
+        /// The way to it.
+        connector: Arc<dyn Connector>,
+    },
+}
+
+/// A kind of runtime, put to the test in some surroundings.
+pub struct Subject {
+    /// Makes the runtimes.
+    pub maker: Box<dyn MakeRuntime>,
+    /// Where they live.
+    pub around: Around,
+    /// What changes the messages that cross their boundary.
+    pub interceptor: Option<MakeInterceptor>,
+    /// What they declare.
+    pub capabilities: Capabilities,
+}
+
+impl Subject {
+    /// Runtimes that can do all that a runtime can, in a domain that the suite plays.
+    pub fn scripted(maker: impl MakeRuntime + 'static) -> Subject {
+        let around = Around::Scripted("example.com".to_owned());
+        Subject { maker: Box::new(maker), around, interceptor: None, capabilities: all_of_a_runtime() }
+    }
+
+    /// The same at a real node, of this domain.
+    pub fn at_node(maker: impl MakeRuntime + 'static, domain: &str, connector: Arc<dyn Connector>) -> Subject {
+        let mut capabilities = all_of_a_runtime();
+        capabilities.remove(&Capability::Scripted);
+        let around = Around::Node { domain: domain.to_owned(), connector };
+        Subject { maker: Box::new(maker), around, interceptor: None, capabilities }
+    }
+
+    /// The same with every message at the boundary shown to an interceptor.
+    #[must_use]
+    pub fn intercepted(self, make: impl Fn() -> Box<dyn Interceptor> + Send + Sync + 'static) -> Subject {
+        Subject { interceptor: Some(Box::new(make)), ..self }
+    }
+}
+
+fn all_of_a_runtime() -> Capabilities {
+    use Capability as C;
+    Capabilities::from([
+        C::Restart,
+        C::Crash,
+        C::Store,
+        C::Children,
+        C::Since,
+        C::Beats,
+        C::Digest,
+        C::Scripted,
+    ])
+}
+
+impl UnderTest for Subject {
+    fn capabilities(&self) -> Capabilities {
+        self.capabilities.clone()
+    }
+}
+
+/// One case's own world.
+pub struct Scene {
+    /// What the runner gave the case.
+    pub stage: Stage<Subject>,
+    /// The skin of the runtime.
+    pub boundary: Boundary,
+    /// The URL of the runtime.
+    pub url: String,
+    /// The domain of everything in it.
+    pub home: String,
+    /// The URL of the schema of objects.
+    pub schema: String,
+    runtime: Box<dyn RuntimeUnderTest>,
+    connector: Arc<dyn Connector>,
+    scripted: Option<Domain>,
+    connected: watch::Sender<bool>,
+    ids: Arc<AtomicU64>,
+    /// Where in the boundary's trace the present run of the runtime began.
+    pub(super) born: usize,
+}
+
+impl Scene {
+    /// Starts a runtime in its surroundings, and makes the schema known there.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn set(stage: Stage<Subject>) -> Verdict<Scene> {
+        let subject = Arc::clone(&stage.subject);
+        let (home, scripted, connector) = match &subject.around {
+            Around::Scripted(home) => {
+                let domain = Domain::new(home, &format!("hyperty-runtime://{home}/{}", stage.nonce));
+                (home.clone(), Some(domain.clone()), domain.connector())
+            }
+            Around::Node { domain, connector } => (domain.clone(), None, Arc::clone(connector)),
+        };
+        let boundary = Boundary::new(subject.interceptor.as_ref().map(|make| make()));
+        let connected = watch::Sender::new(true);
+        let start = Start {
+            runtime: format!("hyperty-runtime://{home}/{}", stage.nonce),
+            domain: home.clone(),
+            node: Arc::new(through(&boundary, &connector, &connected)),
+            seed: stage.seed,
+        };
+        let url = start.runtime.clone();
+        let runtime = subject.maker.start(start).await.map_err(Stop::Broken)?;
+        let schema = format!("hyperty-catalogue://catalogue.{home}/.well-known/dataschema/ConformanceBoard");
+        let first_id = 1 + (stage.seed & 0xffff) * 1_000;
+        let mut scene = Scene {
+            stage,
+            boundary,
+            url,
+            home,
+            schema,
+            runtime,
+            connector,
+            scripted,
+            connected,
+            ids: Arc::new(AtomicU64::new(first_id)),
+            born: 0,
+        };
+        scene.publish_schema().await?;
+        Ok(scene)
+    }
+
+    async fn publish_schema(&mut self) -> Verdict {
+        let mut warden = self.peer("warden").await?;
+        let catalogue = format!("domain://catalogue.{}", self.home);
+        let body = json!({"resource": self.schema, "value": schema_document()});
+        let from = warden.url.clone();
+        let answer = warden.request("create", &from, &catalogue, body).await?;
+        expect_code("M22", &answer, &[200], "making the schema known")
+    }
+
+    /// The Sync Manager of the runtime under test.
+    pub fn sm(&self) -> String {
+        format!("{}/sm", self.url)
+    }
+
+    /// The routing service of its node.
+    pub fn mn(&self) -> String {
+        format!("domain://msg-node.{}/sm", self.home)
+    }
+
+    /// The registry of its domain.
+    pub fn reg(&self) -> String {
+        format!("domain://registry.{}", self.home)
+    }
+
+    /// The URL of a hyperty of this case.
+    pub fn hyperty(&self, name: &str) -> String {
+        format!("hyperty://{}/{}-{name}", self.home, self.stage.nonce)
+    }
+
+    /// The user of a hyperty of this case.
+    pub fn identity(&self, name: &str) -> Value {
+        json!({"userProfile": {"userURL": format!("user://{}/{}-{name}", self.home, self.stage.nonce)}})
+    }
+
+    /// The domain, where the suite plays it.
+    ///
+    /// # Panics
+    /// When the domain is a real one: the case has to need [`Capability::Scripted`].
+    pub fn domain(&self) -> &Domain {
+        self.scripted.as_ref().expect("a case that needs a scripted domain says so")
+    }
+
+    fn tools(&self) -> (crate::protocol::Trace, crate::protocol::Patience, Arc<AtomicU64>) {
+        (self.stage.trace.clone(), self.stage.patience, Arc::clone(&self.ids))
+    }
+
+    /// A seat on the bus of the runtime for a hyperty that the suite plays.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn seat(&self, name: &str) -> Verdict<Line> {
+        let url = self.hyperty(name);
+        let place = Place::Bus(url.clone());
+        let (boundary, at) = (self.boundary.clone(), place.clone());
+        let receive: TakeFrame = Box::new(move |frame| boundary.cross(at.clone(), Way::Out, frame));
+        let (to_case, inbox) = mpsc::channel(INBOX_MAX);
+        // A case that does not read loses the newest, and notices by what it then misses.
+        self.boundary.connect(place.clone(), Way::Out, move |frame| drop(to_case.try_send(frame)));
+        let post = self.runtime.attach(&url, receive).map_err(Stop::Broken)?;
+        self.boundary.connect(place.clone(), Way::In, post);
+        let boundary = self.boundary.clone();
+        let send = move |frame: Bytes| boundary.cross(place.clone(), Way::In, frame);
+        Ok(Line::new(name, url, Box::new(send), inbox, self.tools()))
+    }
+
+    /// Gives up the seat of a hyperty.
+    pub fn leave(&self, line: Line) {
+        self.boundary.disconnect(&Place::Bus(line.url.clone()));
+        drop(line);
+    }
+
+    /// A runtime elsewhere that the suite plays, with a session at the node.
+    ///
+    /// # Errors
+    /// When the session is refused.
+    pub async fn peer(&self, name: &str) -> Verdict<Line> {
+        let url = format!("hyperty-runtime://{}/{}-{name}", self.home, self.stage.nonce);
+        let connection = self.connector.connect().await.map_err(|error| Stop::Broken(error.to_string()))?;
+        let (to_node, mut from_case) = mpsc::channel::<Bytes>(UNDER_WAY_MAX);
+        let (to_case, inbox) = mpsc::channel(INBOX_MAX);
+        let (mut outgoing, mut incoming) = (connection.outgoing, connection.incoming);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    frame = from_case.recv() => {
+                        let Some(frame) = frame else { break };
+                        if outgoing.send(Outgoing::Frame(frame)).await.is_err() { break }
+                    }
+                    frame = incoming.next() => match frame {
+                        Some(Ok(Incoming::Frame(frame))) => drop(to_case.try_send(frame)),
+                        Some(Ok(Incoming::Alive)) => {}
+                        Some(Err(_)) | None => break,
+                    }
+                }
+            }
+        });
+        let send = move |frame: Bytes| drop(to_node.try_send(frame));
+        let mut line = Line::new(name, url.clone(), Box::new(send), inbox, self.tools());
+        let answer = line.request("open", &url, "mn:/session", json!({})).await?;
+        if code(&answer) != 200 {
+            return Err(Stop::Broken(format!("the session of {name} was refused: {answer}")));
+        }
+        Ok(line)
+    }
+
+    /// What the runtime holds at its node, of addresses that begin so: as the domain knows it where the suite plays
+    /// that, else as the node's answers tell.
+    pub fn held(&self, prefix: &str) -> Held {
+        match &self.scripted {
+            Some(domain) => domain.held(prefix),
+            None => Held::granted(&self.boundary.trace(), prefix),
+        }
+    }
+
+    /// Stops the runtime and starts it again over what it had stored. All seats are gone.
+    ///
+    /// # Errors
+    /// When it does not start again.
+    pub async fn restart(&mut self, ending: Ending) -> Verdict {
+        self.stage.trace.note(format_args!("the runtime ends ({ending:?}) and starts again"));
+        self.runtime.restart(ending).await.map_err(Stop::Broken)?;
+        self.born = self.boundary.mark();
+        Ok(())
+    }
+
+    /// Cuts the connection of the runtime under test; what is under way is lost.
+    pub fn cut(&self) {
+        self.stage.trace.note("the connection of the runtime is cut");
+        self.connected.send_replace(false);
+    }
+
+    /// Lets the runtime connect again.
+    pub fn heal(&self) {
+        self.stage.trace.note("the runtime can connect again");
+        self.connected.send_replace(true);
+    }
+
+    /// Lets everything come to rest that takes no time of the protocol.
+    pub async fn settle(&self) {
+        tokio::time::sleep(self.stage.patience.quiet).await;
+    }
+
+    /// Ends the case: what must never happen in any case is looked for in all that crossed the boundary.
+    ///
+    /// # Errors
+    /// What the case ended with.
+    pub async fn finish(self, verdict: Verdict) -> Verdict {
+        if verdict.is_ok() && self.stage.patience.longest_wait >= RESPONSE_TIME {
+            tokio::time::sleep(RESPONSE_TIME).await;
+            monitors::unanswered(&self)?;
+        }
+        monitors::always(&self)?;
+        verdict
+    }
+}
+
+/// The way of the runtime under test to its node: through the boundary, and only while it is not cut.
+fn through(
+    boundary: &Boundary,
+    connector: &Arc<dyn Connector>,
+    connected: &watch::Sender<bool>,
+) -> impl Connector + use<> {
+    let (boundary, connector, connected) = (boundary.clone(), Arc::clone(connector), connected.subscribe());
+    ChannelConnector::new(move || {
+        if !*connected.borrow() {
+            return Err(ConnectError::Unreachable("the connection is cut".to_owned()));
+        }
+        let (to_us, from_runtime) = mpsc::channel(UNDER_WAY_MAX);
+        let (to_runtime, from_us) = mpsc::channel(UNDER_WAY_MAX);
+        let carried = carry(boundary.clone(), Arc::clone(&connector), from_runtime, to_runtime);
+        let mut connected = connected.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                biased;
+                _ = connected.wait_for(|connected| !connected) => {}
+                () = carried => {}
+            }
+        });
+        Ok((to_us, from_us))
+    })
+}
+
+async fn carry(
+    boundary: Boundary,
+    connector: Arc<dyn Connector>,
+    mut from_runtime: mpsc::Receiver<Bytes>,
+    to_runtime: mpsc::Sender<Bytes>,
+) {
+    let Ok(connection) = connector.connect().await else { return };
+    let (mut outgoing, mut incoming) = (connection.outgoing, connection.incoming);
+    let (to_node, mut for_node) = mpsc::channel(UNDER_WAY_MAX);
+    // A full queue would be a defect of the suite's own; what is lost in it is missed by the case.
+    boundary.connect(Place::Node, Way::Out, move |frame| drop(to_node.try_send(frame)));
+    // Not kept alive by the boundary: when this ends, the runtime sees that its connection is lost.
+    let weak = to_runtime.downgrade();
+    boundary.connect(Place::Node, Way::In, move |frame| {
+        if let Some(to_runtime) = weak.upgrade() {
+            let _ = to_runtime.try_send(frame);
+        }
+    });
+    loop {
+        tokio::select! {
+            biased;
+            frame = for_node.recv() => {
+                let Some(frame) = frame else { break };
+                if outgoing.send(Outgoing::Frame(frame)).await.is_err() { break }
+            }
+            frame = from_runtime.recv() => match frame {
+                Some(frame) => boundary.cross(Place::Node, Way::Out, frame),
+                None => break,
+            },
+            frame = incoming.next() => match frame {
+                Some(Ok(Incoming::Frame(frame))) => boundary.cross(Place::Node, Way::In, frame),
+                Some(Ok(Incoming::Alive)) => {}
+                Some(Err(_)) | None => break,
+            },
+            () = to_runtime.closed() => break,
+        }
+    }
+    // What is left for the node leaves before the connection does.
+    while let Ok(frame) = for_node.try_recv() {
+        if outgoing.send(Outgoing::Frame(frame)).await.is_err() {
+            break;
+        }
+    }
+}

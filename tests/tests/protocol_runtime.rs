@@ -1,0 +1,32 @@
+//! The protocol suite against the runtimes of this project: as it is, assembled by hand, and both at a real node.
+
+use std::sync::Arc;
+
+use hyperty_conformance::level;
+use hyperty_conformance::protocol::runtime::{self, AssembledRuntime, HypertyRuntime, Subject};
+use hyperty_conformance::protocol::{Report, Runner};
+
+async fn passes(subject: Subject) {
+    let report = run(subject).await;
+    println!("{report}");
+    assert!(report.passed(), "{report}");
+}
+
+async fn run(subject: Subject) -> Report {
+    let subject = Arc::new(subject);
+    let mut runner = Runner::new(level::seed()).suite(subject.maker.name());
+    if let Ok(part) = std::env::var("HYPERTY_CASE") {
+        runner = runner.filter(part);
+    }
+    runner.run(&subject, &runtime::cases()).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn hyperty_runtime_in_a_scripted_domain() {
+    passes(Subject::scripted(HypertyRuntime)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_assembled_runtime_in_a_scripted_domain() {
+    passes(Subject::scripted(AssembledRuntime::default())).await;
+}
