@@ -150,7 +150,12 @@ impl Watching {
     ///
     /// # Errors
     /// When it is refused.
-    pub async fn join(scene: &Scene, name: &str, object: &str, resumable: bool) -> Verdict<(Watching, Value)> {
+    pub async fn join(
+        scene: &Scene,
+        name: &str,
+        object: &str,
+        resumable: bool,
+    ) -> Verdict<(Watching, Value)> {
         let mut watching = Watching::listen(scene, name, object).await?;
         let answer = watching.subscribe(json!({"resumable": resumable})).await?;
         expect_code("INV-SUB-3", &answer, &[200], "a subscription that is admitted")?;
@@ -244,9 +249,8 @@ impl Author {
         let (sm, runtime) = (line.sm(), line.url.clone());
         let to = format!("domain://msg-node.{}/address-allocation", scene.home);
         let from = format!("{runtime}/address-allocation");
-        let answer = line
-            .request("create", &from, &to, json!({"scheme": "comm", "value": {"number": 1}}))
-            .await?;
+        let answer =
+            line.request("create", &from, &to, json!({"scheme": "comm", "value": {"number": 1}})).await?;
         let object = answer["body"]["value"]["allocated"][0].as_str().map(str::to_owned);
         let object = object.ok_or_else(|| Stop::Broken(format!("no address: {answer}")))?;
         let hyperty = scene.hyperty(name);
@@ -502,12 +506,14 @@ impl Following {
         Ok(())
     }
 
-    /// Reads the copy of its Sync Manager and takes it.
+    /// Reads the copy of its Sync Manager and takes it: a repair since a position that nobody has, which is answered
+    /// with a whole state (M7, 10.1).
     ///
     /// # Errors
-    /// When it is refused.
+    /// When there is no answer.
     pub async fn read(&mut self, scene: &Scene) -> Verdict<Value> {
-        let body = json!({"resource": self.object});
+        let nowhere = json!({"epoch": 1_000_000, "version": 0});
+        let body = json!({"resource": self.object, "criteria": {"since": nowhere}});
         let (from, sm) = (self.line.url.clone(), scene.sm());
         let answer = self.line.request("read", &from, &sm, body).await?;
         if code(&answer) == 200 {

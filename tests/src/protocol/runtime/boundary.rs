@@ -81,7 +81,11 @@ impl fmt::Display for Entry {
             body.push('…');
         }
         let (id, kind, from, to) = (&message["id"], text("type"), text("from"), text("to"));
-        write!(f, "{:>9.3} s  {place:<10} {arrow} {kind:<11} {id:<12} {from} to {to} {body}", self.at.as_secs_f64())
+        write!(
+            f,
+            "{:>9.3} s  {place:<10} {arrow} {kind:<11} {id:<12} {from} to {to} {body}",
+            self.at.as_secs_f64()
+        )
     }
 }
 

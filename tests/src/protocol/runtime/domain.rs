@@ -133,7 +133,9 @@ impl Domain {
         let of_subject = state.sessions.values().filter(|session| session.runtime == state.subject);
         let routes = of_subject.flat_map(|session| &session.routes).filter(|url| url.starts_with(prefix));
         let live = state.registry.iter().filter(|(url, record)| {
-            url.starts_with(prefix) && record["runtime"] == state.subject.as_str() && record["status"] == "live"
+            url.starts_with(prefix)
+                && record["runtime"] == state.subject.as_str()
+                && record["status"] == "live"
         });
         let registered = live.map(|(url, _)| url.clone()).collect();
         Held { routes: routes.cloned().collect(), registered }
@@ -222,7 +224,8 @@ impl State {
         };
         if rule != Some(Script::LoseAnswer) && body.is_object() {
             let (from, to) = (&message["to"], &message["from"]);
-            let answer = json!({"id": message["id"], "type": "response", "from": from, "to": to, "body": body});
+            let answer =
+                json!({"id": message["id"], "type": "response", "from": from, "to": to, "body": body});
             self.send(id, &answer);
         }
     }
@@ -355,7 +358,9 @@ impl State {
         let body = &message["body"];
         let resource = body["resource"].as_str().unwrap_or_default();
         match (text(message, "type").to_lowercase().as_str(), self.schemas.get(resource)) {
-            ("create", Some(known)) if *known != body["value"] => json!({"code": 409, "desc": "another schema"}),
+            ("create", Some(known)) if *known != body["value"] => {
+                json!({"code": 409, "desc": "another schema"})
+            }
             ("create", _) => {
                 self.schemas.insert(resource.to_owned(), body["value"].clone());
                 json!({"code": 200})
@@ -369,7 +374,8 @@ impl State {
     fn route(&mut self, ingress: Option<u64>, message: &Value) {
         let to = text(message, "to");
         let below = |runtime: &str| {
-            !runtime.is_empty() && (to == runtime || to.strip_prefix(runtime).is_some_and(|r| r.starts_with('/')))
+            !runtime.is_empty()
+                && (to == runtime || to.strip_prefix(runtime).is_some_and(|r| r.starts_with('/')))
         };
         let owner = self.sessions.iter().find(|(_, session)| below(&session.runtime)).map(|(id, _)| *id);
         let bound = || self.sessions.iter().find(|(_, s)| s.bound.contains(&to)).map(|(id, _)| *id);
@@ -377,9 +383,8 @@ impl State {
         let targets: Vec<u64> = match owner.or_else(|| is_hyperty.then(bound).flatten()) {
             Some(id) => vec![id],
             None => {
-                let listens = |(id, session): &(&u64, &Session)| {
-                    Some(**id) != ingress && session.routes.contains(&to)
-                };
+                let listens =
+                    |(id, session): &(&u64, &Session)| Some(**id) != ingress && session.routes.contains(&to);
                 self.sessions.iter().filter(listens).map(|(id, _)| *id).collect()
             }
         };
@@ -389,7 +394,8 @@ impl State {
                 "code": 404, "desc": "no route", "description": "no route", "source": source, "reason": "no-route",
             });
             let (from, to) = (&message["to"], &message["from"]);
-            let answer = json!({"id": message["id"], "type": "response", "from": from, "to": to, "body": body});
+            let answer =
+                json!({"id": message["id"], "type": "response", "from": from, "to": to, "body": body});
             self.send(ingress, &answer);
         }
         targets.into_iter().for_each(|id| self.send(id, message));

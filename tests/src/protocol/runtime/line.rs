@@ -149,7 +149,8 @@ impl Line {
 
     /// Everything that is there once nothing comes for the time of quiet.
     pub async fn rest(&mut self) -> Vec<Value> {
-        while let Ok(Some(frame)) = timeout_at(Instant::now() + self.patience.quiet, self.inbox.recv()).await {
+        while let Ok(Some(frame)) = timeout_at(Instant::now() + self.patience.quiet, self.inbox.recv()).await
+        {
             self.keep(&frame);
         }
         self.kept.drain(..).collect()

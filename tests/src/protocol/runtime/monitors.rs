@@ -71,10 +71,10 @@ fn answered_once(trace: &[Entry]) -> Verdict {
 /// is over.
 pub(super) fn unanswered(scene: &Scene) -> Verdict {
     let (sm, trace) = (scene.sm(), scene.boundary.trace_since(scene.born));
-    let is_request = |message: &Value| {
-        REQUESTS.iter().any(|kind| is_kind(message, kind)) && message["to"] == sm.as_str()
-    };
-    let asked = trace.iter().filter(|entry| entry.crossing.way == Way::In && is_request(&entry.crossing.message));
+    let is_request =
+        |message: &Value| REQUESTS.iter().any(|kind| is_kind(message, kind)) && message["to"] == sm.as_str();
+    let asked =
+        trace.iter().filter(|entry| entry.crossing.way == Way::In && is_request(&entry.crossing.message));
     for Entry { crossing: question, .. } in asked {
         let (from, id) = (text(&question.message, "from"), id_text(&question.message));
         let answered = trace.iter().any(|Entry { crossing, .. }| {
@@ -151,7 +151,9 @@ fn answered(hyperty: &str, message: &Value, streams: &mut BTreeMap<(String, Stri
     let value = &message["body"]["value"];
     let single = value.is_object().then(|| std::slice::from_ref(value));
     for state in value.as_array().map(Vec::as_slice).or(single).unwrap_or_default() {
-        let (Some(object), Some(version)) = (state["url"].as_str(), state["version"].as_u64()) else { continue };
+        let (Some(object), Some(version)) = (state["url"].as_str(), state["version"].as_u64()) else {
+            continue;
+        };
         let at = (state["epoch"].as_u64().unwrap_or(0), version);
         let stream = streams.entry((hyperty.to_owned(), object.to_owned())).or_default();
         stream.at = stream.at.max(Some(at));
@@ -165,8 +167,9 @@ impl Stream {
             return Err(Failure::new("INV-UNS-1", text).into());
         }
         let body = &message["body"];
-        let Some(version) = body["version"].as_u64() else { return Ok(()) };
         let Some((epoch, at)) = self.at else { return Ok(()) };
+        // Without a version it is the next one (3.4).
+        let version = body["version"].as_u64().unwrap_or(at + 1);
         let epoch_now = body["epoch"].as_u64().unwrap_or(epoch);
         if body["attributeType"] == "position" {
             // Says where the Sync Manager's copy is; the hyperty reads what it has missed.
@@ -177,8 +180,11 @@ impl Stream {
             self.at = Some((epoch_now, version));
             return Ok(());
         }
-        let (invariant, what) =
-            if version <= at { ("INV-UPD-4", "a second time") } else { ("INV-SUB-1", "with a hole before it") };
+        let (invariant, what) = if version <= at {
+            ("INV-UPD-4", "a second time")
+        } else {
+            ("INV-SUB-1", "with a hole before it")
+        };
         let text = format!("{hyperty} stands at {at} and got {what}: {message}");
         Err(Failure::new(invariant, text).into())
     }
@@ -197,7 +203,8 @@ fn one_content_per_version(trace: &[Entry]) -> Verdict {
         let Some(object) = text(message, "to").strip_suffix("/changes") else { continue };
         let Some(version) = body["version"].as_u64() else { continue };
         let key = (object.to_owned(), body["epoch"].as_u64().unwrap_or(0), version);
-        let content = serde_json::json!([body["attribute"], body["attributeType"], body["operation"], body["value"]]);
+        let content =
+            serde_json::json!([body["attribute"], body["attributeType"], body["operation"], body["value"]]);
         match published.get(&key) {
             Some(former) if *former != content => {
                 let text = format!("version {version} of {object} was {former}, and now {content}");

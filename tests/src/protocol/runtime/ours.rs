@@ -15,7 +15,7 @@ use hyperty_sync_manager::{Parts, SyncManager, SyncManagerConfig};
 use tokio::task::JoinSet;
 
 use super::disk::{Disk, DiskTables};
-use super::under_test::{MakeRuntime, RuntimeUnderTest, Start, Ending, TakeFrame, attach};
+use super::under_test::{Ending, MakeRuntime, RuntimeUnderTest, Start, TakeFrame, attach};
 
 /// An arbitrary moment at which every runtime under test starts.
 const BEGINNING: u64 = 1_700_000_000_000;
@@ -225,8 +225,8 @@ impl RuntimeUnderTest for Assembled {
             self.starts += 1;
             let (policy, config) = (Arc::clone(&self.policy), self.config.clone());
             let (tables, ids) = (DiskTables::over(self.disk, &kept), ids(&self.start, self.starts));
-            self.house = House::build(&self.start, tables, policy, config, ids)
-                .map_err(|error| error.to_string())?;
+            self.house =
+                House::build(&self.start, tables, policy, config, ids).map_err(|error| error.to_string())?;
             Ok(())
         })
     }

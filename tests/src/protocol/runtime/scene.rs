@@ -78,7 +78,11 @@ impl Subject {
     }
 
     /// The same at a real node, of this domain.
-    pub fn at_node(maker: impl MakeRuntime + 'static, domain: &str, connector: Arc<dyn Connector>) -> Subject {
+    pub fn at_node(
+        maker: impl MakeRuntime + 'static,
+        domain: &str,
+        connector: Arc<dyn Connector>,
+    ) -> Subject {
         let mut capabilities = all_of_a_runtime();
         capabilities.remove(&Capability::Scripted);
         let around = Around::Node { domain: domain.to_owned(), connector };

@@ -2,7 +2,9 @@
 
 mod creation;
 mod observing;
+mod ordering;
 mod subscription;
+mod updates;
 
 use super::scene::Subject;
 use crate::protocol::Case;
@@ -29,5 +31,6 @@ use case;
 
 /// The cases for a runtime.
 pub fn cases() -> Vec<Case<Subject>> {
-    [creation::cases(), subscription::cases(), observing::cases()].concat()
+    [creation::cases(), subscription::cases(), observing::cases(), updates::cases(), ordering::cases()]
+        .concat()
 }

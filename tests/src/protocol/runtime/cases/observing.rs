@@ -21,11 +21,21 @@ pub(super) fn cases() -> Vec<Case<Subject>> {
         case!("INV-SUB-2/provisional-is-not-final", ["INV-SUB-2", "INV-SUB-7"], [], provisional_is_not_final),
         case!("INV-MSG-3/mute-reporter", ["INV-MSG-3", "M9"], [], mute_reporter),
         case!("INV-SUB-3/unusable-acceptance", ["INV-SUB-3", "INV-MSG-1"], [], unusable_acceptance),
-        case!("INV-SUB-4/many-in-one-runtime", ["INV-SUB-4", "INV-UPD-4", "INV-UNS-1"], [], many_in_one_runtime),
+        case!(
+            "INV-SUB-4/many-in-one-runtime",
+            ["INV-SUB-4", "INV-UPD-4", "INV-UNS-1"],
+            [],
+            many_in_one_runtime
+        ),
         case!("INV-SUB-5/again", ["INV-SUB-5"], [], again),
         case!("INV-SUB-6/same-runtime", ["INV-SUB-6", "INV-SUB-1"], [], same_runtime),
         case!("INV-SUB-2/no-route", ["INV-SUB-2", "INV-MSG-1"], [], no_route),
-        case!("INV-SUB-1/changes-before-the-answer", ["INV-SUB-1", "INV-UPD-4"], [], changes_before_the_answer),
+        case!(
+            "INV-SUB-1/changes-before-the-answer",
+            ["INV-SUB-1", "INV-UPD-4"],
+            [],
+            changes_before_the_answer
+        ),
     ]
 }
 
@@ -42,12 +52,20 @@ async fn provisional_then_final(scene: &mut Scene) -> Verdict {
     let provisional = |m: &Value| is_kind(m, "response") && same_id(&m["id"], &id) && code(m) < 200;
     let first = following.line.until("INV-SUB-2", "the provisional answer", provisional).await?;
     ensure_eq!("INV-SUB-2", first["body"]["childrenResources"], json!(["notes", "news"]), "the names in it");
-    ensure_eq!("INV-SUB-4", scene.held(&author.object).routes, listened(&author.object), "routes at the node");
+    ensure_eq!(
+        "INV-SUB-4",
+        scene.held(&author.object).routes,
+        listened(&author.object),
+        "routes at the node"
+    );
     author.accept(&request);
     let answer = following.accepted(&id).await?;
     ensure_eq!("INV-SUB-1", answer["body"]["value"]["data"], json!({"topic": "a"}), "the copy");
     ensure_eq!("INV-SUB-2", answer["from"], json!(scene.sm()), "who answers");
-    following.line.never("INV-SUB-2", "another answer", |m| is_kind(m, "response") && same_id(&m["id"], &id)).await?;
+    following
+        .line
+        .never("INV-SUB-2", "another answer", |m| is_kind(m, "response") && same_id(&m["id"], &id))
+        .await?;
     for n in 1..=3 {
         author.publish("n", json!(n));
         ensure_eq!("INV-SUB-1", following.update().await?["version"], json!(n), "the change");
@@ -111,7 +129,8 @@ async fn mute_reporter(scene: &mut Scene) -> Verdict {
     // M9: who accepts too late is told that nobody waits any more.
     author.accept(&request);
     let to = format!("{}/subscription", author.object);
-    let given_back = author.line.until("M9", "the late acceptance given back", |m| is(m, "unsubscribe", &to)).await?;
+    let given_back =
+        author.line.until("M9", "the late acceptance given back", |m| is(m, "unsubscribe", &to)).await?;
     ensure_eq!("M9", given_back["body"]["source"], json!(following.line.url), "for whom it is given back");
     author.publish("topic", json!("late"));
     let object = author.object.clone();
@@ -123,7 +142,9 @@ async fn unusable_acceptance(scene: &mut Scene) -> Verdict {
     let mut other = author.snapshot();
     other["url"] = json!(format!("comm://{}/another", scene.home));
     let mut following = Following::sit(scene, "observer", &author.object)?;
-    for answer in [json!({"code": 200}), json!({"code": 200, "value": 7}), json!({"code": 200, "value": other})] {
+    for answer in
+        [json!({"code": 200}), json!({"code": 200, "value": 7}), json!({"code": 200, "value": other})]
+    {
         let id = following.ask(scene, json!({}));
         let request = author.asked().await?;
         author.line.answer(&request, answer);

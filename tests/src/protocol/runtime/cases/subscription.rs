@@ -191,7 +191,12 @@ async fn who_is_admitted(scene: &mut Scene) -> Verdict {
         let mut watching = Watching::listen(scene, who, &reporting.object).await?;
         let id = watching.ask(&json!({}));
         let told = reporting.asked("subscribe").await?;
-        ensure_eq!("INV-INV-2", told["body"]["authorised"], json!(admitted), "whether {who} is admitted by {list}");
+        ensure_eq!(
+            "INV-INV-2",
+            told["body"]["authorised"],
+            json!(admitted),
+            "whether {who} is admitted by {list}"
+        );
         if admitted {
             reporting.line.answer(&told, json!({"code": 200}));
         } else {
@@ -302,7 +307,8 @@ async fn back_after_session_ended(scene: &mut Scene) -> Verdict {
             ensure_eq!("M13", back.update().await?["value"], json!(name), "the stream after it");
         } else {
             let url = reporting.line.url.clone();
-            let told = |message: &Value| is(message, "forward", &url) && message["body"]["type"] == "unsubscribe";
+            let told =
+                |message: &Value| is(message, "forward", &url) && message["body"]["type"] == "unsubscribe";
             reporting.line.until("M13", "the news that an observer left", told).await?;
             reporting.decide("read", json!({"code": 401})).await?;
             let answer = back.line.final_answer(&id).await?;
