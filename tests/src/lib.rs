@@ -28,5 +28,6 @@ pub mod party;
 pub mod peer;
 pub mod protocol;
 pub mod reference;
+pub mod sim;
 pub mod suites;
 pub mod world;
