@@ -238,7 +238,7 @@ impl SyncManager {
 
     /// Waits until a ticket of the store is durable.
     pub(crate) async fn durable(&self, ticket: Ticket) -> Result<(), StorageError> {
-        hyperty_storage::reached(self.shared.progress.clone(), ticket).await
+        hyperty_storage::reached(self.shared.parts.storage.progress(), ticket).await
     }
 
     /// Has the driver run follow-up work that no request waits for.

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use hyperty_message_node::NodeConfig;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::clock::MachineClock;
 use super::disk::{Disk, MemoryDisk};
+use super::handle::{Core, Failure, Sim};
 use super::hosts::{NodeHost, RuntimeHost, RuntimeSpec};
 use super::network::{LinkProfile, Wire};
-use super::handle::{Core, Failure, Sim};
-use super::trace::{Line, Trace};
+use super::trace::{Line, Listener, Trace};
 use crate::reference::Violation;
 
 /// How long a sync of a disk takes if nothing else is chosen: a good disk under some load.
@@ -33,7 +33,7 @@ pub struct SimBuilder {
     runtimes: Vec<RuntimeSpec>,
     link: LinkProfile,
     make_disk: MakeDisk,
-    listener: Option<Box<dyn FnMut(&Line) + Send>>,
+    listener: Option<Listener>,
     replay: Option<String>,
 }
 
@@ -100,7 +100,7 @@ impl SimBuilder {
     pub fn run<T, F: Future<Output = Result<T, Violation>>>(
         self,
         script: impl FnOnce(Sim) -> F,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, Box<Failure>> {
         let executor = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let executor = executor.expect("a runtime without I/O needs nothing of the system");
         executor.block_on(async {
@@ -120,13 +120,13 @@ impl SimBuilder {
                 // Nobody wakes this without having left one.
                 (violation, _) => violation.expect("a violation was left"),
             };
-            Err(Failure {
+            Err(Box::new(Failure {
                 seed: core.seed,
                 violation,
                 at: core.begun.elapsed(),
                 trace: core.trace.recent(),
                 replay: core.replay.clone(),
-            })
+            }))
         })
     }
 
@@ -148,7 +148,7 @@ impl SimBuilder {
                         clock: clock(),
                         configure,
                         state: Mutex::default(),
-                        power: watch::Sender::new(true),
+                        powered: Notify::new(),
                         domain: domain.clone(),
                     };
                     (domain, Arc::new(host))

@@ -65,6 +65,81 @@ impl Disk for MemoryDisk {
     }
 }
 
+/// Tables that tell everybody of their progress in the order in which they asked: a `watch` with several who wait
+/// wakes them in an order of its own, and a simulation would not be repeatable.
+pub(crate) struct Ordered {
+    tables: Arc<dyn Tables>,
+    told: Mutex<Vec<watch::Sender<Progress>>>,
+}
+
+impl Ordered {
+    /// The tables, and what has to run for as long as they are used.
+    pub(crate) fn over(tables: Arc<dyn Tables>, syncing: Syncing) -> (Arc<Ordered>, Syncing) {
+        let mut progress = tables.progress();
+        let ordered = Arc::new(Ordered { tables, told: Mutex::default() });
+        let telling = Arc::clone(&ordered);
+        let telling = async move {
+            while progress.changed().await.is_ok() {
+                telling.tell(&progress.borrow_and_update().clone());
+            }
+        };
+        let both = async move {
+            tokio::pin!(syncing);
+            tokio::select! {
+                biased;
+                () = &mut syncing => {}
+                () = telling => {}
+            }
+        };
+        (ordered, Box::pin(both))
+    }
+
+    fn tell(&self, progress: &Progress) {
+        let told: Vec<watch::Sender<Progress>> = {
+            let mut told = self.told.lock();
+            told.retain(|told| !told.is_closed());
+            told.clone()
+        };
+        for told in told {
+            told.send_if_modified(|before| {
+                let changed = before != progress;
+                before.clone_from(progress);
+                changed
+            });
+        }
+    }
+}
+
+impl Tables for Ordered {
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        self.tables.get(table, key)
+    }
+
+    fn scan(&self, table: &str, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StorageError> {
+        self.tables.scan(table, prefix)
+    }
+
+    fn commit(&self, batch: Batch) -> Ticket {
+        self.tables.commit(batch)
+    }
+
+    fn progress(&self) -> watch::Receiver<Progress> {
+        let now = self.tables.progress().borrow().clone();
+        let (told, progress) = watch::channel(now);
+        self.told.lock().push(told);
+        progress
+    }
+
+    fn compact(&self) {
+        self.tables.compact();
+    }
+
+    fn close(&self) {
+        self.tables.close();
+        self.tell(&self.tables.progress().borrow().clone());
+    }
+}
+
 /// Tables whose batches become durable when they are synced.
 struct LaggingTables {
     live: MemoryTables,

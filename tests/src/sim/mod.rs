@@ -59,8 +59,10 @@
 mod builder;
 mod clock;
 mod disk;
+mod faults;
 mod handle;
 mod hosts;
+pub mod mixed;
 mod network;
 mod rng;
 mod trace;
@@ -68,6 +70,7 @@ mod trace;
 pub use builder::SimBuilder;
 pub use clock::MachineClock;
 pub use disk::{Disk, MemoryDisk, Syncing, Torn};
+pub use faults::{Fault, Schedule, UnknownFault};
 pub use handle::{Failure, Sim};
 pub use hosts::{Crash, Program, RuntimeSpec, Seat};
 pub use network::{Affected, LinkProfile, Notice};

@@ -70,7 +70,7 @@ pub enum What {
     },
 }
 
-type Listener = Box<dyn FnMut(&Line) + Send>;
+pub(super) type Listener = Box<dyn FnMut(&Line) + Send>;
 
 /// The trace of a simulation.
 pub struct Trace(Mutex<State>);
@@ -225,7 +225,8 @@ mod tests {
 
     #[test]
     fn a_line_is_readable() {
-        let frame = br#"{"id":7,"type":"update","from":"comm://a/1","to":"comm://a/1/changes","body":{"version":3}}"#;
+        let frame =
+            br#"{"id":7,"type":"update","from":"comm://a/1","to":"comm://a/1/changes","body":{"version":3}}"#;
         let what = What::Frame {
             link: "alice/example.com".into(),
             direction: Direction::Down,

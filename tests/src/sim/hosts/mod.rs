@@ -13,11 +13,11 @@ use hyperty_model::{Ids, SeededIds};
 
 pub(crate) use node::NodeHost;
 pub use program::{Program, Seat};
-pub use runtime::RuntimeSpec;
 pub(crate) use runtime::RuntimeHost;
+pub use runtime::RuntimeSpec;
 
-use super::network::Notice;
 use super::disk::Torn;
+use super::network::Notice;
 use super::rng::derived;
 
 /// How a machine stops.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use futures_core::future::BoxFuture;
 use hyperty_message_node::{MessageNode, NodeConfig, Stats};
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::{Crash, ids, watched};
 use crate::sim::clock::MachineClock;
-use crate::sim::disk::Disk;
-use crate::sim::network::{self, Notice};
+use crate::sim::disk::{Disk, Ordered};
 use crate::sim::handle::Core;
+use crate::sim::network::{self, Notice};
 
 /// Changes the settings of a node before it starts.
 pub(crate) type Configure = Arc<dyn Fn(NodeConfig) -> NodeConfig + Send + Sync>;
@@ -24,14 +24,16 @@ pub(crate) struct NodeHost {
     pub(crate) clock: Arc<MachineClock>,
     pub(crate) configure: Configure,
     pub(crate) state: Mutex<State>,
-    /// Whether somebody answers at all: without power nobody even refuses.
-    pub(crate) power: watch::Sender<bool>,
+    /// The machine has power again. A `watch` would wake those who wait in an order of its own.
+    pub(crate) powered: Notify,
 }
 
 #[derive(Default)]
 pub(crate) struct State {
     running: Option<Running>,
     starts: u64,
+    /// Without power nobody even refuses a connection.
+    dark: bool,
     /// Of the nodes that were.
     past: Stats,
 }
@@ -51,6 +53,7 @@ impl NodeHost {
         state.starts += 1;
         core.trace.event(&self.domain, format!("start {}", state.starts));
         let opened = self.disk.open().and_then(|(tables, syncing)| {
+            let (tables, syncing) = Ordered::over(tables, syncing);
             let config = (self.configure)(NodeConfig::new(&self.domain));
             let (clock, ids) = (Arc::clone(&self.clock), ids(core.seed, &self.domain, state.starts));
             let made = MessageNode::new(config, tables, clock, ids);
@@ -62,8 +65,9 @@ impl NodeHost {
                 tasks.spawn(syncing);
                 tasks.spawn(self.watched(driver.run()));
                 state.running = Some(Running { node, tasks });
+                state.dark = false;
                 drop(state);
-                self.power.send_replace(true);
+                self.powered.notify_waiters();
             }
             Err(why) => core.unreadable(&self.domain, &why),
         }
@@ -81,22 +85,22 @@ impl NodeHost {
     /// Stops hard; the connections are the caller's.
     pub(crate) fn crash(&self, how: Crash) {
         let Some(running) = self.stop() else { return };
-        if how.notice == Notice::Silent {
-            self.power.send_replace(false);
-        }
+        self.state.lock().dark = how.notice == Notice::Silent;
         self.disk.crash(how.torn);
         drop(running);
     }
 
     fn stop(&self) -> Option<Running> {
         let mut state = self.state.lock();
-        let running = state.running.take()?;
+        let mut running = state.running.take()?;
         let stats = running.node.stats();
         let past = &mut state.past;
         past.received += stats.received;
         past.delivered += stats.delivered;
         past.conflated += stats.conflated;
         past.refused += stats.refused;
+        // In the order in which they began; the stop alone would wake them in any.
+        running.tasks.abort_all();
         running.node.stop();
         Some(running)
     }
@@ -120,9 +124,14 @@ impl NodeHost {
 
     /// Waits while the machine is without power.
     pub(crate) async fn powered(&self) {
-        let mut power = self.power.subscribe();
-        // The host outlives whoever waits here.
-        let _ = power.wait_for(|power| *power).await;
+        loop {
+            // Before the look, so that a start in between is not missed.
+            let powered = self.powered.notified();
+            if !self.state.lock().dark {
+                return;
+            }
+            powered.await;
+        }
     }
 
     /// Serves a connection.

@@ -13,10 +13,10 @@ use super::program::{Program, Seat, program};
 use super::{Crash, NodeHost, ids, watched};
 use crate::sim::Sim;
 use crate::sim::clock::MachineClock;
-use crate::sim::disk::Disk;
+use crate::sim::disk::{Disk, Ordered};
+use crate::sim::handle::Core;
 use crate::sim::network::{SimConnector, Wire};
 use crate::sim::rng::SimRng;
-use crate::sim::handle::Core;
 
 type Setup = Arc<dyn Fn(RuntimeBuilder) -> RuntimeBuilder + Send + Sync>;
 
@@ -27,7 +27,7 @@ pub struct RuntimeSpec {
     pub(crate) domains: Vec<String>,
     pub(crate) schemas: Vec<String>,
     pub(crate) setup: Setup,
-    pub(crate) programs: Vec<(String, Program)>,
+    pub(crate) programs: Vec<Deployed>,
 }
 
 impl RuntimeSpec {
@@ -77,9 +77,26 @@ impl RuntimeSpec {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.programs.push((name.to_owned(), program(code)));
+        self.programs.push(Deployed { name: name.to_owned(), user: self.name.clone(), code: program(code) });
         self
     }
+
+    /// The user behind the hyperty given last, `user://<domain>/<user>`; named like the runtime if not given.
+    #[must_use]
+    pub fn user(mut self, user: &str) -> RuntimeSpec {
+        if let Some(last) = self.programs.last_mut() {
+            last.user = user.to_owned();
+        }
+        self
+    }
+}
+
+/// A hyperty with its code.
+#[derive(Clone)]
+pub(crate) struct Deployed {
+    name: String,
+    user: String,
+    code: Program,
 }
 
 pub(crate) struct RuntimeHost {
@@ -114,6 +131,7 @@ impl RuntimeHost {
         core.trace.event(&self.spec.name, format!("start {}", state.starts));
         match self.disk.open() {
             Ok((tables, syncing)) => {
+                let (tables, syncing) = Ordered::over(tables, syncing);
                 let mut tasks = JoinSet::new();
                 tasks.spawn(syncing);
                 let booting = Arc::clone(self).boot(tables, state.starts);
@@ -160,8 +178,8 @@ impl RuntimeHost {
         for schema in &spec.schemas {
             runtime.schema(schema).map_err(|error| error.to_string())?;
         }
-        for (name, code) in &spec.programs {
-            let user = format!("user://{}/{}", spec.domains[0], spec.name);
+        for Deployed { name, user, code } in &spec.programs {
+            let user = format!("user://{}/{user}", spec.domains[0]);
             let hyperty = runtime.deploy(name).user(&user).await.map_err(|error| error.to_string())?;
             let seat = Seat {
                 sim: Sim::of(&core),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyperty_model::ObjectUrl;
 use parking_lot::Mutex;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::reference::{ChildSeen, Reference, Violation};
 
@@ -30,73 +30,86 @@ pub(super) enum Phase {
 
 /// Known to all applications of a run.
 pub(super) struct Judge {
-    phase: watch::Sender<Phase>,
-    boards: watch::Sender<BTreeMap<String, ObjectUrl>>,
     state: Mutex<State>,
+    /// The phase, or the objects, changed. A `watch` would wake those who wait in an order of its own.
+    changed: Notify,
 }
 
-#[derive(Default)]
 struct State {
+    phase: Phase,
+    boards: BTreeMap<String, ObjectUrl>,
     references: BTreeMap<ObjectUrl, Reference>,
     /// The children that the Reporter's side holds.
     children: BTreeMap<ObjectUrl, Vec<ChildSeen>>,
     /// What keeps each party from being settled, if anything.
     settled: BTreeMap<String, Result<(), Violation>>,
     done: u64,
+    delivered: u64,
 }
 
 impl Judge {
     pub(super) fn new() -> Arc<Judge> {
         Arc::new(Judge {
-            phase: watch::Sender::new(Phase::Boot),
-            boards: watch::Sender::default(),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                phase: Phase::Boot,
+                boards: BTreeMap::new(),
+                references: BTreeMap::new(),
+                children: BTreeMap::new(),
+                settled: BTreeMap::new(),
+                done: 0,
+                delivered: 0,
+            }),
+            changed: Notify::new(),
         })
     }
 
     pub(super) fn enter(&self, phase: Phase) {
-        self.phase.send_replace(phase);
+        self.state.lock().phase = phase;
+        self.changed.notify_waiters();
     }
 
     pub(super) fn phase(&self) -> Phase {
-        *self.phase.borrow()
+        self.state.lock().phase
     }
 
     /// Waits for a phase to begin.
     pub(super) async fn reached(&self, phase: Phase) {
-        // The sender is in `self`.
-        let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;
+        self.until(|state| (state.phase >= phase).then_some(())).await;
     }
 
     /// An object is there; its Reporter is `who`.
-    pub(super) fn created(&self, name: &str, url: &ObjectUrl, who: &str, data: Value, strangers: &[String]) {
+    pub(super) fn created(&self, name: &str, url: &ObjectUrl, who: &str, data: Value) {
         let mut reference = Reference::new(url.to_string(), who, data).open();
-        strangers.iter().for_each(|stranger| reference.refused(stranger));
         reference.hostile(MARKER);
-        self.state.lock().references.insert(url.clone(), reference);
-        self.boards.send_modify(|boards| {
-            boards.insert(name.to_owned(), url.clone());
-        });
+        let mut state = self.state.lock();
+        state.references.insert(url.clone(), reference);
+        state.boards.insert(name.to_owned(), url.clone());
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     pub(super) fn board(&self, name: &str) -> Option<ObjectUrl> {
-        self.boards.borrow().get(name).cloned()
+        self.state.lock().boards.get(name).cloned()
     }
 
     /// Waits for the object of this name.
     pub(super) async fn found(&self, name: &str) -> ObjectUrl {
-        let mut boards = self.boards.subscribe();
+        self.until(|state| state.boards.get(name).cloned()).await
+    }
+
+    async fn until<T>(&self, found: impl Fn(&State) -> Option<T>) -> T {
         loop {
-            if let Some(url) = boards.borrow_and_update().get(name) {
-                return url.clone();
+            // Before the look, so that a change in between is not missed.
+            let changed = self.changed.notified();
+            if let Some(found) = found(&self.state.lock()) {
+                return found;
             }
-            // The sender is in `self`.
-            let _ = boards.changed().await;
+            changed.await;
         }
     }
 
     pub(super) fn boards(&self) -> Vec<ObjectUrl> {
-        self.boards.borrow().values().cloned().collect()
+        self.state.lock().boards.values().cloned().collect()
     }
 
     /// Asks the reference of an object.
@@ -132,6 +145,15 @@ impl Judge {
             return Some(Some(violation.clone()));
         }
         (state.settled.len() < parties).then_some(None)
+    }
+
+    /// An application was told of something.
+    pub(super) fn delivered(&self) {
+        self.state.lock().delivered += 1;
+    }
+
+    pub(super) fn deliveries(&self) -> u64 {
+        self.state.lock().delivered
     }
 
     /// Somebody has left.

@@ -37,7 +37,7 @@ pub(crate) async fn serve(link: Link, connection: Arc<Connection>, timers: NodeT
     tokio::select! {
         biased;
         () = serving.run(&link, timers) => {}
-        () = link.node_stopping() => {}
+        _ = link.node_stopping() => {}
     }
 }
 

@@ -1,6 +1,5 @@
 //! A link, with the connections over it.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
@@ -54,10 +53,6 @@ impl Wire {
             state: Mutex::new(state),
             restored: Notify::new(),
         })
-    }
-
-    pub(crate) fn name(&self) -> &str {
-        &self.name
     }
 
     pub(crate) fn profile(&self) -> LinkProfile {
@@ -143,11 +138,8 @@ impl State {
     fn transit(&mut self, item: &Item, direction: Direction) -> (Fate, Transit) {
         let profile = &self.profile;
         let rate = if direction == Direction::Up { profile.up } else { profile.down };
-        let mut transit = Transit {
-            latency: self.rng.within(&profile.latency),
-            bytes_per_second: rate,
-            overtaken: None,
-        };
+        let mut transit =
+            Transit { latency: self.rng.within(&profile.latency), bytes_per_second: rate, overtaken: None };
         let troubled = profile.loss + profile.duplication + profile.reordering > 0.0;
         if !troubled || !is_affected(item, profile.affected) {
             return (Fate::Delivered, transit);
@@ -216,11 +208,6 @@ impl Connection {
             self.wire.trace.frame(&self.wire.name, direction, Fate::Delivered, frame);
         }
         polled
-    }
-
-    /// Waits for the connection to take more; `Err` when it is closed.
-    pub(crate) async fn room(&self, direction: Direction) -> Result<(), ()> {
-        poll_fn(|cx| self.poll_room(direction, cx)).await
     }
 
     fn end(&self, notice: Notice) {

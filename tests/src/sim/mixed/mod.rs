@@ -1,0 +1,297 @@
+//! A run of everything at once: Reporters and Observers that do all they can, faults of all kinds, and a judge of
+//! every step.
+//!
+//! Machines start, applications work while faults happen, everything is mended, and all must [converge
+//! in time](CONVERGED_WITHIN). Then everybody leaves, objects are deleted, and nothing may be left of it all.
+
+mod children;
+mod hostile;
+mod judge;
+mod observer;
+mod reporter;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyperty_model::{ObjectUrl, Url};
+use tokio::time::{sleep, timeout};
+
+use self::judge::{Judge, Phase};
+use super::faults::{Fault, Schedule};
+use super::{Failure, Line, LinkProfile, RuntimeSpec, Sim, SimBuilder};
+use crate::party::SCHEMA;
+use crate::reference::{Baseline, Invariant, Violation};
+
+/// Once faults have stopped, all copies are equal within this time (I11): half-open connections are noticed within a
+/// minute, a session that is lost for good within another, and the longest wait of a repair that failed follows.
+pub const CONVERGED_WITHIN: Duration = Duration::from_secs(180);
+
+/// Once all have left, nothing is left of them after this time (I10): graces and the life of a deleted object's
+/// address are over.
+pub const FORGOTTEN_WITHIN: Duration = Duration::from_secs(120);
+
+/// How long machines have to find each other before anything goes wrong.
+const BOOTED_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long everything stays quiet before resources are counted.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Objects in one run, each with a Reporter of its own.
+const BOARDS_MAX: usize = 2;
+
+/// A mixed run.
+#[derive(Debug, Clone)]
+pub struct Mixed {
+    /// What everything follows from.
+    pub seed: u64,
+    /// How many runtimes; at least two.
+    pub runtimes: usize,
+    /// How many domains, each with a node. Every runtime has a link to each.
+    pub domains: usize,
+    /// How long things go wrong.
+    pub troubled: Duration,
+    /// What may go wrong.
+    pub faults: Vec<Fault>,
+}
+
+/// What was done in a run that violated nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Virtual time, from the first start to the end.
+    pub simulated: Duration,
+    /// The hash of the trace.
+    pub hash: u64,
+    /// Lines of the trace.
+    pub lines: u64,
+    /// Frames that nodes took in.
+    pub messages: u64,
+    /// Changes, children and whole states that applications were told of.
+    pub deliveries: u64,
+    /// Updates that made room for newer ones in the queues of nodes.
+    pub conflations: u64,
+    /// Machines that were stopped hard.
+    pub crashes: u64,
+}
+
+impl Mixed {
+    /// Five runtimes at one node, two minutes of all faults.
+    pub fn new(seed: u64) -> Mixed {
+        Mixed {
+            seed,
+            runtimes: 5,
+            domains: 1,
+            troubled: Duration::from_secs(120),
+            faults: Fault::ALL.to_vec(),
+        }
+    }
+
+    /// The command that runs it again, with its whole trace.
+    pub fn command(&self) -> String {
+        let faults: Vec<&str> = self.faults.iter().map(|fault| fault.name()).collect();
+        let Mixed { seed, runtimes, domains, .. } = self;
+        let minutes = self.troubled.as_secs_f64() / 60.0;
+        let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(",") };
+        format!(
+            "hyperty simulate --seed {seed} --runtimes {runtimes} --nodes {domains} --minutes {minutes} \
+             --faults {faults} --trace"
+        )
+    }
+
+    /// Runs it. See [`SimBuilder::run`].
+    ///
+    /// # Errors
+    /// The first violation.
+    pub fn run(&self) -> Result<Summary, Box<Failure>> {
+        self.run_in(Sim::builder(self.seed))
+    }
+
+    /// The same, and every line of the trace is told as it happens.
+    ///
+    /// # Errors
+    /// The first violation.
+    pub fn run_traced(&self, listener: impl FnMut(&Line) + Send + 'static) -> Result<Summary, Box<Failure>> {
+        self.run_in(Sim::builder(self.seed).trace_to(listener))
+    }
+
+    fn run_in(&self, mut builder: SimBuilder) -> Result<Summary, Box<Failure>> {
+        let judge = Judge::new();
+        let domains: Vec<String> = (0..self.domains.max(1)).map(domain).collect();
+        for domain in &domains {
+            builder = builder.node(domain, |mut config| {
+                config.limits.message.bytes = hostile::FRAME_BYTES_MAX;
+                config
+            });
+        }
+        let boards = BOARDS_MAX.min(self.runtimes.saturating_sub(1)).max(1);
+        let mut parties = boards;
+        for at in 0..self.runtimes.max(2) {
+            let (spec, observers) = self.spec(at, boards, &domains, &judge);
+            parties += observers;
+            builder = builder.runtime(spec);
+        }
+        let builder = builder.link(LinkProfile::default()).replay(self.command());
+        let run = Run { judge, parties, boards, mixed: self.clone() };
+        builder.run(async |sim| run.script(sim).await)
+    }
+
+    /// One runtime: it reports an object or none, and observes all others. The last one has a stranger as well.
+    fn spec(&self, at: usize, boards: usize, domains: &[String], judge: &Arc<Judge>) -> (RuntimeSpec, usize) {
+        let home = &domains[at % domains.len()];
+        let mut spec = RuntimeSpec::new(&name(at), home).schema(SCHEMA);
+        for domain in domains.iter().filter(|domain| *domain != home) {
+            spec = spec.link(domain);
+        }
+        if at < boards {
+            let allowed = (0..self.runtimes.max(2)).map(|at| user(&name(at), &domains[at % domains.len()]));
+            let role = reporter::Role {
+                judge: Arc::clone(judge),
+                board: format!("board-{at}"),
+                allowed: allowed.collect(),
+            };
+            spec = spec.hyperty("report", move |hyperty, seat| reporter::report(hyperty, seat, role.clone()));
+        }
+        let mut observers = 0;
+        for board in (0..boards).filter(|board| *board != at) {
+            let role = observer::Role { judge: Arc::clone(judge), board: format!("board-{board}") };
+            let code = move |hyperty, seat| observer::watch(hyperty, seat, role.clone());
+            spec = spec.hyperty(&format!("watch-{board}"), code);
+            observers += 1;
+        }
+        if at + 1 == self.runtimes {
+            let role = observer::Role { judge: Arc::clone(judge), board: "board-0".to_owned() };
+            let code = move |hyperty, seat| observer::stranger(hyperty, seat, role.clone());
+            spec = spec.hyperty("stranger", code).user("stranger");
+        }
+        (spec, observers)
+    }
+}
+
+struct Run {
+    judge: Arc<Judge>,
+    mixed: Mixed,
+    parties: usize,
+    boards: usize,
+}
+
+impl Run {
+    async fn script(self, sim: Sim) -> Result<Summary, Violation> {
+        let judge = &self.judge;
+        self.booted(&sim).await?;
+        let before = holdings(&sim);
+        judge.enter(Phase::Work);
+        self.trouble(&sim).await;
+        sim.heal();
+        judge.enter(Phase::Settle);
+        let settled = async {
+            while judge.unsettled(self.parties).is_some() {
+                sleep(reporter::LOOK).await;
+            }
+        };
+        if timeout(CONVERGED_WITHIN, settled).await.is_err() {
+            let missing = || self.late("some were never heard of");
+            return Err(judge.unsettled(self.parties).flatten().unwrap_or_else(missing));
+        }
+        for (phase, parties) in [(Phase::Leave, self.parties - self.boards), (Phase::Delete, self.parties)] {
+            judge.enter(phase);
+            let left = async {
+                while judge.done() < parties as u64 {
+                    sleep(reporter::LOOK).await;
+                }
+            };
+            timeout(FORGOTTEN_WITHIN, left).await.map_err(|_| self.late("not everybody could leave"))?;
+        }
+        sleep(FORGOTTEN_WITHIN).await;
+        before.holds("all", &holdings(&sim))?;
+        Ok(self.summary(&sim))
+    }
+
+    async fn booted(&self, sim: &Sim) -> Result<(), Violation> {
+        let connected = async {
+            for name in sim.runtimes() {
+                while sim.runtime(&name).is_none() {
+                    sleep(Duration::from_millis(10)).await;
+                }
+                if let Some(runtime) = sim.runtime(&name) {
+                    runtime.connected().await;
+                }
+            }
+        };
+        timeout(BOOTED_WITHIN, connected).await.map_err(|_| self.late("not everybody was connected"))?;
+        sleep(QUIET).await;
+        Ok(())
+    }
+
+    async fn trouble(&self, sim: &Sim) {
+        let schedule = Schedule::of(&self.mixed.faults);
+        let over = sleep(self.mixed.troubled);
+        let hostile = async {
+            if self.mixed.faults.contains(&Fault::Hostile) {
+                hostile::visit(sim, &self.judge).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = over => {}
+            () = schedule.run(sim) => {}
+            () = hostile => {}
+        }
+    }
+
+    fn late(&self, detail: &str) -> Violation {
+        Violation {
+            invariant: Invariant::I11,
+            object: "the system".to_owned(),
+            who: "all".to_owned(),
+            detail: detail.to_owned(),
+        }
+    }
+
+    fn summary(&self, sim: &Sim) -> Summary {
+        let mut summary = Summary {
+            simulated: sim.now(),
+            hash: sim.trace().hash(),
+            lines: sim.trace().lines(),
+            deliveries: self.judge.deliveries(),
+            crashes: sim.crashes(),
+            ..Summary::default()
+        };
+        for domain in sim.domains() {
+            let stats = sim.node_stats(&domain);
+            summary.messages += stats.received;
+            summary.conflations += stats.conflated;
+        }
+        summary
+    }
+}
+
+/// What the system holds at this moment.
+fn holdings(sim: &Sim) -> Baseline {
+    let mut counts =
+        vec![("tasks".to_owned(), tokio::runtime::Handle::current().metrics().num_alive_tasks() as u64)];
+    for domain in sim.domains() {
+        let stats = sim.node_stats(&domain);
+        counts.push((format!("sessions at {domain}"), stats.sessions as u64));
+        counts.push((format!("routes at {domain}"), stats.routes as u64));
+    }
+    Baseline::new(counts)
+}
+
+fn domain(at: usize) -> String {
+    if at == 0 { "example.com".to_owned() } else { format!("example-{at}.org") }
+}
+
+fn name(at: usize) -> String {
+    const NAMES: [&str; 8] = ["alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi"];
+    NAMES.get(at).map_or_else(|| format!("runtime-{at}"), |name| (*name).to_owned())
+}
+
+fn user(name: &str, domain: &str) -> Url {
+    Url::parse(&format!("user://{domain}/{name}")).expect("a name and a domain make a user")
+}
+
+/// What a program found that no message can cause.
+fn odd(url: &ObjectUrl, who: &str, detail: &str) -> Violation {
+    let (object, who) = (url.to_string(), who.to_owned());
+    Violation { invariant: Invariant::I1, object, who, detail: detail.to_owned() }
+}

@@ -1,0 +1,3 @@
+//! Simulated systems: each fault alone, all of them together, and twice the same from the same seed.
+
+mod repeat;
