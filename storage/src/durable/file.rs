@@ -8,7 +8,8 @@ use redb::backends::FileBackend;
 use redb::{Database, DatabaseError};
 
 use crate::OpenError;
-use crate::engine::format::{self, builder, refused};
+use crate::engine::format::{self, FORMAT, builder, refused};
+use crate::engine::migrate::migrate;
 
 /// Opens the store at `path`, or makes an empty one.
 pub(super) fn open(path: &Path) -> Result<Database, OpenError> {
@@ -22,21 +23,46 @@ fn existing(path: &Path) -> Result<Database, OpenError> {
         let detail = "it is a directory".to_owned();
         return Err(OpenError::NotAStore { path: path.to_owned(), detail });
     }
-    let database = builder().open(path).map_err(|error| refused(path, error))?;
-    format::known(&database, path)?;
+    let (database, found) = as_it_is(path)?;
+    if found == FORMAT {
+        return Ok(database);
+    }
+    // Closed meanwhile: a file that is open may be locked against reading too.
+    drop(database);
+    let backup = back_up(path, found).map_err(|source| io_error(path, source))?;
+    let (database, found) = as_it_is(path)?;
+    if found < FORMAT {
+        migrate(&database, found).map_err(|error| OpenError::of(path, error))?;
+        tracing::info!(path = %path.display(), backup = %backup.display(), from = found, to = FORMAT, "the store was brought to a newer format");
+    }
     Ok(database)
+}
+
+/// Opens the store at `path` in the format that it has, which is told.
+pub(crate) fn as_it_is(path: &Path) -> Result<(Database, u64), OpenError> {
+    let database = builder().open(path).map_err(|error| refused(path, error))?;
+    let found = format::known(&database, path)?;
+    Ok((database, found))
+}
+
+/// Copies the file before its format is changed; where the copy is.
+fn back_up(path: &Path, format: u64) -> io::Result<PathBuf> {
+    let backup = beside(path, &format!(".format-{format}"));
+    let unfinished = beside(&backup, ".new");
+    fs::copy(path, &unfinished)?;
+    OpenOptions::new().write(true).open(&unfinished)?.sync_all()?;
+    fs::rename(&unfinished, &backup)?;
+    sync_directory(directory(path))?;
+    Ok(backup)
 }
 
 /// Makes an empty store beside `path` and moves it there when it is complete and on disk, so that a crash at
 /// any moment leaves a whole store or none.
 fn make(path: &Path) -> Result<Database, OpenError> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory(path);
     let failed = |source| io_error(path, source);
     fs::create_dir_all(directory).map_err(failed)?;
-    let unfinished = unfinished(path);
+    let unfinished = beside(path, ".new");
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -63,9 +89,14 @@ fn make(path: &Path) -> Result<Database, OpenError> {
     Ok(database)
 }
 
-fn unfinished(path: &Path) -> PathBuf {
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The file of the same name with an ending.
+fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".new");
+    name.push(ending);
     name.into()
 }
 

@@ -14,7 +14,7 @@ use crate::OpenError;
 pub(crate) const FORMAT: u64 = 2;
 /// What is known of the file itself.
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("hyperty/meta");
-const META_FORMAT: &str = "format";
+pub(super) const META_FORMAT: &str = "format";
 
 /// Memory for pages of the file. Objects are read once, at the start, and kept by those who use them: the
 /// cache only has to hold the pages that are written again and again.

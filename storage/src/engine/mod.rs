@@ -2,5 +2,6 @@
 
 pub(crate) mod format;
 mod merge;
+pub(crate) mod migrate;
 pub(crate) mod mode;
 pub(crate) mod rows;

@@ -7,7 +7,15 @@ use crate::{Batch, StorageError};
 
 /// Adds a subscriber.
 pub(super) fn put(batch: Batch, object: Vec<u8>, subscriber: &Subscriber) -> Batch {
-    batch.put(keys::SUBSCRIBERS, keys::subscriber(object, &subscriber.hyperty), json::of(subscriber))
+    let (key, row) = subscriber.row(object);
+    batch.put(keys::SUBSCRIBERS, key, row)
+}
+
+impl Subscriber {
+    /// Key and value of its row.
+    pub(crate) fn row(&self, object: Vec<u8>) -> (Vec<u8>, Vec<u8>) {
+        (keys::subscriber(object, &self.hyperty), json::of(self))
+    }
 }
 
 /// Puts the subscribers of a record in the place of those that are there.

@@ -11,7 +11,8 @@ use redb::Database;
 use super::backend::Backend;
 use super::platter::Platter;
 use super::tables::{Shared, SimulatedTables};
-use crate::engine::format::{self, builder, refused};
+use crate::engine::format::{self, FORMAT, builder, refused};
+use crate::engine::migrate::migrate;
 use crate::engine::mode::{self, Durability};
 use crate::{OpenError, StorageError};
 
@@ -106,7 +107,10 @@ impl SimulatedDisk {
                 format::initialise(&database)
                     .map_err(|error| refused(path, io::Error::other(error.to_string()).into()))?;
             }
-            format::known(&database, path)?;
+            let found = format::known(&database, path)?;
+            if found < FORMAT {
+                migrate(&database, found).map_err(|error| OpenError::of(path, error))?;
+            }
             Ok(database)
         });
         if opened.is_err() {
