@@ -53,6 +53,9 @@ pub(crate) enum Command {
     Child(ChildCommand),
     /// Delete an object that was reported with --store, for everybody
     Delete(DeleteArgs),
+    /// Test whether a message node, ours or anybody's, keeps the promises of the protocol
+    #[command(long_about = CONFORMANCE, after_long_help = CONFORMANCE_EXAMPLES)]
+    Conformance(crate::commands::conformance::ConformanceArgs),
 }
 
 const REPORT: &str = "\
@@ -87,6 +90,18 @@ Prints a `snapshot` event (with --store after a restart: `resumed`, then the sto
 
 While the message node cannot be reached the command keeps trying. With --timeout it ends after so many seconds,
 with 5 unless --count or --until-version was reached.";
+
+const CONFORMANCE: &str = "\
+Test whether a message node, ours or anybody's, keeps the promises of the protocol.
+
+Speaks to it by messages alone and prints a line for each invariant, then what failed, with the messages that led to
+it. Names are new in each run, so a node in use may be tested; what the tests leave there is disconnected registrations
+and allocated addresses. What needs more than the node has is skipped: name what it has with --capability, or what it
+lacks with --without. Leaves with 1 if a case failed, with 5 if the node cannot be reached.";
+
+const CONFORMANCE_EXAMPLES: &str = "\
+Example:
+  hyperty conformance ws://127.0.0.1:9090/ws --junit report.xml --output text";
 
 /// How to reach a message node, and who one is there.
 #[derive(Debug, Args)]

@@ -66,6 +66,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
             Command::Read(args) => commands::read::run(args, &output, &stop).await,
             Command::Child(command) => commands::child::run(command, &output, &stop).await,
             Command::Delete(args) => commands::delete::run(args, &output, &stop).await,
+            Command::Conformance(args) => commands::conformance::run(args, &output).await,
         }
     })
 }

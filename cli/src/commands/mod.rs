@@ -1,6 +1,7 @@
 //! The commands, one per file.
 
 pub(crate) mod child;
+pub(crate) mod conformance;
 pub(crate) mod delete;
 pub(crate) mod node;
 pub(crate) mod observe;

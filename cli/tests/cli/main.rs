@@ -1,6 +1,7 @@
 //! The command as people and scripts use it: processes, their input, output and exit codes.
 
 mod children;
+mod conformance;
 mod demo;
 mod input;
 mod objects;
