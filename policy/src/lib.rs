@@ -5,8 +5,8 @@
 //! Reporter deletes its object, whatever a policy says. A policy then permits, denies, or has no opinion; where it
 //! has none on an observer or a reader, the Reporter's application is asked.
 //!
-//! Built in are [`Permissive`], which leaves everything to those rules and to the application, and [`Closed`],
-//! which denies everything. A policy of one's own is a few lines:
+//! Built in are [`Permissive`], which leaves everything to those rules and to the application, [`Closed`], which
+//! denies everything, and [`rules`], an engine for rules in a file. A policy of one's own is a few lines:
 //!
 //! ```
 //! use futures_core::future::BoxFuture;
@@ -38,6 +38,7 @@
 mod builtin;
 mod decision;
 mod request;
+pub mod rules;
 
 pub use builtin::{BLOCKED, Closed, Permissive};
 pub use decision::Decision;

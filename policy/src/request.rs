@@ -1,7 +1,9 @@
-use hyperty_model::{ChildrenName, Identity, ObjectUrl, Url};
+use hyperty_model::{ChildrenName, HypertyUrl, Identity, ObjectUrl, Url};
+use serde::{Deserialize, Serialize};
 
 /// Where a decision is asked for (protocol 4.3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Point {
     /// May the hyperty create an object of this schema?
@@ -61,12 +63,25 @@ pub struct PolicyRequest {
     pub schema: Option<Url>,
     /// The children name, at [`Point::Child`].
     pub children: Option<ChildrenName>,
+    /// Who reports the object, or wants to.
+    pub reporter: Option<HypertyUrl>,
+    /// The user behind the Reporter.
+    pub reporter_user: Option<Identity>,
 }
 
 impl PolicyRequest {
     /// A request that tells nothing beyond the point and the actor.
     pub fn new(point: Point, actor: Url) -> PolicyRequest {
-        PolicyRequest { point, actor, identity: None, object: None, schema: None, children: None }
+        PolicyRequest {
+            point,
+            actor,
+            identity: None,
+            object: None,
+            schema: None,
+            children: None,
+            reporter: None,
+            reporter_user: None,
+        }
     }
 
     /// With the user behind the actor.
@@ -91,6 +106,12 @@ impl PolicyRequest {
     #[must_use]
     pub fn children(self, name: ChildrenName) -> PolicyRequest {
         PolicyRequest { children: Some(name), ..self }
+    }
+
+    /// With who reports the object, and the user behind it.
+    #[must_use]
+    pub fn reporter(self, hyperty: HypertyUrl, user: Option<Identity>) -> PolicyRequest {
+        PolicyRequest { reporter: Some(hyperty), reporter_user: user, ..self }
     }
 }
 
