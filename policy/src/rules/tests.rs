@@ -9,7 +9,7 @@ const ACTORS: [&str; 2] = ["hyperty://a.example/1", "hyperty://b.example/2"];
 const DAY: u64 = 86_400_000;
 
 fn at(text: &str) -> Timestamp {
-    Timestamp::parse(text).unwrap()
+    serde_json::from_value(serde_json::json!(text)).unwrap()
 }
 
 fn request(point: Point, actor: &str, user: Option<&str>) -> PolicyRequest {

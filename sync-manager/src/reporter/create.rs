@@ -131,7 +131,8 @@ impl SyncManager {
         }
         let request = PolicyRequest::new(Point::Create, hyperty.as_url().clone())
             .identity(body.identity.clone())
-            .schema(schema_url.clone());
+            .schema(schema_url.clone())
+            .reporter(hyperty.clone(), body.identity.clone());
         self.decide(&request).await?;
         let schema = self.shared.parts.catalogue.get(&schema_url).await?;
         let data = wanted.data.clone().unwrap_or_else(|| Value::Object(Map::new()));

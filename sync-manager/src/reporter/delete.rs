@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyperty_message_bus::Wish;
 use hyperty_model::message::{DeleteBody, ResponseBody};
 use hyperty_model::{HypertyUrl, Message, MessageType, ObjectUrl, RuntimeUrl, StatusCode};
-use hyperty_policy::{Point, PolicyRequest};
+use hyperty_policy::Point;
 use hyperty_storage::{RecordStatus, Role};
 use tokio::time::Instant;
 
@@ -29,9 +29,7 @@ impl SyncManager {
         if object.lock().metadata.reporter != *hyperty {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "only the Reporter deletes the object"));
         }
-        let request = PolicyRequest::new(Point::Delete, hyperty.as_url().clone())
-            .identity(body.identity.clone())
-            .object(url.clone());
+        let request = object.policy_request(Point::Delete, hyperty.as_url(), body.identity.as_ref());
         self.decide(&request).await?;
         self.begin_delete(&object).await?;
         self.finish_delete(&object).await;

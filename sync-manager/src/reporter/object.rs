@@ -7,6 +7,7 @@ use hyperty_message_bus::{Listener, PublishRoute, Wish};
 use hyperty_model::log::{ChangeLog, LogLimits};
 use hyperty_model::object::{Children, Metadata};
 use hyperty_model::{ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, Snapshot, Url};
+use hyperty_policy::{Point, PolicyRequest};
 use hyperty_registry::Schema;
 use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
 use parking_lot::{Mutex, MutexGuard};
@@ -116,6 +117,21 @@ pub(crate) struct BeatState {
 }
 
 impl Reported {
+    /// What a policy is asked about this object.
+    pub(crate) fn policy_request(
+        &self,
+        point: Point,
+        actor: &Url,
+        identity: Option<&Identity>,
+    ) -> PolicyRequest {
+        let state = self.lock();
+        PolicyRequest::new(point, actor.clone())
+            .identity(identity.cloned())
+            .object(self.url.clone())
+            .schema(state.metadata.schema.clone())
+            .reporter(state.metadata.reporter.clone(), state.reporter_user.clone())
+    }
+
     pub(crate) fn new(schema: Arc<Schema>, state: State) -> Reported {
         let url = state.metadata.url.clone();
         Reported { url, schema, acknowledged: Notify::new(), state: Mutex::new(state) }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyperty_model::change::{AttrPath, resolve};
 use hyperty_model::message::{ForwardBody, ForwardKind, ReadBody, ResponseBody, UpdateBody};
 use hyperty_model::{HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, StatusCode, Url};
-use hyperty_policy::{Point, PolicyRequest};
+use hyperty_policy::Point;
 
 use super::object::{Phase, Reported, State};
 use super::routes::Path;
@@ -76,9 +76,7 @@ impl SyncManager {
     /// Undecided reads are the policy's, else the Reporter's to decide; a refused reader learns nothing of the
     /// object (INV-READ-1).
     async fn ask_to_read(&self, object: &Arc<Reported>, reader: &Reader<'_>) -> Result<(), Refusal> {
-        let request = PolicyRequest::new(Point::Read, reader.actor.clone())
-            .identity(reader.identity.cloned())
-            .object(object.url.clone());
+        let request = object.policy_request(Point::Read, &reader.actor, reader.identity);
         let unauthorised = || Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized");
         if self.decide(&request).await.map_err(|_| unauthorised())? {
             return Ok(());

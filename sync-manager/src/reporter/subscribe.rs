@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyperty_model::message::{ForwardBody, ForwardKind, ResponseBody, SubscribeBody};
 use hyperty_model::{HypertyUrl, Identity, MessageType, ObjectUrl, RuntimeUrl, Snapshot, StatusCode, Url};
-use hyperty_policy::{Point, PolicyRequest};
+use hyperty_policy::Point;
 use hyperty_storage::Role;
 
 use super::object::{ObserverEntry, Phase, Reported};
@@ -61,11 +61,8 @@ impl SyncManager {
         applicant: &Applicant,
     ) -> Result<Arc<Reported>, Refusal> {
         let object = self.reported(url).ok_or_else(|| self.not_here(url))?;
-        let schema = object.lock().metadata.schema.clone();
-        let request = PolicyRequest::new(Point::Subscribe, applicant.hyperty.as_url().clone())
-            .identity(applicant.identity.clone())
-            .object(url.clone())
-            .schema(schema);
+        let actor = applicant.hyperty.as_url();
+        let request = object.policy_request(Point::Subscribe, actor, applicant.identity.as_ref());
         let permitted = self.decide(&request).await?;
         let authorised = {
             let state = object.lock();

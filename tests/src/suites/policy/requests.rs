@@ -54,6 +54,8 @@ impl Asked {
                 .schema
                 .map(|number| parse(format!("https://example.com/.well-known/dataschema/S{number}"))),
             children: self.children.as_deref().and_then(|name| ChildrenName::new(name).ok()),
+            reporter: None,
+            reporter_user: None,
         }
     }
 }
