@@ -1,6 +1,8 @@
 //! The command line.
 
-use std::net::SocketAddr;
+mod child;
+mod operate;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,11 +11,15 @@ use hyperty_model::{ObjectUrl, Url};
 use hyperty_runtime::syncher::Accept;
 use hyperty_storage::Durability;
 
+use crate::config::SessionSettings;
 use crate::output::Format;
+
+pub(crate) use child::{ChildArgs, ChildCommand};
+pub(crate) use operate::{AdminArgs, ConfigCommand, NodeArgs, NodeCommand};
 
 /// Live data objects: one Reporter changes a JSON object, any number of Observers hold a copy of it.
 ///
-/// stdout carries data only, logs go to stderr. Every option can also be given in the environment, as shown.
+/// stdout carries data only, logs go to stderr. Options stand over the environment, and that over a file of settings.
 #[derive(Debug, Parser)]
 #[command(name = "hyperty", version, after_help = EXIT_CODES, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -26,6 +32,12 @@ pub(crate) struct Cli {
     /// What to log to stderr: error, warn, info, debug, trace, or a filter such as hyperty_protostub=debug
     #[arg(long, global = true, env = "HYPERTY_LOG", default_value = "warn", value_name = "FILTER")]
     pub log: String,
+    /// Settings [default: ./hyperty.toml, else ~/.config/hyperty/hyperty.toml, if there is one]
+    #[arg(long, global = true, env = "HYPERTY_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Set a key of the settings for this run, over file and environment; `hyperty config show` lists them
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 const EXIT_CODES: &str = "\
@@ -56,6 +68,9 @@ pub(crate) enum Command {
     /// Test whether a message node, ours or anybody's, keeps the promises of the protocol
     #[command(long_about = CONFORMANCE, after_long_help = CONFORMANCE_EXAMPLES)]
     Conformance(crate::commands::conformance::ConformanceArgs),
+    /// Show and check the settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
 }
 
 const REPORT: &str = "\
@@ -118,6 +133,9 @@ pub(crate) struct ClientArgs {
     /// Give up after so many seconds
     #[arg(long, env = "HYPERTY_TIMEOUT", value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
+    /// Times and limits of the session, from the settings
+    #[arg(skip)]
+    pub session: SessionSettings,
 }
 
 /// Where one's identity and objects are kept.
@@ -152,23 +170,6 @@ pub(crate) struct DemoArgs {
     pub pace: u32,
 }
 
-/// `hyperty node`.
-#[derive(Debug, Args)]
-pub(crate) struct NodeArgs {
-    /// Where to listen; port 0 takes a free one, which the `listening` event tells
-    #[arg(long, env = "HYPERTY_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:9090")]
-    pub listen: SocketAddr,
-    /// The domain to serve
-    #[arg(long, env = "HYPERTY_DOMAIN", default_value = "localhost")]
-    pub domain: String,
-    /// Keep allocations, registrations and schemas in DIR; in memory if not given
-    #[arg(long, env = "HYPERTY_DATA", value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// What a crash may cost
-    #[command(flatten)]
-    pub durability: DurabilityArgs,
-}
-
 /// `hyperty report`.
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
@@ -187,6 +188,9 @@ pub(crate) struct ReportArgs {
     /// At the end of stdin wait for what is under way, then leave; with 1 if a line was rejected
     #[arg(long)]
     pub exit_at_eof: bool,
+    /// Where it is asked how it is
+    #[command(flatten)]
+    pub admin: AdminArgs,
     /// The store
     #[command(flatten)]
     pub store: StoreArgs,
@@ -210,6 +214,9 @@ pub(crate) struct ObserveArgs {
     /// End when the copy has this version
     #[arg(long, value_name = "V")]
     pub until_version: Option<u64>,
+    /// Where it is asked how it is
+    #[command(flatten)]
+    pub admin: AdminArgs,
     /// The store
     #[command(flatten)]
     pub store: StoreArgs,
@@ -249,92 +256,13 @@ pub(crate) struct DeleteArgs {
     pub client: ClientArgs,
 }
 
-/// Which children.
-#[derive(Debug, Args)]
-pub(crate) struct ChildArgs {
-    /// The object
-    #[arg(value_name = "OBJECT_URL")]
-    pub object: ObjectUrl,
-    /// Their name, one of those in the object's schema
-    #[arg(value_name = "CHILDREN_NAME")]
-    pub name: String,
-    /// The node
-    #[command(flatten)]
-    pub client: ClientArgs,
-}
-
-/// `hyperty child`. A child belongs to the hyperty that added it, and only that one changes it: to set or delete it
-/// later, add it with --store and give the same store then.
-#[derive(Debug, Subcommand)]
-pub(crate) enum ChildCommand {
-    /// Add a child, and print it with its id
-    Add {
-        /// Which children
-        #[command(flatten)]
-        of: ChildArgs,
-        /// Its data: JSON, or the file that holds it
-        #[arg(value_name = "JSON|@FILE")]
-        data: String,
-        /// The store
-        #[command(flatten)]
-        store: StoreArgs,
-    },
-    /// Set an attribute of a child one added before
-    Set {
-        /// Which children
-        #[command(flatten)]
-        of: ChildArgs,
-        /// The id that `add` printed
-        id: String,
-        /// The attribute, with dots: a.b
-        path: String,
-        /// Its value: JSON, or the file that holds it
-        #[arg(value_name = "JSON|@FILE")]
-        value: String,
-        /// The store that the child was added with
-        #[arg(long, env = "HYPERTY_STORE", value_name = "DIR")]
-        store: PathBuf,
-    },
-    /// Delete a child one added before
-    Delete {
-        /// Which children
-        #[command(flatten)]
-        of: ChildArgs,
-        /// The id that `add` printed
-        id: String,
-        /// The store that the child was added with
-        #[arg(long, env = "HYPERTY_STORE", value_name = "DIR")]
-        store: PathBuf,
-    },
-    /// Print the children there are
-    List {
-        /// Which children
-        #[command(flatten)]
-        of: ChildArgs,
-        /// The store
-        #[command(flatten)]
-        store: StoreArgs,
-    },
-    /// Print the children there are, then what happens to them
-    Watch {
-        /// Which children
-        #[command(flatten)]
-        of: ChildArgs,
-        /// End after so many operations
-        #[arg(long, value_name = "N")]
-        count: Option<u64>,
-        /// The store
-        #[command(flatten)]
-        store: StoreArgs,
-    },
-}
-
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "a number of seconds, such as 2.5".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-fn durability(text: &str) -> Result<Durability, String> {
+/// A durability as it is written on the command line.
+pub(crate) fn durability(text: &str) -> Result<Durability, String> {
     if text == "durable" {
         return Ok(Durability::Durable);
     }

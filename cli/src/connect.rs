@@ -9,8 +9,10 @@ use hyperty_runtime::{DeployError, Hyperty, Runtime};
 use hyperty_storage::{Durability, DurableTables, MemoryTables, Names, Tables};
 use tokio::time::timeout;
 
-use crate::args::ClientArgs;
+use crate::admin::AdminPages;
+use crate::args::{AdminArgs, ClientArgs};
 use crate::exit::{Exit, Failure};
+use crate::output::{Event, Output};
 
 /// How long a command that does one thing waits for the message node, and for each answer: the protocol's time for
 /// an answer.
@@ -73,7 +75,8 @@ impl Session {
         };
         let url = runtime_url(&tables, domain).await?;
         let builder = Runtime::builder(url.as_str()).shared_storage(tables);
-        let runtime = builder.message_node(domain, &client.node).start().await.map_err(Failure::usage)?;
+        let builder = client.session.connect(builder, domain, &client.node);
+        let runtime = builder.start().await.map_err(Failure::usage)?;
         let deploy = runtime.deploy(HYPERTY);
         let deploy = match &client.user {
             Some(user) => deploy.user(user),
@@ -124,6 +127,21 @@ impl Session {
                 last = reason;
             }
         }
+    }
+
+    /// Serves the pages for operators if that is wished, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub(crate) async fn administer(
+        &self,
+        args: &AdminArgs,
+        output: &Output,
+    ) -> Result<Option<AdminPages>, Failure> {
+        let Some(address) = args.admin else { return Ok(None) };
+        let pages = AdminPages::serve(&self.runtime, address).await?;
+        output.emit(&Event::Admin { url: pages.url() });
+        Ok(Some(pages))
     }
 
     /// Leaves cleanly: the session is closed, the store is flushed.

@@ -1,34 +1,50 @@
 //! The hyperty command: report, observe and serve live data objects.
 
+mod admin;
 mod args;
 mod commands;
+mod config;
 mod connect;
 mod demo;
 mod exit;
 mod output;
+mod settle;
 mod stop;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, NodeCommand};
+use crate::config::{Config, Effective};
 use crate::exit::Failure;
 use crate::output::{Format, Output};
 use crate::stop::Stop;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = start_logs(&cli.log).and_then(|()| run(cli));
-    match outcome {
+    let matches = Cli::command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    match start(cli, &matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("hyperty: {failure}");
             failure.exit.into()
         }
     }
+}
+
+fn start(mut cli: Cli, matches: &ArgMatches) -> Result<(), Failure> {
+    if let Command::Config(command) = &cli.command {
+        // Which shows and checks what the others would use.
+        let output = Output::new(cli.output);
+        return commands::config::run(command, cli.config.as_ref(), &cli.set, &output);
+    }
+    let config = Effective::load(cli.config.as_deref(), &cli.set)?.config;
+    settle::settle(&mut cli, matches, &config);
+    start_logs(&cli.log)?;
+    run(cli, matches, &config)
 }
 
 fn start_logs(filter: &str) -> Result<(), Failure> {
@@ -45,7 +61,7 @@ fn start_logs(filter: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-fn run(cli: Cli) -> Result<(), Failure> {
+fn run(cli: Cli, matches: &ArgMatches, config: &Config) -> Result<(), Failure> {
     // The demo is for people wherever it writes, unless told otherwise.
     let asked = cli.output.or_else(|| matches!(cli.command, Command::Demo(_)).then_some(Format::Text));
     let output = Output::new(asked);
@@ -60,13 +76,21 @@ fn run(cli: Cli) -> Result<(), Failure> {
         let stop = Stop::on_signals()?;
         match cli.command {
             Command::Demo(args) => demo::run(args, &output, &stop).await,
-            Command::Node(args) => commands::node::run(args, &output, &stop).await,
+            Command::Node(args) => match args.command {
+                Some(NodeCommand::Status { node }) => commands::status::run(&node, &output).await,
+                None => {
+                    let settings = settle::of_node(args, matches, config);
+                    commands::node::run(settings, &output, &stop).await
+                }
+            },
             Command::Report(args) => commands::report::run(args, &output, &stop).await,
             Command::Observe(args) => commands::observe::run(args, &output, &stop).await,
             Command::Read(args) => commands::read::run(args, &output, &stop).await,
             Command::Child(command) => commands::child::run(command, &output, &stop).await,
             Command::Delete(args) => commands::delete::run(args, &output, &stop).await,
             Command::Conformance(args) => commands::conformance::run(args, &output).await,
+            // Done before anything was started.
+            Command::Config(_) => Ok(()),
         }
     })
 }

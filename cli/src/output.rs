@@ -35,6 +35,14 @@ pub(crate) enum Event<'a> {
         url: String,
         /// The domain it serves.
         domain: &'a str,
+        /// Where the pages for operators are, if they have an address of their own.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        admin: Option<String>,
+    },
+    /// The command can be asked how it is.
+    Admin {
+        /// Where.
+        url: String,
     },
     /// The object exists now.
     Created {
@@ -172,6 +180,7 @@ impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::Listening { url, domain, .. } => write!(f, "listening on {url} for {domain}"),
+            Event::Admin { url } => write!(f, "asked how it is at {url}"),
             Event::Created { url } => write!(f, "created {url}"),
             Event::Resumed { url, version, missed: None } => write!(f, "resumed {url} at v{version}"),
             Event::Resumed { url, version, missed: Some(missed) } => {

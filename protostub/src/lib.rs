@@ -67,6 +67,9 @@ mod transport;
 mod websocket;
 
 pub use channel::{Channel, ChannelConnector};
+/// The pace of attempts.
+pub use hyperty_message_bus::Retry;
+
 pub use config::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, CONNECT_TIMEOUT, StubConfig};
 pub use driver::SessionDriver;
 pub use error::{SessionError, StubClosed};

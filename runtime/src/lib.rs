@@ -12,6 +12,7 @@
 mod allocation;
 mod builder;
 mod error;
+mod health;
 mod hyperty;
 mod replay;
 mod runtime;
@@ -20,7 +21,10 @@ mod tasks;
 
 pub use builder::RuntimeBuilder;
 pub use error::{DeployError, SchemaError, StartError};
+pub use health::{RuntimeHealth, SessionHealth};
 pub use hyperty::{Deploy, Hyperty};
+pub use hyperty_message_bus::StubStatus;
+pub use hyperty_protostub::StubCounters;
 pub use hyperty_sync_manager::{SyncManagerConfig, SyncStats};
 pub use runtime::Runtime;
 

@@ -1,9 +1,11 @@
 //! The commands, one per file.
 
 pub(crate) mod child;
+pub(crate) mod config;
 pub(crate) mod conformance;
 pub(crate) mod delete;
 pub(crate) mod node;
 pub(crate) mod observe;
 pub(crate) mod read;
 pub(crate) mod report;
+pub(crate) mod status;

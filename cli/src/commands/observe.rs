@@ -23,6 +23,7 @@ pub(crate) async fn run(args: ObserveArgs, output: &Output, stop: &Stop) -> Resu
         Some(&args.object),
     )
     .await?;
+    let _pages = session.administer(&args.admin, output).await?;
     let work = within(args.client.timeout, observe(&session, &args, output));
     let outcome = match stop.or(work).await {
         // To be stopped is how it usually ends.

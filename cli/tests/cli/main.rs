@@ -5,6 +5,7 @@ mod conformance;
 mod demo;
 mod input;
 mod objects;
+mod operating;
 mod refusals;
 mod restarts;
 mod support;

@@ -36,7 +36,19 @@ impl Running {
     pub(crate) fn start(arguments: &[&str]) -> Running {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hyperty"));
         // Nothing of the caller's environment decides.
-        for name in ["NODE", "DOMAIN", "STORE", "USER", "TIMEOUT", "OUTPUT", "LOG"] {
+        for name in [
+            "NODE",
+            "DOMAIN",
+            "STORE",
+            "USER",
+            "TIMEOUT",
+            "OUTPUT",
+            "LOG",
+            "DURABILITY",
+            "CONFIG",
+            "ADMIN",
+            "NODE_ADMIN",
+        ] {
             command.env_remove(format!("HYPERTY_{name}"));
         }
         command.args(arguments);

@@ -27,6 +27,7 @@ pub(crate) async fn run(args: ReportArgs, output: &Output, stop: &Stop) -> Resul
     let session =
         Session::open_with(&args.client, args.store.store.as_deref(), args.durability.durability, None)
             .await?;
+    let _pages = session.administer(&args.admin, output).await?;
     let outcome = match stop.or(object(&session, &args, &document, initial, output)).await {
         Ok(reporter) => report(&reporter, args.exit_at_eof, output, stop).await,
         Err(failure) => Err(failure),
