@@ -24,7 +24,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyperty_model::message::{Decoded, Limits, Rewrite};
+use hyperty_model::message::{Decoded, HOPS_MAX, Limits, Rewrite};
 use hyperty_model::{Message, Url};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -177,6 +177,11 @@ impl Protostub for PairStub {
     fn send(&self, message: Message) -> Result<(), SendError> {
         let frame = match message.hops() {
             [] => message.wire().clone(),
+            // It would visit this connection a second time, or has made its way (protocol 2.6).
+            hops if hops.contains(&self.url) || hops.len() >= HOPS_MAX => {
+                tracing::debug!(stub = %self.url, ?message, "a message came round: dropped");
+                return Ok(());
+            }
             hops => match message.clone().relayed(&Rewrite { via: Some(hops), ..Rewrite::default() }) {
                 Ok(message) => message.wire().clone(),
                 Err(error) => {

@@ -8,6 +8,7 @@
 //! | seam | suite |
 //! |---|---|
 //! | a message bus | [`bus::run`] |
+//! | `Protostub` | [`protostub::run`] |
 //! | `Tables`, `DataObjectStorage` | [`storage`] |
 //! | `DomainRegistry` | [`registry::run`] |
 //! | `AddressAllocator` | [`allocator::run`] |
@@ -25,6 +26,7 @@ pub mod allocator;
 mod attached;
 pub mod bus;
 pub mod policy;
+pub mod protostub;
 pub mod registry;
 pub mod storage;
 mod verdict;

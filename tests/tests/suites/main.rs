@@ -3,6 +3,7 @@
 mod allocator;
 mod bus;
 mod policy;
+mod protostub;
 mod registry;
 
 use hyperty_conformance::suites::Verdict;
