@@ -421,9 +421,13 @@ impl Following {
     /// # Errors
     /// When there is no seat.
     pub fn sit(scene: &Scene, name: &str, object: &str) -> Verdict<Following> {
-        let line = scene.seat(name)?;
+        Ok(Following::sit_on(scene, scene.seat(name)?, name, object))
+    }
+
+    /// The same at a seat that is taken already.
+    pub fn sit_on(scene: &Scene, line: Line, name: &str, object: &str) -> Following {
         let (identity, schema) = (scene.identity(name), scene.schema.clone());
-        Ok(Following { line, object: object.to_owned(), data: Value::Null, version: 0, identity, schema })
+        Following { line, object: object.to_owned(), data: Value::Null, version: 0, identity, schema }
     }
 
     /// Takes a seat and subscribes to the object of an author elsewhere, who accepts.
@@ -504,6 +508,24 @@ impl Following {
             }
         }
         Ok(())
+    }
+
+    /// The same, while the author answers whatever a repair asks for.
+    ///
+    /// # Errors
+    /// When that version does not come in time.
+    pub async fn reach_served(&mut self, scene: &Scene, author: &mut Author, version: u64) -> Verdict {
+        let serve = async {
+            loop {
+                // Nothing to repair is fine: who waits for the version has the last word.
+                let _ = author.serve_read().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            reached = self.reach(scene, "INV-DOM-2", version) => reached,
+            () = serve => Ok(()),
+        }
     }
 
     /// Reads the copy of its Sync Manager and takes it: a repair since a position that nobody has, which is answered

@@ -115,6 +115,17 @@ impl Domain {
         self.state.lock().rules.clear();
     }
 
+    /// Sends a frame to the runtime under test as it is, message or not.
+    pub fn push(&self, frame: impl Into<Bytes>) {
+        let state = self.state.lock();
+        let frame = frame.into();
+        for session in state.sessions.values().filter(|session| session.runtime == state.subject) {
+            if session.out.try_send(frame.clone()).is_err() {
+                tracing::warn!(runtime = session.runtime, "a scripted connection takes no more");
+            }
+        }
+    }
+
     /// The domain cannot be reached any more: every connection is lost, of the subject and of all peers.
     pub fn leave(&self) {
         let mut state = self.state.lock();
@@ -189,7 +200,27 @@ impl State {
         }
         match self.service(&to) {
             Some(service) => self.serve(id, service, message),
-            None => self.route(Some(id), message),
+            None if self.may_publish(id, message) => self.route(Some(id), message),
+            None => {
+                let source = format!("domain://msg-node.{}/sm", self.name);
+                let body = json!({"code": 403, "desc": "not its publisher", "source": source, "reason": "forbidden"});
+                let (from, to) = (&message["to"], &message["from"]);
+                self.send(
+                    id,
+                    &json!({"id": message["id"], "type": "response", "from": from, "to": to, "body": body}),
+                );
+            }
+        }
+    }
+
+    /// Who may publish (5.14): the session that holds O its changes, those who listen to a children channel on it.
+    fn may_publish(&self, id: u64, message: &Value) -> bool {
+        let to = text(message, "to");
+        let holds = |url: &str| self.sessions.get(&id).is_some_and(|session| session.routes.contains(url));
+        match to.strip_suffix("/changes") {
+            _ if message["type"] == "response" => true,
+            Some(object) => holds(object),
+            None => !to.contains("/children/") || holds(&to),
         }
     }
 

@@ -1,8 +1,14 @@
 //! The cases for a runtime, one file for each procedure.
 
+mod children;
 mod creation;
+mod deletion;
+mod input;
+mod leaving;
 mod observing;
 mod ordering;
+mod reading;
+mod resume;
 mod subscription;
 mod updates;
 
@@ -31,6 +37,18 @@ use case;
 
 /// The cases for a runtime.
 pub fn cases() -> Vec<Case<Subject>> {
-    [creation::cases(), subscription::cases(), observing::cases(), updates::cases(), ordering::cases()]
-        .concat()
+    [
+        creation::cases(),
+        subscription::cases(),
+        observing::cases(),
+        updates::cases(),
+        ordering::cases(),
+        reading::cases(),
+        leaving::cases(),
+        deletion::cases(),
+        children::cases(),
+        resume::cases(),
+        input::cases(),
+    ]
+    .concat()
 }

@@ -63,26 +63,10 @@ async fn reordered(scene: &mut Scene) -> Verdict {
     for at in [1, 0, 3, 2, 5, 4, 0] {
         author.line.send_message(&messages[at]);
     }
-    serve_while(scene, &mut author, &mut following, 6).await?;
+    following.reach_served(scene, &mut author, 6).await?;
     ensure_eq!("INV-DOM-1", following.data, author.data, "the copy");
     let object = author.object.clone();
     following.line.never("INV-UPD-4", "a change again", |message| is_change(message, &object)).await
-}
-
-/// Follows until a version is reached, while the author answers whatever repair asks for.
-async fn serve_while(scene: &Scene, author: &mut Author, following: &mut Following, version: u64) -> Verdict {
-    let serve = async {
-        loop {
-            if let Err(stop) = author.serve_read().await {
-                return stop;
-            }
-        }
-    };
-    tokio::select! {
-        biased;
-        reached = following.reach(scene, "INV-DOM-2", version) => reached,
-        stop = serve => Err(stop),
-    }
 }
 
 async fn gap(scene: &mut Scene) -> Verdict {
@@ -120,7 +104,7 @@ async fn gap_and_a_snapshot(scene: &mut Scene) -> Verdict {
     }
     author.log.clear();
     author.publish("n", json!(6));
-    serve_while(scene, &mut author, &mut following, 6).await?;
+    following.reach_served(scene, &mut author, 6).await?;
     ensure_eq!("INV-EXT-1", following.data, author.data, "the copy after a repair by snapshot");
     author.publish("n", json!(7));
     ensure_eq!("INV-DOM-2", following.update().await?["version"], json!(7), "the stream after it");
@@ -143,7 +127,7 @@ async fn a_repair_that_fails(scene: &mut Scene) -> Verdict {
         let object = author.object.clone();
         following.line.never("INV-DOM-2", "a change over the hole", |m| is_change(m, &object)).await?;
     }
-    serve_while(scene, &mut author, &mut following, 2).await?;
+    following.reach_served(scene, &mut author, 2).await?;
     ensure_eq!("INV-DOM-2", following.data, author.data, "the copy");
     Ok(())
 }
@@ -156,7 +140,7 @@ async fn changes_during_a_repair(scene: &mut Scene) -> Verdict {
     author.publish("n", json!(3));
     author.answer_read(&read);
     author.publish("n", json!(4));
-    serve_while(scene, &mut author, &mut following, 4).await?;
+    following.reach_served(scene, &mut author, 4).await?;
     ensure_eq!("INV-SUB-1", following.data, author.data, "the copy");
     let object = author.object.clone();
     following.line.never("INV-UPD-4", "a change again", |message| is_change(message, &object)).await
@@ -171,7 +155,7 @@ async fn snapshot_replaces(scene: &mut Scene) -> Verdict {
     author.version = 5;
     author.log.clear();
     author.publish("n", json!(6));
-    serve_while(scene, &mut author, &mut following, 6).await?;
+    following.reach_served(scene, &mut author, 6).await?;
     let wanted = json!({"topic": "whole", "n": 6});
     let copy = following.read(scene).await?;
     ensure_eq!(
@@ -192,7 +176,7 @@ async fn snapshot_replaces(scene: &mut Scene) -> Verdict {
     let copy = following.read(scene).await?;
     let version = copy["body"]["value"]["version"].as_u64().unwrap_or(0);
     ensure!("3.2", version >= 6, "an older snapshot was taken: {copy}");
-    serve_while(scene, &mut author, &mut following, 8).await?;
+    following.reach_served(scene, &mut author, 8).await?;
     let copy = following.read(scene).await?;
     ensure_eq!("3.2", copy["body"]["value"]["data"], author.data, "the copy in the end");
     Ok(())
@@ -271,7 +255,7 @@ async fn forged(scene: &mut Scene) -> Verdict {
     };
     following.line.never("INV-UPD-2", "what is not the Reporter's", unwanted).await?;
     author.publish("topic", json!("b"));
-    serve_while(scene, &mut author, &mut following, 1).await?;
+    following.reach_served(scene, &mut author, 1).await?;
     ensure_eq!("INV-UPD-2", following.data, author.data, "the copy");
     Ok(())
 }
@@ -309,7 +293,7 @@ async fn divergence(scene: &mut Scene) -> Verdict {
     ensure_eq!("INV-DOM-2", copy["body"]["value"]["data"], author.data, "the copy");
     following.line.rest().await;
     author.publish("n", json!(2));
-    serve_while(scene, &mut author, &mut following, 2).await
+    following.reach_served(scene, &mut author, 2).await
 }
 
 async fn last_change_lost(scene: &mut Scene) -> Verdict {
@@ -318,7 +302,7 @@ async fn last_change_lost(scene: &mut Scene) -> Verdict {
     following.update().await?;
     author.commit("n", json!(2));
     author.beat();
-    serve_while(scene, &mut author, &mut following, 2).await?;
+    following.reach_served(scene, &mut author, 2).await?;
     ensure_eq!("INV-EXT-2", following.data, author.data, "the copy");
     // A position that is known already, or an older one, changes nothing and asks for nothing.
     author.beat();
