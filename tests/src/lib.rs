@@ -26,6 +26,7 @@
 pub mod level;
 pub mod party;
 pub mod peer;
+pub mod planted;
 pub mod protocol;
 pub mod reference;
 pub mod sim;

@@ -19,6 +19,7 @@ pub struct Runner {
     seed: u64,
     patience: Patience,
     filter: Option<String>,
+    invariant: Option<String>,
     nonce: String,
 }
 
@@ -30,6 +31,7 @@ impl Runner {
             seed,
             patience: Patience::PAUSED,
             filter: None,
+            invariant: None,
             nonce: format!("{seed:x}"),
         }
     }
@@ -52,6 +54,12 @@ impl Runner {
         Runner { filter: Some(part.into()), ..self }
     }
 
+    /// Runs only cases that check this invariant.
+    #[must_use]
+    pub fn checking(self, invariant: impl Into<String>) -> Runner {
+        Runner { invariant: Some(invariant.into()), ..self }
+    }
+
     /// Makes this part of every name used. Against an implementation that remembers earlier runs it has to differ
     /// from theirs; it does not change what is done.
     #[must_use]
@@ -63,7 +71,9 @@ impl Runner {
     pub async fn run<S: UnderTest + ?Sized>(&self, subject: &Arc<S>, cases: &[Case<S>]) -> Report {
         let mut reports = Vec::with_capacity(cases.len());
         for (number, case) in cases.iter().enumerate() {
-            if self.filter.as_ref().is_some_and(|part| !case.id.contains(part.as_str())) {
+            let named = self.filter.as_ref().is_none_or(|part| case.id.contains(part.as_str()));
+            let checks = |one: &String| case.invariants.contains(&one.as_str());
+            if !named || !self.invariant.as_ref().is_none_or(checks) {
                 continue;
             }
             reports.push(self.run_one(subject, case, number).await);

@@ -2,3 +2,4 @@
 
 mod frame;
 mod node;
+mod planted_node;

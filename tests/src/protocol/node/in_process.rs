@@ -72,6 +72,11 @@ impl InProcessNode {
         }
     }
 
+    /// Loses what it had stored; a restart shows that.
+    pub(crate) fn forget(&self) {
+        self.state.lock().tables = Arc::new(MemoryTables::new());
+    }
+
     /// The node, started if it was not.
     ///
     /// # Errors

@@ -290,12 +290,12 @@ async fn whole_segments(stage: NodeStage) -> Verdict {
     let from = alice.sm();
     alice.send("update", &from, &long.sm(), json!({"value": "long"})).await?;
     alice.send("update", &from, &format!("{}/registry/x", short.runtime), json!({"value": "short"})).await?;
-    let to_short = alice.fence(&mut short).await?;
-    let to_long = alice.fence(&mut long).await?;
     let values =
         |got: &[Value]| got.iter().map(|message| message["body"]["value"].clone()).collect::<Vec<_>>();
-    ensure_eq!("INV-ADR-3", values(&to_short), [json!("short")], "what came to {}", short.runtime);
-    ensure_eq!("INV-ADR-3", values(&to_long), [json!("long")], "what came to {}", long.runtime);
+    let to_short = values(&alice.fence(&mut short).await?);
+    ensure_eq!("INV-ADR-3", to_short, [json!("short")], "what came to {}", short.runtime);
+    let to_long = values(&alice.fence(&mut long).await?);
+    ensure_eq!("INV-ADR-3", to_long, [json!("long")], "what came to {}", long.runtime);
     // Nor is a runtime reached by an address that only begins like its own.
     let beyond = format!("{}x/sm", short.runtime);
     let answer = alice.request("read", &from, &beyond, json!({})).await?;
