@@ -126,6 +126,47 @@ impl DomainRoutes {
         Ok(())
     }
 
+    /// Asks for all that was wished for with [`Wish::begin_with_others`] and not asked for since, in as few messages as
+    /// its number allows. They are queued when this returns; the future it returns makes sure that they arrive. Call it
+    /// when a session is live: one that was opened anew has asked for everything, one that goes on has not.
+    ///
+    /// # Errors
+    /// [`RouteError`]; what the node could not be told waits for the next call, or the next fresh session.
+    pub fn begin_deferred(
+        &self,
+        domain: &str,
+    ) -> impl Future<Output = Result<(), RouteError>> + Send + use<> {
+        let domain = domain.to_ascii_lowercase();
+        let taken = self.shared.table.lock().take_deferred(&domain);
+        let batches: Vec<_> =
+            taken.chunks(URLS_PER_MESSAGE_MAX).map(|urls| self.batch(&domain, urls)).collect();
+        let routes = self.clone();
+        async move {
+            let mut result = Ok(());
+            for (urls, sent) in batches {
+                let wanted = || routes.still_wanted(&domain, &urls);
+                let done = routes.exchange_from(sent, MessageType::Subscribe, &domain, wanted).await;
+                if let Err(RouteError::Unreachable { .. }) = &done {
+                    routes.shared.table.lock().defer(&domain, &urls);
+                }
+                result = result.and(done);
+            }
+            result
+        }
+    }
+
+    fn batch(&self, domain: &str, urls: &[Url]) -> (Vec<Url>, Option<Request>) {
+        let to = node::subscription_manager(domain).ok();
+        let wanted = &mut || self.still_wanted(domain, urls);
+        let sent = to.and_then(|to| self.send(MessageType::Subscribe, &to, wanted));
+        (urls.to_vec(), sent)
+    }
+
+    fn still_wanted(&self, domain: &str, urls: &[Url]) -> Vec<Url> {
+        let table = self.shared.table.lock();
+        urls.iter().filter(|url| table.is_wanted(domain, url)).cloned().collect()
+    }
+
     /// The URLs that are wished for at `domain`, in order.
     pub fn wanted(&self, domain: &str) -> Vec<Url> {
         self.shared.table.lock().wanted(&domain.to_ascii_lowercase())
@@ -136,13 +177,25 @@ impl DomainRoutes {
         &self,
         kind: MessageType,
         domain: &str,
+        urls: impl FnMut() -> Vec<Url>,
+    ) -> Result<(), RouteError> {
+        self.exchange_from(None, kind, domain, urls).await
+    }
+
+    /// The same with a first attempt that was sent already.
+    async fn exchange_from(
+        &self,
+        mut sent: Option<Request>,
+        kind: MessageType,
+        domain: &str,
         mut urls: impl FnMut() -> Vec<Url>,
     ) -> Result<(), RouteError> {
         let to = node::subscription_manager(domain)
             .map_err(|error| RouteError::Domain { domain: domain.to_owned(), error })?;
         let mut attempts = 0;
         loop {
-            let Some(request) = self.send(kind, &to, &mut urls) else { return Ok(()) };
+            let next = sent.take().or_else(|| self.send(kind, &to, &mut urls));
+            let Some(request) = next else { return Ok(()) };
             attempts += 1;
             let answer = request.await;
             let body = answer.decode::<ResponseBody>().unwrap_or_default();
@@ -185,6 +238,7 @@ impl Replay for DomainRoutes {
         let urls = {
             let mut table = self.shared.table.lock();
             table.forget_orphans(&domain);
+            table.take_deferred(&domain);
             table.wanted(&domain)
         };
         let Ok(to) = node::subscription_manager(&domain) else { return Vec::new() };
@@ -248,6 +302,14 @@ impl Wish {
         for urls in self.urls.chunks(URLS_PER_MESSAGE_MAX) {
             drop(self.routes.send(MessageType::Subscribe, &to, &mut || urls.to_vec()));
         }
+    }
+}
+
+impl Wish {
+    /// Leaves it to the next replay, or to [`DomainRoutes::begin_deferred`], to ask the node for the routes: for
+    /// whoever has many wishes, or wishes while there is no session.
+    pub fn begin_with_others(&self) {
+        self.routes.shared.table.lock().defer(&self.domain, &self.urls);
     }
 }
 

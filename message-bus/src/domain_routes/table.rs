@@ -20,6 +20,8 @@ struct Domain {
     wishes: BTreeMap<Url, usize>,
     /// Wished for no longer, and nobody is telling the node.
     orphans: BTreeSet<Url>,
+    /// Wished for, and not asked for yet: a replay does it, or whoever asks for all of them at once.
+    deferred: BTreeSet<Url>,
 }
 
 impl RouteTable {
@@ -43,6 +45,7 @@ impl RouteTable {
                 Some(count) if *count > 1 => *count -= 1,
                 Some(_) => {
                     entry.wishes.remove(url);
+                    entry.deferred.remove(url);
                     ended.push(url.clone());
                 }
                 None => {}
@@ -58,6 +61,19 @@ impl RouteTable {
 
     pub(super) fn wanted(&self, domain: &str) -> Vec<Url> {
         self.domains.get(domain).map(|domain| domain.wishes.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// Notes that somebody else asks for these, with others.
+    pub(super) fn defer(&mut self, domain: &str, urls: &[Url]) {
+        let Some(entry) = self.domains.get_mut(domain) else { return };
+        let wished = urls.iter().filter(|url| entry.wishes.contains_key(*url));
+        entry.deferred.extend(wished.cloned());
+    }
+
+    /// Takes what nobody has asked for yet.
+    pub(super) fn take_deferred(&mut self, domain: &str) -> Vec<Url> {
+        let entry = self.domains.get_mut(domain);
+        entry.map(|entry| std::mem::take(&mut entry.deferred).into_iter().collect()).unwrap_or_default()
     }
 
     /// Notes what the node should still be told about.

@@ -344,3 +344,44 @@ async fn a_wish_can_be_begun_without_waiting() {
     assert_eq!(node.routes(), union([&wish]));
     assert_eq!(bus.counters().pending, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn many_wishes_are_asked_for_in_one_message_and_once() {
+    let bus = bus();
+    let (node, routes) = (FakeNode::start(&bus, Vec::new()), patient(&bus));
+    let wishes: Vec<Wish> = (0..4).map(|n| routes.wish(DOMAIN, urls([n, n + 1]))).collect();
+    wishes.iter().for_each(Wish::begin_with_others);
+    routes.begin_deferred(DOMAIN).await.unwrap();
+    assert_eq!((node.routes(), node.state.lock().ids.len()), (union(&wishes), 1));
+    // What a replay asks for, what was asked for, and what nobody wants any more is not asked for again.
+    let more = routes.wish(DOMAIN, urls([0]));
+    more.begin_with_others();
+    assert_eq!(routes.replay(DOMAIN).len(), 1);
+    let ended = routes.wish(DOMAIN, vec![url("comm://example.com/ended")]);
+    ended.begin_with_others();
+    drop(ended);
+    routes.begin_deferred(DOMAIN).await.unwrap();
+    assert_eq!(node.state.lock().ids.len(), 1);
+}
+
+/// INV-EXT-2: a request that was lost with a connection that went on must not leave an observer without its stream.
+#[tokio::test(start_paused = true)]
+async fn deferred_wishes_that_are_lost_are_asked_for_again() {
+    let bus = bus();
+    let (node, routes) = (FakeNode::start(&bus, vec![(Fate::Lost, 0)]), patient(&bus));
+    let wish = routes.wish(DOMAIN, urls([1, 2]));
+    wish.begin_with_others();
+    routes.begin_deferred(DOMAIN).await.unwrap();
+    assert_eq!(node.routes(), union([&wish]));
+
+    // A node that does not answer at all for a while is asked at the next call.
+    let bus = self::bus();
+    let node = FakeNode::start(&bus, vec![(Fate::Lost, 0); 20]);
+    let routes = DomainRoutes::new(bus, runtime()).with_retry(Retry { attempts: 2, ..Retry::default() });
+    let wish = routes.wish(DOMAIN, urls([3]));
+    wish.begin_with_others();
+    assert!(matches!(routes.begin_deferred(DOMAIN).await, Err(RouteError::Unreachable { .. })));
+    node.state.lock().fates.clear();
+    routes.begin_deferred(DOMAIN).await.unwrap();
+    assert_eq!(node.routes(), union([&wish]));
+}

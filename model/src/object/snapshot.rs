@@ -34,6 +34,17 @@ impl Snapshot {
     pub fn position(&self) -> Position {
         Position::new(self.epoch, self.version)
     }
+
+    /// As it travels, without copying the data.
+    pub fn into_value(mut self) -> Value {
+        let data = std::mem::take(&mut self.data);
+        // Nothing in it can fail to be written: no map has keys that are not strings.
+        let mut value = serde_json::to_value(&self).unwrap_or_default();
+        if let Some(members) = value.as_object_mut() {
+            members.insert("data".to_owned(), data);
+        }
+        value
+    }
 }
 
 impl WireBody for Snapshot {}
