@@ -111,12 +111,21 @@ impl ChangeLog {
     /// What came after `position`, oldest first; empty if nothing did. `None` if that cannot be told: part of it is
     /// no longer kept, or the position is of another epoch, or ahead of the log. Then a snapshot is the answer.
     pub fn since(&self, position: Position) -> Option<Vec<Arc<UpdateBody>>> {
+        Some(self.changes.iter().skip(self.skipped(position)?).cloned().collect())
+    }
+
+    /// Whether [`ChangeLog::since`] can tell.
+    pub fn covers(&self, position: Position) -> bool {
+        self.skipped(position).is_some()
+    }
+
+    /// How many of the changes kept were made before a position.
+    fn skipped(&self, position: Position) -> Option<usize> {
         if position.epoch != self.end.epoch {
             return None;
         }
         let missing = usize::try_from(self.end.version.checked_sub(position.version)?).ok()?;
-        let skipped = self.changes.len().checked_sub(missing)?;
-        Some(self.changes.iter().skip(skipped).cloned().collect())
+        self.changes.len().checked_sub(missing)
     }
 }
 

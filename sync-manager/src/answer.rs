@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hyperty_address_allocation::AllocateError;
 use hyperty_message_bus::MessageBus;
 use hyperty_model::message::ResponseBody;
-use hyperty_model::{Message, StatusCode, Url};
+use hyperty_model::{Body, Message, StatusCode, Url};
 use hyperty_registry::{CatalogueError, RegisterError};
 
 /// Why a request is refused, with the protocol's code.
@@ -64,6 +64,12 @@ impl Refusal {
 impl From<Refusal> for ResponseBody {
     fn from(refusal: Refusal) -> ResponseBody {
         ResponseBody { reason: refusal.reason, ..ResponseBody::failure(refusal.code, refusal.description) }
+    }
+}
+
+impl From<Refusal> for Body {
+    fn from(refusal: Refusal) -> Body {
+        Body::of(ResponseBody::from(refusal))
     }
 }
 
@@ -154,8 +160,13 @@ impl Question {
 
     /// Sends the final answer; a second one is not sent.
     pub(crate) fn answer(&self, body: impl Into<ResponseBody>) {
+        self.answer_with(Body::of(body.into()));
+    }
+
+    /// The same with a body that others may get too.
+    pub(crate) fn answer_with(&self, body: Body) {
         if self.open.swap(false, Ordering::AcqRel) {
-            self.bus.post(self.request.reply(body.into()));
+            self.bus.post(self.request.reply(body));
         }
     }
 }

@@ -26,6 +26,10 @@ pub struct SyncManagerConfig {
     pub beat_min: Duration,
     /// The longest time between two position beats of an observed object.
     pub beat_max: Duration,
+    /// How fast different answers to reads of one object are made, in bytes per second (M7). Answers of the same state
+    /// are shared and not held up; an object that changes faster than its observers can be given whole states serves
+    /// them in turns. A megabyte is made every 16 ms by default, which leaves most of a core to everything else.
+    pub answer_bytes_per_second: u64,
     /// Largest data, in bytes of canonical JSON, whose digest beats carry; 0 for none (10.2). A digest of that much
     /// takes about a millisecond, once for each position that is announced.
     pub digest_bytes_max: usize,
@@ -55,6 +59,7 @@ impl Default for SyncManagerConfig {
             child_wait: Duration::from_secs(3),
             beat_min: Duration::from_secs(1),
             beat_max: Duration::from_secs(60),
+            answer_bytes_per_second: 64 << 20,
             digest_bytes_max: hyperty_model::digest::DIGEST_BYTES_MAX,
             inbox_max: 65_536,
             procedures_max: 4_096,

@@ -57,7 +57,8 @@ impl Core {
     ) -> Result<Repair, NotRepaired> {
         let body = ReadBody {
             resource: Some(object.clone()),
-            criteria: since.map(|since| ReadCriteria { since: Some(since) }),
+            // With criteria even for everything: the copy of the Sync Manager is what is asked for (M7).
+            criteria: Some(ReadCriteria { since }),
             identity: self.config.identity.clone(),
             ..ReadBody::default()
         };
@@ -81,7 +82,7 @@ impl Core {
     }
 }
 
-fn repair_of(body: &ResponseBody) -> Result<Repair, String> {
+pub(crate) fn repair_of(body: &ResponseBody) -> Result<Repair, String> {
     if body.recovered == Some(true) {
         let version = body.version.ok_or("no version")?;
         let to = Position::new(body.epoch.unwrap_or(0), version);

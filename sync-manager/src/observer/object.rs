@@ -1,18 +1,26 @@
 //! The state of one observed object: the replica of this runtime, shared by all its observers here.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_message_bus::{Listener, PublishRoute, ResponseWatch, Wish};
+use hyperty_model::log::{ChangeLog, LogLimits};
+use hyperty_model::message::{ResponseBody, UpdateBody};
 use hyperty_model::object::{ChildId, Children, Metadata};
-use hyperty_model::replica::{GapLimits, Replica};
-use hyperty_model::{ChildrenName, HypertyUrl, Identity, Message, ObjectUrl, Snapshot, Url};
+use hyperty_model::replica::{GapLimits, Need, Replica};
+use hyperty_model::{ChildrenName, HypertyUrl, Identity, Message, ObjectUrl, Position, Snapshot, Url};
 use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value};
 
 use super::verify::Doubt;
 use crate::digest::DigestCache;
+use crate::reporter::snapshot_answer;
+
+/// How much is kept for observers here that missed changes. They are served in the same process: who misses more than
+/// this was not listening at all, and gets the state.
+pub(crate) const LOCAL_LOG: LogLimits = LogLimits { changes: 128, bytes: 128 << 10 };
 
 /// One observed object. Everything that orders what its observers see happens under the lock of `state`.
 pub(crate) struct Observed {
@@ -26,6 +34,8 @@ pub(crate) struct Observed {
 pub(crate) struct State {
     pub(crate) metadata: Option<Metadata>,
     pub(crate) replica: Replica,
+    /// The latest changes of the copy: what an observer here that missed them is told.
+    pub(crate) log: ChangeLog,
     /// The digest of the copy.
     pub(crate) digest: DigestCache,
     pub(crate) doubt: Doubt,
@@ -107,6 +117,7 @@ impl Observed {
             digest: DigestCache::default(),
             doubt: Doubt::default(),
             replaced: 0,
+            log: ChangeLog::new(LOCAL_LOG),
             children: Children::default(),
             names: Vec::new(),
             observers: BTreeMap::new(),
@@ -163,6 +174,38 @@ impl State {
             data: self.replica.data().cloned().unwrap_or_else(|| Value::Object(Map::new())),
             children: self.children.clone(),
         })
+    }
+
+    /// What an observer here is told that stands at a position, or wants everything; `None` before the first state has
+    /// come. The children are the same for all here, and told as they change.
+    pub(crate) fn answer_since(&self, since: Option<Position>) -> Option<ResponseBody> {
+        let position = self.replica.position();
+        match since.and_then(|since| self.log.since(since)) {
+            Some(changes) if self.replica.is_live() && self.log.end() == position => Some(ResponseBody {
+                resource: Some(self.metadata.as_ref()?.url.to_string()),
+                recovered: Some(true),
+                epoch: Some(position.epoch),
+                version: Some(position.version),
+                changes: Some(changes.iter().map(|change| UpdateBody::clone(change)).collect()),
+                ..ResponseBody::ok()
+            }),
+            _ => Some(ResponseBody { recovered: Some(false), ..snapshot_answer(self.snapshot()?) }),
+        }
+    }
+
+    /// What the Reporter's side can be asked for: what came after the copy's position, or everything.
+    pub(crate) fn wanted(&self) -> Option<Position> {
+        let usable = !self.repair.whole && self.replica.is_live() && self.replica.data().is_some();
+        (usable && self.replica.need() != Some(Need::Snapshot)).then(|| self.replica.position())
+    }
+
+    /// Notes changes that lead to where the copy stands now.
+    pub(crate) fn log_changes<'a>(&mut self, bodies: impl Iterator<Item = &'a Arc<UpdateBody>> + Clone) {
+        let Position { epoch, version } = self.replica.position();
+        let first = version.saturating_sub(bodies.clone().count() as u64);
+        for (version, body) in (first + 1..).zip(bodies) {
+            self.log.push(Position { epoch, version }, Arc::clone(body));
+        }
     }
 
     pub(crate) fn name_strings(&self) -> Vec<String> {

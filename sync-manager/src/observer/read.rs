@@ -1,11 +1,10 @@
 //! Reads of a hyperty of this runtime (protocol 5.5.3, M7).
 
 use hyperty_model::message::{ReadBody, ResponseBody};
-use hyperty_model::{HypertyUrl, MessageType, ObjectUrl};
+use hyperty_model::{Body, HypertyUrl, MessageType, ObjectUrl};
 
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
-use crate::reporter::snapshot_answer;
 
 impl SyncManager {
     /// `read` to the Sync Manager: answered here if the object is, by the copy for a repair of an observer, else
@@ -15,21 +14,21 @@ impl SyncManager {
             None => Err(Refusal::missing("resource")),
             Some(url) if self.reported(url).is_some() => self.read_locally(url, hyperty, body).await,
             Some(url) => match self.answer_repair(url, hyperty, body) {
-                Some(answer) => Ok(answer),
-                None => self.read_elsewhere(url, hyperty, body).await,
+                Some(answer) => Ok(answer.into()),
+                None => self.read_elsewhere(url, hyperty, body).await.map(Body::from),
             },
         };
-        question.answer(outcome.unwrap_or_else(ResponseBody::from));
+        question.answer_with(outcome.unwrap_or_else(Body::from));
     }
 
-    /// An observer here that fell behind this runtime's copy gets that copy.
+    /// An observer here that fell behind this runtime's copy gets what it missed of that copy. It asks with criteria: a
+    /// read without is the application's, and the Reporter's side answers it (M7).
     fn answer_repair(&self, url: &ObjectUrl, hyperty: &HypertyUrl, body: &ReadBody) -> Option<ResponseBody> {
-        body.criteria.as_ref()?.since?;
+        let since = body.criteria.as_ref()?.since;
         let object = self.observed(url)?;
         let state = object.lock();
         state.observers.contains_key(hyperty).then_some(())?;
-        let snapshot = state.snapshot()?;
-        Some(ResponseBody { recovered: Some(false), ..snapshot_answer(&snapshot) })
+        state.answer_since(since)
     }
 
     async fn read_elsewhere(

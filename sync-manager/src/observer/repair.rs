@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use hyperty_model::message::{ReadBody, ReadCriteria, ResponseBody};
 use hyperty_model::object::Children;
-use hyperty_model::replica::Need;
 use hyperty_model::{MessageType, ObjectUrl, Position, Snapshot, StatusCode};
+use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::children::All;
-use super::object::Observed;
+use super::object::{Observed, State};
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
 use crate::timers::Due;
@@ -23,6 +23,11 @@ impl SyncManager {
     /// Brings the copy of an observed object up to the Reporter's, or plans the next try.
     pub(crate) async fn repair(&self, url: &ObjectUrl) {
         let Some(object) = self.observed(url) else { return };
+        if !self.is_live(url.home()) {
+            // What is sent now would wait for the session, and be outdated by the repair that follows it (M11).
+            self.disconnected(&object);
+            return self.try_again(&object);
+        }
         {
             let mut state = object.lock();
             if std::mem::replace(&mut state.repair.running, true) {
@@ -77,11 +82,17 @@ impl SyncManager {
     /// One round trip to the Reporter's side: changes since the copy's position, or a whole state.
     pub(crate) async fn fetch(&self, object: &Arc<Observed>) -> Result<(), Refusal> {
         let _asking = object.ask();
-        let since = {
-            let state = object.lock();
-            let live = !state.repair.whole && state.replica.is_live() && state.replica.data().is_some();
-            (live && state.replica.need() != Some(Need::Snapshot)).then(|| state.replica.position())
+        let (since, whole) = {
+            let mut state = object.lock();
+            (state.wanted(), std::mem::take(&mut state.repair.whole))
         };
+        let fetched = self.fetch_since(object, since).await;
+        // A try that failed leaves the wish for a whole state to the next; one that came up meanwhile stands.
+        object.lock().repair.whole |= whole && fetched.is_err();
+        fetched
+    }
+
+    async fn fetch_since(&self, object: &Arc<Observed>, since: Option<Position>) -> Result<(), Refusal> {
         let body = ReadBody { criteria: Some(ReadCriteria { since }), ..ReadBody::default() };
         let message = self.bus().new_message(MessageType::Read, self.address(), object.url.as_url(), body);
         let answer = self.bus().request(message).timeout(self.config().repair_timeout).await;
@@ -89,41 +100,74 @@ impl SyncManager {
         if !body.code.is_success() {
             return Err(Refusal::relayed(&body));
         }
-        self.install(object, &body)
-    }
-
-    fn install(&self, object: &Arc<Observed>, body: &ResponseBody) -> Result<(), Refusal> {
-        let unusable =
-            |what: String| Refusal::new(StatusCode::BAD_REQUEST, format!("unusable answer: {what}"));
-        let mut state = object.lock();
-        state.repair.pause = None;
-        if body.recovered == Some(true) {
-            let to = Position::new(body.epoch.unwrap_or(0), body.version.unwrap_or(0));
-            let changes: Vec<_> = body.changes.iter().flatten().cloned().map(Arc::new).collect();
-            let released = state.replica.on_changes(to, &changes);
-            self.tally().repairs_by_changes.add(1);
-            self.keep_observed(&mut state, released.iter());
-            self.release_held(object, &released);
-            let members = serde_json::Value::Object(body.extra.clone());
-            let children: Children =
-                serde_json::from_value(members).map_err(|error| unusable(error.to_string()))?;
-            self.install_children(object, &mut state, children, All::ButUnchanged);
-            let position = state.replica.position();
-            self.tell_position(object, &state, position);
-            return Ok(());
-        }
-        let value = body.value.clone().ok_or_else(|| unusable("no value".to_owned()))?;
-        let snapshot: Snapshot =
-            serde_json::from_value(value).map_err(|error| unusable(error.to_string()))?;
-        if snapshot.metadata.url != object.url {
-            return Err(unusable("the snapshot of another object".to_owned()));
-        }
-        // Only now: a try that failed leaves the wish for a whole state to the next.
-        state.repair.whole = false;
-        self.tally().repairs_by_snapshot.add(1);
-        self.install_snapshot(object, &mut state, snapshot);
-        let position = state.replica.position();
-        self.tell_position(object, &state, position);
+        let from = object.lock().replica.position();
+        let by = self.install(object, &body)?;
+        let count = match by {
+            RepairedBy::Changes => &self.tally().repairs_by_changes,
+            RepairedBy::Snapshot => &self.tally().repairs_by_snapshot,
+        };
+        count.add(1);
+        tracing::debug!(object = %object.url, %from, to = %object.lock().replica.position(), ?by, "repaired");
         Ok(())
     }
+
+    /// Takes over what the Reporter's side answered to a read or a subscription.
+    pub(crate) fn install(&self, object: &Arc<Observed>, body: &ResponseBody) -> Result<RepairedBy, Refusal> {
+        let mut state = object.lock();
+        state.repair.pause = None;
+        let by = match body.recovered {
+            Some(true) => self.install_changes(object, &mut state, body)?,
+            _ => self.install_value(object, &mut state, body)?,
+        };
+        let position = state.replica.position();
+        self.tell_position(object, &state, position);
+        Ok(by)
+    }
+
+    fn install_changes(
+        &self,
+        object: &Arc<Observed>,
+        state: &mut State,
+        body: &ResponseBody,
+    ) -> Result<RepairedBy, Refusal> {
+        let version = body.version.ok_or_else(|| unusable("no version"))?;
+        let members = serde_json::Value::Object(body.extra.clone());
+        let children: Children =
+            serde_json::from_value(members).map_err(|error| unusable(&error.to_string()))?;
+        let to = Position::new(body.epoch.unwrap_or(0), version);
+        let changes: Vec<_> = body.changes.iter().flatten().cloned().map(Arc::new).collect();
+        let released = state.replica.on_changes(to, &changes);
+        self.keep_observed(state, released.iter());
+        self.release_held(object, &released);
+        self.install_children(object, state, children, All::ButUnchanged);
+        Ok(RepairedBy::Changes)
+    }
+
+    fn install_value(
+        &self,
+        object: &Arc<Observed>,
+        state: &mut State,
+        body: &ResponseBody,
+    ) -> Result<RepairedBy, Refusal> {
+        let value = body.value.as_ref().ok_or_else(|| unusable("no value"))?;
+        let snapshot = Snapshot::deserialize(value).map_err(|error| unusable(&error.to_string()))?;
+        if snapshot.metadata.url != object.url {
+            return Err(unusable("the snapshot of another object"));
+        }
+        self.install_snapshot(object, state, snapshot);
+        Ok(RepairedBy::Snapshot)
+    }
+}
+
+/// What brought a copy up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RepairedBy {
+    /// The changes it had missed.
+    Changes,
+    /// A whole state.
+    Snapshot,
+}
+
+fn unusable(what: &str) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, format!("the answer of the Reporter's side cannot be used: {what}"))
 }

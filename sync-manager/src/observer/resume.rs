@@ -12,7 +12,7 @@ use super::object::{Link, LocalObserver, Observed};
 use super::pending::Kept;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
-use crate::reporter::{Path, resumed_value};
+use crate::reporter::{Path, homes_of, resumed_value};
 
 impl SyncManager {
     pub(crate) async fn resume_observers(
@@ -80,6 +80,7 @@ impl SyncManager {
             });
             wanted.cloned().collect()
         };
+        let homes = homes_of(&records);
         for record in records {
             let url = record.metadata.url.clone();
             match self.restore_observed(record).await {
@@ -91,6 +92,7 @@ impl SyncManager {
                 }
             }
         }
+        self.begin_routes(homes);
     }
 
     async fn restore_observed(&self, record: ObjectRecord) -> Result<(), Refusal> {
@@ -121,7 +123,7 @@ impl SyncManager {
         }
         self.add_shared_routes(&object, &names)?;
         let wish = self.shared.parts.routes.wish(url.home(), object.stream(&names));
-        wish.begin();
+        wish.begin_with_others();
         object.lock().routes.wishes.push(wish);
         for value in record.pending {
             match stored_message(&value) {
@@ -148,7 +150,7 @@ impl SyncManager {
         let mut state = object.lock();
         state.observers.get_mut(hyperty)?.forwards = forwards;
         let mut value = match state.snapshot() {
-            Some(snapshot) => serde_json::to_value(snapshot).ok()?,
+            Some(snapshot) => snapshot.into_value(),
             // Only metadata was kept: the copy starts empty, and the repair that follows replaces it.
             None => {
                 let mut value = serde_json::to_value(state.metadata.as_ref()?).ok()?;
@@ -158,7 +160,11 @@ impl SyncManager {
                 value
             }
         };
-        value.as_object_mut()?.insert("childrenResources".to_owned(), json!(state.name_strings()));
+        let members = value.as_object_mut()?;
+        members.insert("childrenResources".to_owned(), json!(state.name_strings()));
+        if state.link == Link::Disconnected {
+            members.insert("status".to_owned(), json!("disconnected"));
+        }
         Some(value)
     }
 }

@@ -8,6 +8,7 @@ use hyperty_model::{HypertyUrl, Message, MessageType};
 use serde_json::Value;
 
 use super::object::{Link, Observed};
+use crate::answer::Refusal;
 use crate::manager::{StartError, SyncManager};
 
 impl SyncManager {
@@ -32,9 +33,26 @@ impl SyncManager {
     }
 
     fn domain_live(&self, domain: &str) {
+        self.begin_routes([domain.to_owned()]);
         self.announce_domain(domain);
         for object in self.observed_at(domain) {
             self.repair_soon(&object.url);
+        }
+    }
+
+    /// Asks the nodes for the routes that were wished for together, where there is a session. Where there is none yet,
+    /// the one that opens is told of them.
+    pub(crate) fn begin_routes(&self, domains: impl IntoIterator<Item = String>) {
+        for domain in domains {
+            if !self.is_live(&domain) {
+                continue;
+            }
+            let begun = self.shared.parts.routes.begin_deferred(&domain);
+            self.later(Box::pin(async move {
+                if let Err(error) = begun.await {
+                    tracing::warn!(domain, %error, "routes could not be set up now");
+                }
+            }));
         }
     }
 
@@ -117,8 +135,8 @@ impl SyncManager {
         };
         let mut renewed = false;
         for (hyperty, body) in observers {
-            match self.ask_to_observe(&object.url, &hyperty, &body).await {
-                Ok(_) => renewed = true,
+            match self.renew(object, &hyperty, &body).await {
+                Ok(()) => renewed = true,
                 Err(refusal) if refusal.is_unreachable() => {
                     self.disconnected(object);
                     self.try_again(object);
@@ -127,9 +145,21 @@ impl SyncManager {
             }
         }
         if renewed {
-            self.repair_soon(&object.url);
+            self.connected(object);
         }
         self.end_if_unused(object).await;
+    }
+
+    /// One round trip: the answer brings what the copy lacks.
+    async fn renew(
+        &self,
+        object: &Arc<Observed>,
+        hyperty: &HypertyUrl,
+        body: &SubscribeBody,
+    ) -> Result<(), Refusal> {
+        let _asking = object.ask();
+        let answer = self.ask_to_observe(object, hyperty, body).await?;
+        self.install(object, &answer).map(|_| ())
     }
 
     /// Ends one observation that the Reporter's side refuses to go on with.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use hyperty_model::message::{ResponseBody, SubscribeBody, UnsubscribeBody};
-use hyperty_model::{ChildrenName, HypertyUrl, Message, MessageType, ObjectUrl, Snapshot, StatusCode, Url};
+use hyperty_model::{ChildrenName, HypertyUrl, Message, MessageType, ObjectUrl, StatusCode, Url};
 
 use super::object::{Link, LocalObserver, Observed};
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
-use crate::reporter::{Applicant, Path, snapshot_answer};
+use crate::reporter::{Applicant, Path};
 
 impl SyncManager {
     /// A hyperty of this runtime wants to observe an object.
@@ -40,14 +40,15 @@ impl SyncManager {
             runtime: Some(self.shared.parts.runtime.clone()),
             identity: body.identity.clone(),
             resumable: body.resumable.or(body.store).unwrap_or(false),
+            since: body.since,
             path: Path::Local(hyperty.clone()),
         };
         let object = self.admit(url, &applicant).await?;
         let schema = object.lock().metadata.schema.clone();
         question.progress(provisional(url, object.name_strings(), &schema));
-        self.accept(&object, applicant, |snapshot| {
-            let names = Some(object.name_strings());
-            question.answer(ResponseBody { children_resources: names, ..final_answer(&snapshot) });
+        self.accept(&object, applicant, |answer, metadata| {
+            let (schema, names) = (Some(metadata.schema.clone()), Some(object.name_strings()));
+            question.answer(ResponseBody { schema, children_resources: names, ..answer });
         })
     }
 
@@ -159,16 +160,11 @@ impl SyncManager {
             }
         }
         let asking = object.ask();
-        let answer = self.ask_to_observe(url, hyperty, body).await?;
-        let value = answer.value.clone().ok_or_else(|| malformed("no value"))?;
-        let snapshot: Snapshot =
-            serde_json::from_value(value).map_err(|error| malformed(&error.to_string()))?;
-        if snapshot.metadata.url != *url {
-            return Err(malformed("the snapshot of another object"));
-        }
+        let answer = self.ask_to_observe(object, hyperty, body).await?;
         let learnt = parse_names(answer.children_resources.as_deref().unwrap_or_default());
         self.learn_names(object, &learnt).await?;
-        self.install_snapshot(object, &mut object.lock(), snapshot);
+        // What the peer did wrong is not the fault of who asked.
+        self.install(object, &answer).map_err(|refusal| Refusal { code: StatusCode::INTERNAL, ..refusal })?;
         drop(asking);
         if !self.answer_from_copy(question, object, hyperty, body)? {
             return Err(malformed("no usable snapshot"));
@@ -176,14 +172,16 @@ impl SyncManager {
         Ok(())
     }
 
-    /// Step 7: asks the Reporter's side.
+    /// Step 7: asks the Reporter's side, for no more than what the copy lacks.
     pub(crate) async fn ask_to_observe(
         &self,
-        url: &ObjectUrl,
+        object: &Observed,
         hyperty: &HypertyUrl,
         body: &SubscribeBody,
     ) -> Result<Arc<ResponseBody>, Refusal> {
+        let url = &object.url;
         let request = SubscribeBody {
+            since: object.lock().wanted(),
             source: Some(hyperty.clone()),
             subscriber: Some(hyperty.clone()),
             identity: body.identity.clone(),
@@ -248,6 +246,8 @@ impl SyncManager {
             object.lock().routes.wishes.push(wish);
             established?;
         }
+        // What was said there before is no change since any position.
+        object.lock().repair.whole = true;
         self.repair_soon(&object.url);
         Ok(())
     }
@@ -267,7 +267,8 @@ impl SyncManager {
         if state.gone {
             return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
         }
-        let Some(snapshot) = state.snapshot() else { return Ok(false) };
+        let Some(answer) = state.answer_since(body.since) else { return Ok(false) };
+        let answer = ResponseBody { recovered: answer.recovered.filter(|_| body.since.is_some()), ..answer };
         let store = body.store.unwrap_or(false);
         let observer = LocalObserver {
             identity: body.identity.clone(),
@@ -279,8 +280,9 @@ impl SyncManager {
         state.link = Link::Live;
         self.save_observed(&state);
         question.answer(ResponseBody {
+            schema: state.metadata.as_ref().map(|metadata| metadata.schema.clone()),
             children_resources: Some(state.name_strings()),
-            ..final_answer(&snapshot)
+            ..answer
         });
         Ok(true)
     }
@@ -308,8 +310,4 @@ fn provisional(url: &ObjectUrl, names: Vec<String>, schema: &Url) -> ResponseBod
         schema: Some(schema.clone()),
         ..ResponseBody::of(StatusCode::PROVISIONAL)
     }
-}
-
-fn final_answer(snapshot: &Snapshot) -> ResponseBody {
-    ResponseBody { schema: Some(snapshot.metadata.schema.clone()), ..snapshot_answer(snapshot) }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyperty_model::log::ChangeLog;
 use hyperty_model::message::{Body, DeleteBody, ResponseBody, UpdateBody, UpdateKind};
 use hyperty_model::object::Children;
 use hyperty_model::replica::{Hold, Received, Replaced};
@@ -10,7 +11,7 @@ use hyperty_storage::Role;
 use tokio::time::Instant;
 
 use super::children::All;
-use super::object::{Observed, State};
+use super::object::{LOCAL_LOG, Observed, State};
 use crate::manager::SyncManager;
 use crate::timers::Due;
 
@@ -116,6 +117,7 @@ impl SyncManager {
         state: &mut State,
         bodies: impl Iterator<Item = &'a Arc<UpdateBody>> + Clone,
     ) {
+        state.log_changes(bodies.clone());
         for body in bodies.clone() {
             note_metadata(state, body);
         }
@@ -150,6 +152,8 @@ impl SyncManager {
         match state.replica.on_snapshot(position, Some(snapshot.data)) {
             Replaced::Replaced { then } => {
                 state.replaced += 1;
+                state.log = ChangeLog::starting_at(position, LOCAL_LOG);
+                state.log_changes(then.iter());
                 state.metadata = Some(snapshot.metadata);
                 then.iter().for_each(|body| note_metadata(state, body));
                 self.save_observed(state);

@@ -27,6 +27,7 @@ impl SyncManager {
         let Some(object) = self.reported(url) else { return };
         let mut state = object.lock();
         let Some(interval) = state.beat.interval else { return };
+        state.answers.outdate();
         if !has_remote_observers(&state) {
             state.beat.interval = None;
             return;
@@ -79,6 +80,6 @@ impl SyncManager {
     }
 }
 
-fn has_remote_observers(state: &State) -> bool {
+pub(super) fn has_remote_observers(state: &State) -> bool {
     state.observers.values().any(|entry| !entry.routes.publishes.is_empty())
 }

@@ -31,6 +31,7 @@ impl SyncManager {
         }
         match self.take_child(object, &mut state, message) {
             Ok(Taken { outcome: ChildOutcome::Applied, ticket }) => {
+                state.answers.outdate();
                 let ticket = ticket.filter(|_| state.options.store);
                 let release = Release::Child { message: message.clone() };
                 self.stage(object, &mut state, Staged { ticket, release });

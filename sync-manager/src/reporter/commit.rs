@@ -163,5 +163,6 @@ fn advance(state: &mut State, body: &Arc<UpdateBody>) {
         state.metadata.last_modified = time;
     }
     state.log.push(state.position, Arc::clone(body));
+    state.answers.outdate();
     state.beat.last_change = Some(Instant::now());
 }

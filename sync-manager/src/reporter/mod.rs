@@ -3,6 +3,7 @@
 //! One flow per file, in the order of an object's life: [`create`], [`subscribe`], [`update`], [`children`],
 //! [`read`], [`unsubscribe`], [`delete`], [`resume`]. The state of one object is in [`object`].
 
+mod answers;
 mod beat;
 mod children;
 mod commit;
@@ -17,6 +18,6 @@ mod unsubscribe;
 mod update;
 
 pub(crate) use object::{Reported, State};
-pub(crate) use resume::resumed_value;
+pub(crate) use resume::{homes_of, resumed_value};
 pub(crate) use routes::Path;
 pub(crate) use subscribe::{Applicant, snapshot_answer};

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::answers::Answers;
 use super::commit::Staged;
 use crate::digest::DigestCache;
 
@@ -39,6 +40,7 @@ pub(crate) struct State {
     /// Where the copy with every change taken in stands.
     pub(crate) head_position: Position,
     pub(crate) log: ChangeLog,
+    pub(crate) answers: Answers,
     /// The digest of the released copy.
     pub(crate) digest: DigestCache,
     pub(crate) children: Children,
@@ -173,6 +175,7 @@ impl State {
             data: Arc::new(data),
             head_position: position,
             log: ChangeLog::starting_at(position, LogLimits::default()),
+            answers: Answers::default(),
             digest: DigestCache::default(),
             children: Children::default(),
             observers: BTreeMap::new(),
@@ -190,11 +193,16 @@ impl State {
 
     /// The released copy, whole.
     pub(crate) fn snapshot(&self) -> Snapshot {
+        Snapshot { data: Value::clone(&self.data), ..self.snapshot_without_data() }
+    }
+
+    /// The released copy but for its data, which is shared.
+    pub(crate) fn snapshot_without_data(&self) -> Snapshot {
         Snapshot {
             metadata: self.metadata.clone(),
             version: self.position.version,
             epoch: self.position.epoch,
-            data: Value::clone(&self.data),
+            data: Value::Null,
             children: self.children.clone(),
         }
     }

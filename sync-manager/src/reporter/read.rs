@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use hyperty_model::change::{AttrPath, resolve};
-use hyperty_model::message::{ForwardBody, ForwardKind, ReadBody, ResponseBody, UpdateBody};
-use hyperty_model::{HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, StatusCode, Url};
+use hyperty_model::message::{ForwardBody, ForwardKind, ReadBody, ResponseBody};
+use hyperty_model::{Body, HypertyUrl, Identity, ObjectUrl, RuntimeUrl, StatusCode, Url};
 use hyperty_policy::Point;
 
+use super::answers::Answered;
 use super::object::{Phase, Reported, State};
 use super::routes::Path;
-use super::subscribe::{runtime_of, snapshot_answer};
+use super::subscribe::runtime_of;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
 
@@ -35,7 +36,7 @@ impl SyncManager {
             stub: request.hops().last().cloned(),
         };
         let answer = self.read_as(url, &reader, body).await;
-        question.answer(answer.unwrap_or_else(ResponseBody::from));
+        question.answer_with(answer.unwrap_or_else(Body::from));
     }
 
     /// `read` by a hyperty of this runtime of an object that is reported here.
@@ -44,7 +45,7 @@ impl SyncManager {
         url: &ObjectUrl,
         hyperty: &HypertyUrl,
         body: &ReadBody,
-    ) -> Result<ResponseBody, Refusal> {
+    ) -> Result<Body, Refusal> {
         let reader = Reader {
             actor: hyperty.as_url().clone(),
             hyperty: Some(hyperty.clone()),
@@ -55,22 +56,39 @@ impl SyncManager {
         self.read_as(url, &reader, body).await
     }
 
-    async fn read_as(
-        &self,
-        url: &ObjectUrl,
-        reader: &Reader<'_>,
-        body: &ReadBody,
-    ) -> Result<ResponseBody, Refusal> {
+    async fn read_as(&self, url: &ObjectUrl, reader: &Reader<'_>, body: &ReadBody) -> Result<Body, Refusal> {
         let object = self.reported(url).ok_or_else(|| Refusal::unknown(url))?;
         if !reader.is_known(&object.lock()) {
             self.ask_to_read(&object, reader).await?;
         }
+        let since = body.criteria.as_ref().and_then(|criteria| criteria.since);
+        self.note_ahead(&object, &object.lock(), since);
+        loop {
+            match self.try_read(&object, reader, body)? {
+                Answered::Now(answer) => return Ok(answer),
+                Answered::NotBefore(at) => tokio::time::sleep_until(at).await,
+            }
+        }
+    }
+
+    fn try_read(
+        &self,
+        object: &Arc<Reported>,
+        reader: &Reader<'_>,
+        body: &ReadBody,
+    ) -> Result<Answered, Refusal> {
         let mut state = object.lock();
         if state.phase == Phase::Deleting {
             return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
         }
-        self.welcome_back(&object, &mut state, reader);
-        self.answer_read(&object, &state, body)
+        self.welcome_back(object, &mut state, reader);
+        match &body.attribute {
+            Some(attribute) => attribute_of(&state, attribute).map(Answered::Now),
+            None => {
+                let since = body.criteria.as_ref().and_then(|criteria| criteria.since);
+                Ok(self.shared_answer(object, state, since))
+            }
+        }
     }
 
     /// Undecided reads are the policy's, else the Reporter's to decide; a refused reader learns nothing of the
@@ -127,74 +145,8 @@ impl Reader<'_> {
     }
 }
 
-impl SyncManager {
-    fn answer_read(
-        &self,
-        object: &Reported,
-        state: &State,
-        body: &ReadBody,
-    ) -> Result<ResponseBody, Refusal> {
-        if let Some(attribute) = &body.attribute {
-            let value = resolve(&state.data, &AttrPath::new(attribute.as_str()))
-                .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no attribute {attribute}")))?;
-            return Ok(ResponseBody::ok().with_value(value.clone()));
-        }
-        let since = body.criteria.as_ref().and_then(|criteria| criteria.since);
-        Ok(self.answer_since(object, state, since))
-    }
-
-    /// What came after a position if that can be told, else the whole state; always says which (10.1).
-    pub(crate) fn answer_since(
-        &self,
-        object: &Reported,
-        state: &State,
-        since: Option<Position>,
-    ) -> ResponseBody {
-        let Some(since) = since else {
-            self.tally().answered_by_snapshot.add(1);
-            return snapshot_answer(&state.snapshot());
-        };
-        if since > state.position {
-            // Of a history that is lost (M8), or not ours at all: it changes nothing here.
-            self.tally().readers_ahead.add(1);
-            tracing::warn!(object = %object.url, %since, position = %state.position, "a reader is ahead of the object");
-        }
-        match changes_since(state, since) {
-            Some(changes) => {
-                self.tally().answered_by_changes.add(1);
-                ResponseBody {
-                    resource: Some(object.url.to_string()),
-                    recovered: Some(true),
-                    epoch: Some(state.position.epoch),
-                    version: Some(state.position.version),
-                    changes: Some(changes),
-                    extra: children_members(state),
-                    ..ResponseBody::ok()
-                }
-            }
-            None => {
-                self.tally().answered_by_snapshot.add(1);
-                ResponseBody { recovered: Some(false), ..snapshot_answer(&state.snapshot()) }
-            }
-        }
-    }
-}
-
-fn changes_since(state: &State, since: Position) -> Option<Vec<UpdateBody>> {
-    if since == state.position {
-        return Some(Vec::new());
-    }
-    let changes = state.log.since(since)?;
-    Some(changes.iter().map(|change| UpdateBody::clone(change)).collect())
-}
-
-/// The children travel with every repair: they have no common version by which the missed ones could be told.
-fn children_members(state: &State) -> serde_json::Map<String, serde_json::Value> {
-    if state.children.names().next().is_none() {
-        return serde_json::Map::new();
-    }
-    match serde_json::to_value(&state.children) {
-        Ok(serde_json::Value::Object(members)) => members,
-        _ => serde_json::Map::new(),
-    }
+fn attribute_of(state: &State, attribute: &str) -> Result<Body, Refusal> {
+    let value = resolve(&state.data, &AttrPath::new(attribute))
+        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no attribute {attribute}")))?;
+    Ok(ResponseBody::ok().with_value(value.clone()).into())
 }

@@ -1,5 +1,6 @@
 //! Reporters resume after a restart (protocol 5.10.1), automatically for the same HypertyURL.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hyperty_model::log::{ChangeLog, LogLimits};
@@ -57,6 +58,7 @@ impl SyncManager {
             own.filter(|record| wanted(&record.metadata.url, &record.metadata.schema)).cloned().collect()
         };
         let mut failure = None;
+        let homes = homes_of(&records);
         for record in records {
             let url = record.metadata.url.clone();
             match self.wake_reported(record).await {
@@ -68,6 +70,7 @@ impl SyncManager {
                 }
             }
         }
+        self.begin_routes(homes);
         match failure {
             Some(refusal) if values.is_empty() => Err(Refusal { code: StatusCode::INTERNAL, ..refusal }),
             _ => Ok(values),
@@ -94,9 +97,10 @@ impl SyncManager {
             let mut state = object.lock();
             state.listeners = listeners;
             if state.options.domain_routing {
-                // Not waited for: the object serves this runtime at once, and its node as soon as that is there.
+                // Not waited for: the object serves this runtime at once, and its node as soon as that is there. All
+                // that are resumed ask the node together.
                 let wish = self.shared.parts.routes.wish(url.home(), object.routed());
-                wish.begin();
+                wish.begin_with_others();
                 state.wish = Some(wish);
             }
             state.options
@@ -210,9 +214,14 @@ impl SyncManager {
     }
 }
 
+/// The domains of objects, each once.
+pub(crate) fn homes_of(records: &[ObjectRecord]) -> BTreeSet<String> {
+    records.iter().map(|record| record.metadata.url.home().to_ascii_lowercase()).collect()
+}
+
 /// A snapshot with the children names beside it.
 pub(crate) fn resumed_value(object: &Reported, state: &State) -> Option<Value> {
-    let mut value = serde_json::to_value(state.snapshot()).ok()?;
+    let mut value = state.snapshot().into_value();
     value.as_object_mut()?.insert("childrenResources".to_owned(), json!(object.name_strings()));
     Some(value)
 }

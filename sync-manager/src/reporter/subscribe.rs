@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use hyperty_model::message::{ForwardBody, ForwardKind, ResponseBody, SubscribeBody};
-use hyperty_model::{HypertyUrl, Identity, MessageType, ObjectUrl, RuntimeUrl, Snapshot, StatusCode, Url};
+use hyperty_model::object::Metadata;
+use hyperty_model::{
+    HypertyUrl, Identity, MessageType, ObjectUrl, Position, RuntimeUrl, Snapshot, StatusCode, Url,
+};
 use hyperty_policy::Point;
 use hyperty_storage::Role;
 
@@ -18,6 +21,8 @@ pub(crate) struct Applicant {
     pub(crate) runtime: Option<RuntimeUrl>,
     pub(crate) identity: Option<Identity>,
     pub(crate) resumable: bool,
+    /// Where its copy stands (10.1).
+    pub(crate) since: Option<Position>,
     pub(crate) path: Path,
 }
 
@@ -35,16 +40,17 @@ impl SyncManager {
                 runtime: runtime_of(request.from()),
                 identity: body.identity.clone(),
                 resumable: body.resumable.or(body.store).unwrap_or(false),
+                since: body.since,
             },
             None => return question.answer(Refusal::missing("source")),
         };
         let accepted = match self.admit(object, &applicant).await {
-            Ok(reported) => self.accept(&reported, applicant, |snapshot| {
+            Ok(reported) => self.accept(&reported, applicant, |answer, metadata| {
                 question.answer(ResponseBody {
-                    schema: Some(snapshot.metadata.schema.clone()),
-                    owner: Some(snapshot.metadata.reporter.clone()),
+                    schema: Some(metadata.schema.clone()),
+                    owner: Some(metadata.reporter.clone()),
                     children_resources: Some(reported.name_strings()),
-                    ..snapshot_answer(&snapshot)
+                    ..answer
                 });
             }),
             Err(refusal) => Err(refusal),
@@ -122,13 +128,13 @@ impl SyncManager {
         self.bus().post(message);
     }
 
-    /// Step f: adds the observer, its routes and the answer, in one step with the snapshot (M4). `answer` posts it
+    /// Step f: adds the observer, its routes and the answer, in one step with the snapshot, or what came since the applicant's position (M4). `answer` posts it
     /// while no update can be released, so that it precedes every later one on the same path.
     pub(crate) fn accept(
         &self,
         object: &Arc<Reported>,
         applicant: Applicant,
-        answer: impl FnOnce(Snapshot),
+        answer: impl FnOnce(ResponseBody, &Metadata),
     ) -> Result<(), Refusal> {
         let routes = self.observer_routes(object, &applicant.path)?;
         let mut state = object.lock();
@@ -142,12 +148,12 @@ impl SyncManager {
                 Refusal::new(StatusCode::INTERNAL, "the object has too many observers").because("limit")
             );
         }
-        let Applicant { hyperty, runtime, identity, resumable, .. } = applicant;
+        let Applicant { hyperty, runtime, identity, resumable, since, .. } = applicant;
         let entry = ObserverEntry { runtime, identity, resumable, away: false, routes };
         // Not waited for: the list is needed after a restart only, and an observer that it lost subscribes anew.
         self.persist_observer(object, &state, &hyperty, &entry);
         state.observers.insert(hyperty, entry);
-        answer(state.snapshot());
+        answer(self.answer_since(object, &state, since), &state.metadata);
         self.schedule_beat(object, &mut state);
         Ok(())
     }
@@ -172,10 +178,10 @@ pub(crate) fn runtime_of(manager: &Url) -> Option<RuntimeUrl> {
 }
 
 /// A 200 with a whole object.
-pub(crate) fn snapshot_answer(snapshot: &Snapshot) -> ResponseBody {
+pub(crate) fn snapshot_answer(snapshot: Snapshot) -> ResponseBody {
     ResponseBody {
-        value: serde_json::to_value(snapshot).ok(),
         resource: Some(snapshot.metadata.url.to_string()),
+        value: Some(snapshot.into_value()),
         ..ResponseBody::ok()
     }
 }

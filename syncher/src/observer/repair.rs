@@ -40,6 +40,13 @@ impl ObserverShared {
         }
     }
 
+    /// Where the copy stands, if what came after that is all it lacks.
+    pub(super) fn stands_at(&self) -> Option<Position> {
+        let state = self.state.lock();
+        let sound = !state.read_whole && state.copy.need() != Some(Need::Snapshot);
+        state.copy.metadata().filter(|_| sound).map(|_| state.copy.position())
+    }
+
     /// What to ask for now; without anything the repair has ended, in the same step.
     fn next_wanted(&self) -> Option<Wanted> {
         let wanted = {
@@ -54,7 +61,7 @@ impl ObserverShared {
         wanted
     }
 
-    fn take_over(&self, repair: Repair) {
+    pub(super) fn take_over(&self, repair: Repair) {
         match repair {
             Repair::Changes { to, changes, children } => {
                 let waiters = self.state.lock().tell(|copy, tell| copy.on_changes(to, changes, tell));

@@ -152,12 +152,14 @@ impl ObserverShared {
             None => ObserverShared::provisional(core, &url)?,
         });
         let Live::Observer(shared) = core.insert(&url, &new).err().unwrap_or(new) else { return Ok(None) };
+        if disconnected && !shared.is_live() {
+            // Before what was kept meanwhile, which may tell that it is connected again.
+            shared.state.lock().cut = Some(Cut { at: snapshot.position(), mending: false });
+        }
         shared.learn(names);
         core.take_held(&url).iter().for_each(|message| shared.receive(message));
         shared.install(snapshot, names);
-        if disconnected {
-            shared.cut();
-        }
+        shared.mended();
         let deaf = shared.state.lock().deaf.take();
         deaf.map_or(Ok(Some(shared)), Err)
     }

@@ -110,7 +110,8 @@ impl ObserverShared {
         let waiters = {
             let mut state = self.state.lock();
             let Some(cut) = state.cut.filter(|cut| cut.mending) else { return };
-            if state.end.is_some() || state.read_whole || state.copy.need().is_some() {
+            let waiting = state.read_whole || state.copy.metadata().is_none();
+            if state.end.is_some() || waiting || state.copy.need().is_some() {
                 return;
             }
             state.cut = None;

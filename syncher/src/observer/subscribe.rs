@@ -157,12 +157,13 @@ pub(super) async fn subscribe(
         StatusCode::TIMEOUT => return Err(SubscribeError::Timeout),
         code => return Err(SubscribeError::Refused { code, reason: body.why().to_owned() }),
     }
-    let value = body.value.as_ref().ok_or_else(|| malformed("no snapshot".to_owned()))?;
-    let (snapshot, mut names) = exchange::snapshot(value).map_err(malformed)?;
-    names.extend(exchange::children_names(body.children_resources.as_deref()));
+    let repair = exchange::repair_of(&body).map_err(malformed)?;
     // Its place in the stream is at the snapshot.
     let observer = Observer::at(shared);
-    shared.install(snapshot, &names);
+    shared.take_over(repair);
+    if !shared.is_live() {
+        return Err(malformed("no snapshot".to_owned()));
+    }
     match shared.state.lock().deaf.take() {
         Some(error) => Err(error.into()),
         None => Ok(observer),
@@ -172,6 +173,7 @@ pub(super) async fn subscribe(
 fn body(shared: &ObserverShared, options: &Options) -> SubscribeBody {
     SubscribeBody {
         resource: Some(OneOrMany(vec![shared.url.clone()])),
+        since: shared.stands_at(),
         schema: options.schema.clone(),
         store: options.store,
         resumable: options.resumable,

@@ -70,6 +70,8 @@ async fn a_change_that_was_altered_on_the_way_is_found_at_the_next_beat_inv_ext_
     for copy in [&mut copy, &mut second] {
         until(copy, 1).await;
         assert_eq!(copy.data(), topic("x"), "the fault went in");
+    }
+    for copy in [&mut copy, &mut second] {
         assert_eq!(resync(copy).await, (1, topic("b")));
     }
     let stats = bob.runtime.stats();
