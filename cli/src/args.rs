@@ -68,6 +68,8 @@ pub(crate) enum Command {
     /// Test whether a message node, ours or anybody's, keeps the promises of the protocol
     #[command(long_about = CONFORMANCE, after_long_help = CONFORMANCE_EXAMPLES)]
     Conformance(crate::commands::conformance::ConformanceArgs),
+    /// Keep a node and many runtimes busy for as long as you like, disturb them, and judge all they do
+    Soak(crate::commands::soak::SoakArgs),
     /// Show and check the settings
     #[command(subcommand)]
     Config(ConfigCommand),

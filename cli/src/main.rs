@@ -68,7 +68,7 @@ fn run(cli: Cli, matches: &ArgMatches, config: &Config) -> Result<(), Failure> {
     // A client's work is light, and on one thread nothing happens to its object between two of its steps; the node
     // and the demo use all processors.
     let mut builder = match &cli.command {
-        Command::Node(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Node(_) | Command::Demo(_) | Command::Soak(_) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let executor = builder.enable_all().build().map_err(Failure::error)?;
@@ -89,6 +89,7 @@ fn run(cli: Cli, matches: &ArgMatches, config: &Config) -> Result<(), Failure> {
             Command::Child(command) => commands::child::run(command, &output, &stop).await,
             Command::Delete(args) => commands::delete::run(args, &output, &stop).await,
             Command::Conformance(args) => commands::conformance::run(args, &output).await,
+            Command::Soak(args) => commands::soak::run(args, &output, &stop).await,
             // Done before anything was started.
             Command::Config(_) => Ok(()),
         }

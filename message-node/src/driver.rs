@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyperty_storage::Progress;
+use hyperty_storage::{Progress, StorageError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -60,6 +60,11 @@ impl NodeDriver {
     /// they are these.
     fn store_failed(&mut self) -> bool {
         let Some(error) = self.progress.borrow_and_update().failed.clone() else { return false };
+        if error == StorageError::Closed {
+            // By whoever owns it, who knows.
+            tracing::debug!("the node's store was closed");
+            return true;
+        }
         tracing::error!(%error, "the node's store failed: it stores nothing more and is not ready; start it anew");
         true
     }

@@ -8,4 +8,5 @@ pub(crate) mod node;
 pub(crate) mod observe;
 pub(crate) mod read;
 pub(crate) mod report;
+pub(crate) mod soak;
 pub(crate) mod status;

@@ -177,3 +177,17 @@ fn a_node_restarted_under_load_loses_nothing() {
     report.stop();
     node.stop();
 }
+
+/// A short soak, for the command itself; long ones are for whoever wants to know.
+#[test]
+fn a_soak_loses_nothing_and_leaves_nothing_over() {
+    let (lines, code, stderr) = Running::start(&["soak", "--seconds", "6", "--seed", "5"]).output();
+    let last = lines.last().unwrap_or_else(|| panic!("nothing was said: {stderr}"));
+    assert_eq!((code, &last["event"]), (0, &json!("soaked")), "{last} {stderr}");
+    for bad in ["lost", "duplicates", "outOfOrder", "wrong", "leaks"] {
+        assert_eq!(last[bad], 0, "{bad}: {last} {stderr}");
+    }
+    assert!(last["deliveries"].as_u64().unwrap() > 100, "{last}");
+    let told: Vec<_> = lines.iter().map(|line| text(&line["event"])).collect();
+    assert!(told.contains(&"baseline".to_owned()) && told.contains(&"held".to_owned()), "{told:?}");
+}
