@@ -23,6 +23,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(test);
 //! ```
 
+pub mod fuzz;
 pub mod level;
 pub mod party;
 pub mod peer;
