@@ -53,6 +53,9 @@ pub(crate) struct ConformanceArgs {
     /// Skip what would need more seconds of waiting for a time of the protocol to pass
     #[arg(long, value_name = "SECONDS", default_value_t = 3)]
     pub longest_wait: u64,
+    /// How many random sequences to try, of some 20 steps each
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub sequences: u32,
     /// For how many seconds to wait for an answer
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub patience: u64,
@@ -119,7 +122,8 @@ fn runner(args: &ConformanceArgs, suite: &str) -> Runner {
         ..Patience::REMOTE
     };
     let nonce = format!("{:08x}", SystemIds.random() & 0xffff_ffff);
-    let runner = Runner::new(args.seed).suite(suite).patience(patience).nonce(nonce);
+    let runner =
+        Runner::new(args.seed).suite(suite).patience(patience).sequences(args.sequences).nonce(nonce);
     match &args.case {
         Some(filter) => runner.filter(filter),
         None => runner,

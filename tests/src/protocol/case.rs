@@ -201,6 +201,8 @@ pub struct Stage<S: ?Sized> {
     pub nonce: String,
     /// How long to wait for what.
     pub patience: Patience,
+    /// How many random sequences a case runs that does such.
+    pub sequences: u32,
 }
 
 impl<S: ?Sized> Clone for Stage<S> {
@@ -211,6 +213,7 @@ impl<S: ?Sized> Clone for Stage<S> {
             seed: self.seed,
             nonce: self.nonce.clone(),
             patience: self.patience,
+            sequences: self.sequences,
         }
     }
 }

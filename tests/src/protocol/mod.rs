@@ -31,12 +31,14 @@ mod patience;
 mod report;
 mod runner;
 pub mod runtime;
+mod sequence;
 mod trace;
 
 pub use case::{Capabilities, Capability, Case, Failure, Stage, Stop, UnderTest, Verdict};
 pub use patience::Patience;
 pub use report::{CaseReport, Outcome, Report};
 pub use runner::Runner;
+pub use sequence::{generated, random_sequences};
 pub use trace::Trace;
 
 /// Ends a case with a failure unless a condition holds: `ensure!("INV-MN-1", condition, "what is wrong: {answer}")`.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 
+use crate::level::{self, Work};
+
 use super::{Case, CaseReport, Failure, Outcome, Patience, Report, Stage, Stop, Trace, UnderTest, Verdict};
 
 /// Most lines of a trace in a report: what led to a failure is at its end.
@@ -18,6 +20,7 @@ pub struct Runner {
     suite: String,
     seed: u64,
     patience: Patience,
+    sequences: u32,
     filter: Option<String>,
     invariant: Option<String>,
     nonce: String,
@@ -30,6 +33,7 @@ impl Runner {
             suite: "conformance".to_owned(),
             seed,
             patience: Patience::PAUSED,
+            sequences: level::of(Work::ModelCases) / 2,
             filter: None,
             invariant: None,
             nonce: format!("{seed:x}"),
@@ -46,6 +50,12 @@ impl Runner {
     #[must_use]
     pub fn patience(self, patience: Patience) -> Runner {
         Runner { patience, ..self }
+    }
+
+    /// Runs so many random sequences in each case that does such; half of [`Work::ModelCases`] if not set.
+    #[must_use]
+    pub fn sequences(self, sequences: u32) -> Runner {
+        Runner { sequences, ..self }
     }
 
     /// Runs only cases whose id contains this.
@@ -101,6 +111,7 @@ impl Runner {
                 seed,
                 nonce: format!("{}-{number}", self.nonce),
                 patience: self.patience,
+                sequences: self.sequences,
             };
             let run = AssertUnwindSafe((case.run)(stage)).catch_unwind();
             let verdict = match timeout(self.patience.case, run).await {

@@ -7,6 +7,7 @@ mod bad_input;
 mod catalogue;
 mod forms;
 mod in_process;
+mod random;
 mod registry;
 mod restart;
 mod routing;
@@ -66,6 +67,7 @@ pub fn cases() -> Vec<NodeCase> {
         catalogue::cases(),
         slow::cases(),
         restart::cases(),
+        random::cases(),
     ]
     .concat()
 }

@@ -190,16 +190,26 @@ impl Client {
         to.before(|message| message["body"]["value"] == marker, &what).await
     }
 
+    /// What the node had queued for this client up to now, and what it answered to what was sent from here.
+    ///
+    /// # Errors
+    /// When the node does not answer.
+    pub async fn queued(&mut self, stage: &NodeStage) -> Verdict<Vec<Value>> {
+        let (sm, nothing) = (self.sm(), stage.object("nobody-listens"));
+        let body = json!({"resources": [format!("{nothing}/changes")]});
+        self.request("unsubscribe", &sm, &stage.mn(), body).await?;
+        Ok(self.kept())
+    }
+
     /// What came up to now that the node itself sends, or had queued before: an answer of the node overtakes nothing
     /// that it had queued for this session.
     ///
     /// # Errors
     /// When the node does not answer.
     pub async fn settled(&mut self, stage: &NodeStage) -> Verdict<Vec<Value>> {
-        let (sm, nothing) = (self.sm(), stage.object("nobody-listens"));
-        let body = json!({"resources": [format!("{nothing}/changes")]});
-        self.request("unsubscribe", &sm, &stage.mn(), body).await?;
-        self.rest().await
+        let mut found = self.queued(stage).await?;
+        found.extend(self.rest().await?);
+        Ok(found)
     }
 }
 
