@@ -6,6 +6,7 @@ use hyperty_model::change::{Change, ChangeOp};
 use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::object::{
     ChildEntry, ChildId, ChildOutcome, ChildRefusal, ChildValue, Children, Merged, MergedAs, TOMBSTONES_MAX,
+    Trust,
 };
 use hyperty_model::{ChildrenName, HypertyUrl, Position};
 use proptest::prelude::*;
@@ -227,6 +228,49 @@ proptest! {
         }
         prop_assert_eq!(live(&mine), live(&expected));
     }
+
+    /// M18: a snapshot that is believed takes the place of what is here, except for what is kept and what was
+    /// deleted; one that may be old takes nothing away but what it knows to be deleted.
+    #[test]
+    fn inv_chd_1_how_far_a_snapshot_is_believed(
+        operations in operations(),
+        (theirs, mine) in (any::<Index>(), any::<Index>()),
+        kept in prop::option::of(any::<Index>()),
+    ) {
+        let some = |skip: Index| {
+            let skip = skip.index(operations.len() + 1);
+            let mut children = Children::default();
+            let others = operations.iter().enumerate().filter(|(at, _)| *at != skip && *at % 3 != skip % 3);
+            others.for_each(|(_, operation)| drop(operation.on(&mut children)));
+            children
+        };
+        let (theirs, before) = (some(theirs), some(mine));
+        let kept = kept.map(|at| &operations[at.index(operations.len().max(1)).min(operations.len() - 1)].id);
+        let deleted = |children: &Children, name: &ChildrenName, id: &ChildId| {
+            children.table(name).is_some_and(|table| table.is_deleted(id))
+        };
+
+        let mut right = before.clone();
+        let changes = right.merge_trusting(theirs.clone(), |_, id| {
+            if Some(id) == kept { Trust::MayBeOld } else { Trust::IsRight }
+        });
+        prop_assert_eq!(changes, differences(&before, &right));
+        for (name, id, entry) in theirs.iter().filter(|(_, id, _)| Some(*id) != kept) {
+            let expected = (!deleted(&before, name, id)).then_some(entry);
+            prop_assert_eq!(right.get(name, id.as_str()), expected);
+        }
+        for (name, id, _) in right.iter().filter(|(_, id, _)| Some(*id) != kept) {
+            prop_assert!(theirs.get(name, id.as_str()).is_some());
+        }
+
+        let mut careful = before.clone();
+        let changes = careful.merge_trusting(theirs.clone(), |_, _| Trust::MayBeOld);
+        prop_assert_eq!(changes, differences(&before, &careful));
+        for (name, id, entry) in before.iter().filter(|(name, id, _)| !deleted(&theirs, name, id)) {
+            let left = careful.get(name, id.as_str());
+            prop_assert!(left.is_some_and(|left| left.value.version >= entry.value.version));
+        }
+    }
 }
 
 fn differences(before: &Children, after: &Children) -> Vec<Merged> {
@@ -240,7 +284,9 @@ fn differences(before: &Children, after: &Children) -> Vec<Merged> {
     ) {
         (None, Some(_)) => Some(MergedAs::Created),
         (Some(_), None) => Some(MergedAs::Deleted),
-        (old, new) => (old != new).then_some(MergedAs::Updated),
+        (old, new) if old == new => None,
+        (Some(old), Some(new)) if new.value.version < old.value.version => Some(MergedAs::Replaced),
+        _ => Some(MergedAs::Updated),
     };
     old.union(&new)
         .filter_map(|key| Some(Merged { what: what(key)?, name: key.0.clone(), id: key.1.clone() }))

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use hyperty_model::change::check_value;
 use hyperty_model::message::{ChildBody, DeleteBody, ResponseBody, UpdateBody, UpdateKind};
-use hyperty_model::object::{ChildEntry, ChildId, ChildOutcome, ChildRefusal, Children, Merged, MergedAs};
+use hyperty_model::object::{
+    ChildEntry, ChildId, ChildOutcome, ChildRefusal, Children, Merged, MergedAs, Trust,
+};
 use hyperty_model::{Body, ChildrenName, DerivedTail, Message, MessageType, ObjectUrl, StatusCode, Url};
 use hyperty_storage::Role;
 use tokio::time::Instant;
 
+use super::disagreement::Next;
 use super::object::{Observed, State};
 use super::pending::Kept;
 use crate::answer::Refusal;
@@ -24,6 +27,9 @@ impl SyncManager {
         }
         let mut state = object.lock();
         if message.is_remote() {
+            if is_read_only(&state, message) {
+                return tracing::debug!(object = %object.url, from = %message.from(), "only the Reporter writes these children");
+            }
             match apply_child(&mut state.children, message) {
                 Ok(ChildOutcome::Applied) => {
                     note_arrival(&mut state, message);
@@ -64,6 +70,9 @@ impl SyncManager {
         if !state.observers.keys().any(|hyperty| hyperty.as_url() == message.from()) {
             return Err(forbidden("only observers write children"));
         }
+        if is_read_only(state, message) {
+            return Err(forbidden("the schema lets observers only read these children"));
+        }
         if state.pending.len() >= self.config().pending_children_max {
             return Err(
                 Refusal::new(StatusCode::INTERNAL, "too many unanswered child operations").because("limit")
@@ -94,9 +103,9 @@ impl SyncManager {
         }
     }
 
-    /// The children as the Reporter's side has them take the place of ours, except for what it may not have known
-    /// yet: operations of this runtime that it has not answered, and what arrived since it was asked. The observers
-    /// here are told of every difference.
+    /// The children as the Reporter's side has them are taken over, except for what it may not have known yet:
+    /// operations of this runtime that it has not answered, what arrived since it was asked, and, until it turns out
+    /// that nothing was under way, whatever it does not know. The observers here are told of every difference.
     pub(crate) fn install_children(
         &self,
         object: &Arc<Observed>,
@@ -105,27 +114,55 @@ impl SyncManager {
         all: All,
     ) {
         let mut keep = state.arrived.clone();
-        if all == All::ButUnchanged {
-            keep.extend(state.children.iter().map(|(name, id, _)| (name.clone(), id.clone())));
-        }
         for pending in &state.pending {
             if let (Some(name), Ok(id)) = (children_name(&pending.message), ChildId::parse(&pending.child)) {
                 keep.insert((name, id));
             }
         }
+        let trust = match all {
+            All::ButUnchanged => Trust::MayBeOld,
+            All::Children => state.disagreement.trust(&theirs, &state.children),
+        };
+        let digest = theirs.digest();
         let former = state.children.clone();
-        let changes = state.children.merge(theirs, &keep);
+        let disagreement = &state.disagreement;
+        let changes = state.children.merge_trusting(theirs, |name, id| {
+            if keep.contains(&(name.clone(), id.clone())) {
+                Trust::MayBeOld
+            } else if all == All::Children && disagreement.is_refused(name, id) {
+                Trust::IsRight
+            } else {
+                trust
+            }
+        });
         for Merged { name, id, what } in &changes {
-            let entry = match what {
-                MergedAs::Deleted => former.get(name, id.as_str()),
-                MergedAs::Created | MergedAs::Updated => state.children.get(name, id.as_str()),
+            let tell = |children: &Children, what| {
+                if let Some(entry) = children.get(name, id.as_str()) {
+                    self.bus().release_locally(&self.difference(&object.url, name, entry, what));
+                }
             };
-            if let Some(entry) = entry {
-                self.bus().release_locally(&self.difference(&object.url, name, entry, *what));
+            if matches!(what, MergedAs::Deleted | MergedAs::Replaced) {
+                tell(&former, MergedAs::Deleted);
+            }
+            match what {
+                MergedAs::Deleted => {}
+                MergedAs::Replaced => tell(&state.children, MergedAs::Created),
+                MergedAs::Created | MergedAs::Updated => tell(&state.children, *what),
             }
         }
         if !changes.is_empty() {
             self.save_observed(state);
+        }
+        if all == All::ButUnchanged {
+            return;
+        }
+        state.disagreement.heeded_refusals();
+        // While operations from here are unanswered the two differ by these.
+        if state.pending.is_empty()
+            && state.disagreement.taken_over(digest, &state.children, trust) == Next::LookAgain
+        {
+            state.repair.whole = true;
+            self.shared.timers.set(&object.url, Due::Repair, Instant::now() + self.config().child_wait);
         }
     }
 
@@ -154,7 +191,7 @@ impl SyncManager {
                 };
                 (MessageType::Update, Body::of(body))
             }
-            MergedAs::Deleted => {
+            MergedAs::Deleted | MergedAs::Replaced => {
                 // Not in its reporter's name: the child may only have been lost, and come again (M18).
                 let (resource, source) = (Some(value.url.to_string()), Some(self.address().clone()));
                 let body = DeleteBody { resource, source, ..DeleteBody::default() };
@@ -172,6 +209,14 @@ pub(crate) enum All {
     Children,
     /// Those that changed; one that is gone stands among the deleted (10.1).
     ButUnchanged,
+}
+
+/// Whether an operation is on children that observers only read, and not the Reporter's (5.9.1).
+fn is_read_only(state: &State, message: &Message) -> bool {
+    let listed = children_name(message).is_some_and(|name| state.read_only.contains(&name));
+    let reporter = state.metadata.as_ref().map(|metadata| metadata.reporter.as_url());
+    let by_object = state.metadata.as_ref().is_some_and(|metadata| message.from() == metadata.url.as_url());
+    listed && !by_object && reporter.is_some_and(|reporter| reporter != message.from())
 }
 
 /// While the Reporter's side is being asked for its state, remembers what that state may be too old to know.
@@ -244,7 +289,7 @@ fn writer(object: &ObjectUrl, message: &Message, source: Option<&Url>) -> Option
     if message.from() == object.as_url() { source.cloned() } else { Some(message.from().clone()) }
 }
 
-fn children_name(message: &Message) -> Option<ChildrenName> {
+pub(super) fn children_name(message: &Message) -> Option<ChildrenName> {
     match message.to().split_derived()?.1? {
         DerivedTail::Children(name) => Some(name),
         _ => None,

@@ -5,6 +5,7 @@
 //! observed object is in [`object`].
 
 mod children;
+mod disagreement;
 mod object;
 mod pending;
 mod read;

@@ -14,6 +14,7 @@ use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value};
 
+use super::disagreement::Disagreement;
 use super::verify::Doubt;
 use crate::digest::DigestCache;
 use crate::reporter::snapshot_answer;
@@ -42,7 +43,10 @@ pub(crate) struct State {
     /// How often a whole state took the place of the copy.
     pub(crate) replaced: u64,
     pub(crate) children: Children,
+    pub(crate) disagreement: Disagreement,
     pub(crate) names: Vec<ChildrenName>,
+    /// Children that observers only read, as far as the schema is known here.
+    pub(crate) read_only: Vec<ChildrenName>,
     pub(crate) observers: BTreeMap<HypertyUrl, LocalObserver>,
     pub(crate) routes: Routes,
     pub(crate) link: Link,
@@ -119,7 +123,9 @@ impl Observed {
             replaced: 0,
             log: ChangeLog::new(LOCAL_LOG),
             children: Children::default(),
+            disagreement: Disagreement::default(),
             names: Vec::new(),
+            read_only: Vec::new(),
             observers: BTreeMap::new(),
             routes: Routes::default(),
             link: Link::Live,

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use hyperty_model::message::ResponseBody;
+use hyperty_model::object::ChildId;
 use hyperty_model::{Message, ObjectUrl, StatusCode};
 use hyperty_storage::{StorageError, Ticket};
 use tokio::time::Instant;
 
-use super::children::child_id;
+use super::children::{child_id, children_name};
 use super::object::{Link, Observed, PendingChild, State};
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
@@ -100,6 +101,7 @@ impl SyncManager {
         // Without the watches: they would look for these in the state that is locked here.
         let messages: Vec<Message> = unkept.into_iter().map(|pending| pending.message).collect();
         for message in messages {
+            note_refused(state, &message);
             let body = ResponseBody::from(refusal.clone()).with_source(self.address().clone());
             self.bus().post(message.reply(body));
         }
@@ -123,8 +125,9 @@ impl SyncManager {
         if !code.is_success() && !is_first {
             return self.shared.timers.set(&object.url, Due::Children, Instant::now());
         }
-        state.pending.remove(at);
-        if !code.is_success() {
+        let answered = state.pending.remove(at);
+        if let Some(refused) = answered.filter(|_| !code.is_success()) {
+            note_refused(&mut state, &refused.message);
             // Refused: what was shown here already is put right by the whole state of the Reporter's side.
             state.repair.whole = true;
             self.repair_soon(&object.url);
@@ -158,5 +161,13 @@ impl SyncManager {
         if !state.pending.is_empty() {
             self.shared.timers.set(&object.url, Due::Children, Instant::now() + self.config().child_wait);
         }
+    }
+}
+
+/// What is here of the child is wrong from now on.
+fn note_refused(state: &mut State, message: &Message) {
+    let id = child_id(message).and_then(|id| ChildId::parse(&id).ok());
+    if let (Some(name), Some(id)) = (children_name(message), id) {
+        state.disagreement.refuse(name, id);
     }
 }

@@ -90,7 +90,7 @@ impl SyncManager {
             }
             let ready = !object.lock().routes.listeners.is_empty();
             if !ready {
-                let names = self.names_of(url, body.schema.as_ref()).await;
+                let names = self.names_of(&object, body.schema.as_ref()).await;
                 let prepared = self.prepare_routes(&object, &names, body.domain_subscription).await;
                 if let Err(refusal) = prepared {
                     drop(setup);
@@ -118,19 +118,29 @@ impl SyncManager {
 
     /// The children names: from the schema, else from the domain registry (M21); what cannot be found out now is
     /// learnt from the final answer.
-    async fn names_of(&self, url: &ObjectUrl, schema: Option<&Url>) -> Vec<ChildrenName> {
-        if let Some(schema) = schema
-            && let Ok(schema) = self.shared.parts.catalogue.get(schema).await
-        {
-            return schema.children.iter().map(|rule| rule.name.clone()).collect();
+    async fn names_of(&self, object: &Observed, schema: Option<&Url>) -> Vec<ChildrenName> {
+        if let Some(names) = self.rules_of(object, schema).await {
+            return names;
         }
-        match self.shared.parts.registrations.registry().read(url.as_url()).await {
-            Ok(record) => parse_names(record.children_resources.as_deref().unwrap_or_default()),
+        match self.shared.parts.registrations.registry().read(object.url.as_url()).await {
+            Ok(record) => match self.rules_of(object, record.schema.as_ref()).await {
+                Some(names) => names,
+                None => parse_names(record.children_resources.as_deref().unwrap_or_default()),
+            },
             Err(error) => {
-                tracing::debug!(object = %url, %error, "the registry does not tell the children names");
+                tracing::debug!(object = %object.url, %error, "the registry does not tell the children names");
                 Vec::new()
             }
         }
+    }
+
+    /// The children names of a schema, and which of them observers only read; `None` if it cannot be had now.
+    async fn rules_of(&self, object: &Observed, schema: Option<&Url>) -> Option<Vec<ChildrenName>> {
+        let schema = self.shared.parts.catalogue.get(schema?);
+        let schema = tokio::time::timeout(self.config().repair_timeout, schema).await.ok()?.ok()?;
+        let read_only = schema.children.iter().filter(|rule| !rule.observers_may_write);
+        object.lock().read_only = read_only.map(|rule| rule.name.clone()).collect();
+        Some(schema.children.iter().map(|rule| rule.name.clone()).collect())
     }
 
     /// Steps 6, 7 and 10: the provisional answer, the Reporter's decision, the final answer.

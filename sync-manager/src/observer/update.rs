@@ -104,7 +104,7 @@ impl SyncManager {
             && state.pending.is_empty()
             && state.asking == 0
             && !state.observers.is_empty();
-        if comparable && theirs.is_some_and(|theirs| theirs != state.children.digest()) {
+        if comparable && theirs.is_some_and(|theirs| state.disagreement.is_news(theirs, &state.children)) {
             tracing::debug!(object = %object.url, "the children differ; repairing");
             state.repair.whole = true;
             self.repair_soon(&object.url);

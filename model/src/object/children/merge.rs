@@ -25,6 +25,20 @@ pub enum MergedAs {
     Updated,
     /// It is gone.
     Deleted,
+    /// It is an older version than the one that was here: what was built on that has to be forgotten.
+    Replaced,
+}
+
+/// How far a snapshot is believed about one child.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// It may be too old to know the child: one that it lacks stays, of two versions the higher stays, and what was
+    /// deleted on either side is deleted.
+    MayBeOld,
+    /// It knows whether there is such a child, but perhaps not its latest version.
+    KnowsAll,
+    /// It is right, whatever is here; only what was deleted here stays deleted, for its writer wanted that.
+    IsRight,
 }
 
 impl Children {
@@ -35,35 +49,53 @@ impl Children {
     /// since the snapshot was asked for); of two versions of a child the higher stays; what was deleted on either
     /// side is deleted.
     pub fn merge(&mut self, snapshot: Children, keep: &BTreeSet<(ChildrenName, ChildId)>) -> Vec<Merged> {
+        self.merge_trusting(snapshot, |name, id| match keep.contains(&(name.clone(), id.clone())) {
+            true => Trust::MayBeOld,
+            false => Trust::KnowsAll,
+        })
+    }
+
+    /// Takes over the children of a snapshot as far as it is believed about each, and tells what that changed,
+    /// ordered by name and id.
+    pub fn merge_trusting(
+        &mut self,
+        snapshot: Children,
+        trust: impl Fn(&ChildrenName, &ChildId) -> Trust,
+    ) -> Vec<Merged> {
         let mut changes = Vec::new();
         let mut theirs = snapshot.tables;
         let names: BTreeSet<ChildrenName> = self.tables.keys().chain(theirs.keys()).cloned().collect();
         for name in names {
             let table = self.tables.entry(name.clone()).or_default();
-            let kept = |id: &ChildId| keep.contains(&(name.clone(), id.clone()));
             let other = theirs.remove(&name).unwrap_or_default();
             let of_name = |(id, what)| Merged { name: name.clone(), id, what };
-            changes.extend(table.merge(other, kept).into_iter().map(of_name));
+            changes.extend(table.merge(other, |id| trust(&name, id)).into_iter().map(of_name));
         }
         changes
     }
 }
 
 impl ChildTable {
-    fn merge(&mut self, mut other: ChildTable, kept: impl Fn(&ChildId) -> bool) -> Vec<(ChildId, MergedAs)> {
+    fn merge(
+        &mut self,
+        mut other: ChildTable,
+        trust: impl Fn(&ChildId) -> Trust,
+    ) -> Vec<(ChildId, MergedAs)> {
         self.deleted.extend(other.deleted);
         let mut changes = Vec::new();
         let mine = std::mem::take(&mut self.live);
         for (id, entry) in mine {
             let theirs = other.live.remove(&id);
-            let stays = theirs.is_some() || kept(&id);
+            let trust = trust(&id);
+            let stays = theirs.is_some() || trust == Trust::MayBeOld;
             if self.deleted.contains(id.as_str()) || !stays {
                 changes.push((id, MergedAs::Deleted));
                 continue;
             }
-            let newer = theirs.filter(|theirs| supersedes(theirs, &entry));
-            if newer.as_ref().is_some_and(|newer| *newer != entry) {
-                changes.push((id.clone(), MergedAs::Updated));
+            let newer = theirs.filter(|theirs| trust == Trust::IsRight || supersedes(theirs, &entry));
+            if let Some(newer) = newer.as_ref().filter(|newer| **newer != entry) {
+                let what = if supersedes(newer, &entry) { MergedAs::Updated } else { MergedAs::Replaced };
+                changes.push((id.clone(), what));
             }
             self.live.insert(id, newer.unwrap_or(entry));
         }

@@ -9,7 +9,7 @@ mod wire;
 
 pub use entry::{ChildEntry, ChildValue};
 pub use id::{CHILD_ID_BYTES_MAX, ChildId, ChildIdError};
-pub use merge::{Merged, MergedAs};
+pub use merge::{Merged, MergedAs, Trust};
 pub use table::{ChildOutcome, ChildRefusal, ChildTable};
 pub use tombstones::{FLOORS_MAX, TOMBSTONES_MAX};
 
