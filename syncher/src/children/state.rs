@@ -145,7 +145,7 @@ impl ChildrenState {
         for merged in self.known.merge(children, keep) {
             let (op, table) = match merged.what {
                 MergedAs::Created => (ChildOp::Create, &self.known),
-                MergedAs::Updated => (ChildOp::Update, &self.known),
+                MergedAs::Updated | MergedAs::Replaced => (ChildOp::Update, &self.known),
                 MergedAs::Deleted => (ChildOp::Delete, &before),
             };
             let entry = table.get(&merged.name, merged.id.as_str());
