@@ -1,3 +1,4 @@
 //! Simulated systems: each fault alone, all of them together, and twice the same from the same seed.
 
 mod repeat;
+mod seeds;

@@ -9,6 +9,9 @@ mod hostile;
 mod judge;
 mod observer;
 mod reporter;
+mod sweep;
+
+pub use self::sweep::Sweep;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -130,6 +130,19 @@ impl Pipe {
         }
     }
 
+    /// The link behaves otherwise from now on: what is under way arrives at the new pace if that is sooner.
+    pub(crate) fn hasten(&mut self, transit: Transit) {
+        (self.free_at, self.last_due) = (Instant::now(), Instant::now());
+        for (due, item) in std::mem::take(&mut self.under_way) {
+            if due <= self.last_due {
+                self.under_way.push_back((due, item));
+            } else {
+                self.send(item, transit);
+            }
+        }
+        wake(&mut self.reader);
+    }
+
     /// The next item that has arrived; `None` when the connection is closed.
     pub(crate) fn poll_item(
         &mut self,

@@ -61,7 +61,20 @@ impl Wire {
 
     pub(crate) fn set_profile(&self, profile: LinkProfile) {
         self.trace.event(&self.name, format!("now {profile:?}"));
-        self.state.lock().profile = profile;
+        let (connections, before) = {
+            let mut state = self.state.lock();
+            let before = std::mem::replace(&mut state.profile, profile.clone());
+            (state.connections.clone(), before)
+        };
+        let latency = *profile.latency.end();
+        let rates = [(before.up, profile.up), (before.down, profile.down)];
+        for connection in connections.iter().filter_map(Weak::upgrade) {
+            for (pipe, (before, bytes_per_second)) in connection.pipes.iter().zip(rates) {
+                if before != bytes_per_second {
+                    pipe.lock().hasten(Transit { latency, bytes_per_second, overtaken: None });
+                }
+            }
+        }
     }
 
     /// Ends all connections; new ones are refused, or not answered, until the link is restored.
