@@ -11,6 +11,7 @@ use hyperty_model::{ObjectUrl, Url};
 use hyperty_runtime::syncher::Accept;
 use hyperty_storage::Durability;
 
+use crate::commands::simulate;
 use crate::config::SessionSettings;
 use crate::output::Format;
 
@@ -70,6 +71,9 @@ pub(crate) enum Command {
     Conformance(crate::commands::conformance::ConformanceArgs),
     /// Keep a node and many runtimes busy for as long as you like, disturb them, and judge all they do
     Soak(crate::commands::soak::SoakArgs),
+    /// Simulate whole systems in virtual time, with everything going wrong in them
+    #[command(long_about = simulate::ABOUT, after_long_help = simulate::EXAMPLES)]
+    Simulate(simulate::SimulateArgs),
     /// Show and check the settings
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -14,6 +14,7 @@ mod stop;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
+use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use tracing_subscriber::EnvFilter;
 
@@ -40,6 +41,13 @@ fn start(mut cli: Cli, matches: &ArgMatches) -> Result<(), Failure> {
         // Which shows and checks what the others would use.
         let output = Output::new(cli.output);
         return commands::config::run(command, cli.config.as_ref(), &cli.set, &output);
+    }
+    if let Command::Simulate(args) = &cli.command {
+        // Connections are lost all the time there: only who asks for it is told. It has executors of its own.
+        if matches.value_source("log") != Some(ValueSource::DefaultValue) {
+            start_logs(&cli.log)?;
+        }
+        return commands::simulate::run(args, &Output::new(cli.output));
     }
     let config = Effective::load(cli.config.as_deref(), &cli.set)?.config;
     settle::settle(&mut cli, matches, &config);
@@ -91,7 +99,7 @@ fn run(cli: Cli, matches: &ArgMatches, config: &Config) -> Result<(), Failure> {
             Command::Conformance(args) => commands::conformance::run(args, &output).await,
             Command::Soak(args) => commands::soak::run(args, &output, &stop).await,
             // Done before anything was started.
-            Command::Config(_) => Ok(()),
+            Command::Config(_) | Command::Simulate(_) => Ok(()),
         }
     })
 }

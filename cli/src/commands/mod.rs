@@ -8,5 +8,6 @@ pub(crate) mod node;
 pub(crate) mod observe;
 pub(crate) mod read;
 pub(crate) mod report;
+pub(crate) mod simulate;
 pub(crate) mod soak;
 pub(crate) mod status;

@@ -6,18 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyperty_storage::{Batch, MemoryTables, Progress, StorageError, Tables, Ticket};
+pub use hyperty_storage::Torn;
+use hyperty_storage::{Batch, MemoryTables, Progress, SimulatedDisk, StorageError, Tables, Ticket};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
-
-/// What a crash leaves of what was not synced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Torn {
-    /// Nothing.
-    Nothing,
-    /// Part of it, the last of it half written. A disk that cannot tear leaves nothing.
-    Tail,
-}
 
 /// What runs the syncs of an opened disk; it ends with the machine.
 pub type Syncing = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -62,6 +54,32 @@ impl Disk for MemoryDisk {
         if let Some(tables) = &*self.opened.lock() {
             tables.close();
         }
+    }
+}
+
+/// A disk with the file format and the code of durable tables, page by page: slower, and what was not synced may be
+/// torn.
+pub struct FileDisk {
+    latency: Duration,
+    disk: SimulatedDisk,
+}
+
+impl FileDisk {
+    /// An empty disk; a sync takes so long. What is torn is drawn from the seed.
+    pub fn new(latency: Duration, seed: u64) -> FileDisk {
+        FileDisk { latency, disk: SimulatedDisk::new(seed) }
+    }
+}
+
+impl Disk for FileDisk {
+    fn open(&self) -> Result<(Arc<dyn Tables>, Syncing), String> {
+        let tables = self.disk.open().map_err(|error| error.to_string())?;
+        let syncing = tables.run(self.latency);
+        Ok((Arc::new(tables), Box::pin(syncing)))
+    }
+
+    fn crash(&self, torn: Torn) {
+        self.disk.crash(torn);
     }
 }
 
@@ -242,7 +260,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_crash_goes_back_to_the_last_sync() {
-        let disk = MemoryDisk::new(Duration::from_millis(10));
+        let latency = Duration::from_millis(10);
+        goes_back(&MemoryDisk::new(latency)).await;
+        goes_back(&FileDisk::new(latency, 7)).await;
+    }
+
+    async fn goes_back(disk: &dyn Disk) {
         let (tables, syncing) = disk.open().unwrap();
         let syncing = tokio::spawn(syncing);
         let first = tables.commit(put("a"));

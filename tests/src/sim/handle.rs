@@ -161,6 +161,11 @@ impl Sim {
         self.runtime_host(name).runtime()
     }
 
+    /// How often copies in a runtime were repaired by changes, and by a whole state, over all its starts.
+    pub fn repairs(&self, name: &str) -> (u64, u64) {
+        self.runtime_host(name).repairs()
+    }
+
     /// Whether a machine runs.
     pub fn is_up(&self, machine: &str) -> bool {
         match self.core.runtimes.get(machine) {

@@ -69,7 +69,7 @@ mod trace;
 
 pub use builder::SimBuilder;
 pub use clock::MachineClock;
-pub use disk::{Disk, MemoryDisk, Syncing, Torn};
+pub use disk::{Disk, FileDisk, MemoryDisk, Syncing, Torn};
 pub use faults::{Fault, Schedule, UnknownFault};
 pub use handle::{Failure, Sim};
 pub use hosts::{Crash, Program, RuntimeSpec, Seat};

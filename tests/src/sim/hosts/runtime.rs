@@ -112,6 +112,8 @@ pub(crate) struct RuntimeHost {
 pub(crate) struct State {
     running: Option<Running>,
     starts: u64,
+    /// Repairs by changes and by a snapshot, of the runtimes that were.
+    repaired: (u64, u64),
 }
 
 struct Running {
@@ -198,7 +200,11 @@ impl RuntimeHost {
 
     /// Stops hard; the connections are the caller's.
     pub(crate) fn crash(&self, how: Crash) {
-        let Some(running) = self.state.lock().running.take() else { return };
+        let repaired = self.repairs();
+        let mut state = self.state.lock();
+        let Some(running) = state.running.take() else { return };
+        state.repaired = repaired;
+        drop(state);
         // Before the runtime closes its store: what waits to be written is the crash's.
         self.disk.crash(how.torn);
         if let Some(runtime) = &running.runtime {
@@ -209,6 +215,13 @@ impl RuntimeHost {
     /// The runtime, while it runs.
     pub(crate) fn runtime(&self) -> Option<Runtime> {
         self.state.lock().running.as_ref().and_then(|running| running.runtime.clone())
+    }
+
+    /// Repairs by changes and by a snapshot, over all its starts.
+    pub(crate) fn repairs(&self) -> (u64, u64) {
+        let now = self.runtime().map(|runtime| runtime.stats()).unwrap_or_default();
+        let (by_changes, by_snapshot) = self.state.lock().repaired;
+        (by_changes + now.repairs_by_changes, by_snapshot + now.repairs_by_snapshot)
     }
 
     pub(crate) fn is_up(&self) -> bool {

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 
 use self::judge::{Judge, Phase};
 use super::faults::{Fault, Schedule};
-use super::{Failure, Line, LinkProfile, RuntimeSpec, Sim, SimBuilder};
+use super::{Failure, FileDisk, Line, MemoryDisk, RuntimeSpec, Sim, SimBuilder, SimRng};
 use crate::party::SCHEMA;
 use crate::reference::{Baseline, Invariant, Violation};
 
@@ -39,6 +39,9 @@ const BOOTED_WITHIN: Duration = Duration::from_secs(30);
 /// How long everything stays quiet before resources are counted.
 const QUIET: Duration = Duration::from_secs(5);
 
+/// How long a sync takes: a good disk under some load.
+const SYNC: Duration = Duration::from_millis(2);
+
 /// Objects in one run, each with a Reporter of its own.
 const BOARDS_MAX: usize = 2;
 
@@ -55,6 +58,8 @@ pub struct Mixed {
     pub troubled: Duration,
     /// What may go wrong.
     pub faults: Vec<Fault>,
+    /// Whether disks hold files of durable tables, whose pages are torn; in memory if not.
+    pub files: bool,
 }
 
 /// What was done in a run that violated nothing.
@@ -70,6 +75,10 @@ pub struct Summary {
     pub messages: u64,
     /// Changes, children and whole states that applications were told of.
     pub deliveries: u64,
+    /// Copies that were brought up to date by the changes they had missed.
+    pub repairs_by_changes: u64,
+    /// Copies that were replaced by a whole state.
+    pub repairs_by_snapshot: u64,
     /// Updates that made room for newer ones in the queues of nodes.
     pub conflations: u64,
     /// Machines that were stopped hard.
@@ -77,7 +86,7 @@ pub struct Summary {
 }
 
 impl Mixed {
-    /// Five runtimes at one node, two minutes of all faults.
+    /// Five runtimes at one node, two minutes of all faults; every fourth seed has files on its disks.
     pub fn new(seed: u64) -> Mixed {
         Mixed {
             seed,
@@ -85,6 +94,7 @@ impl Mixed {
             domains: 1,
             troubled: Duration::from_secs(120),
             faults: Fault::ALL.to_vec(),
+            files: seed.is_multiple_of(4),
         }
     }
 
@@ -92,11 +102,12 @@ impl Mixed {
     pub fn command(&self) -> String {
         let faults: Vec<&str> = self.faults.iter().map(|fault| fault.name()).collect();
         let Mixed { seed, runtimes, domains, .. } = self;
+        let disks = if self.files { "files" } else { "memory" };
         let minutes = self.troubled.as_secs_f64() / 60.0;
         let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(",") };
         format!(
             "hyperty simulate --seed {seed} --runtimes {runtimes} --nodes {domains} --minutes {minutes} \
-             --faults {faults} --trace"
+             --faults {faults} --disks {disks} --trace"
         )
     }
 
@@ -132,7 +143,11 @@ impl Mixed {
             parties += observers;
             builder = builder.runtime(spec);
         }
-        let builder = builder.link(LinkProfile::default()).replay(self.command());
+        let (seed, files) = (self.seed, self.files);
+        let builder = builder.replay(self.command()).disks(move |machine| match files {
+            true => Arc::new(FileDisk::new(SYNC, SimRng::new(seed, machine).number())),
+            false => Arc::new(MemoryDisk::new(SYNC)),
+        });
         let run = Run { judge, parties, boards, mixed: self.clone() };
         builder.run(async |sim| run.script(sim).await)
     }
@@ -264,6 +279,11 @@ impl Run {
             summary.messages += stats.received;
             summary.conflations += stats.conflated;
         }
+        for name in sim.runtimes() {
+            let (by_changes, by_snapshot) = sim.repairs(&name);
+            summary.repairs_by_changes += by_changes;
+            summary.repairs_by_snapshot += by_snapshot;
+        }
         summary
     }
 }
@@ -276,6 +296,11 @@ fn holdings(sim: &Sim) -> Baseline {
         let stats = sim.node_stats(&domain);
         counts.push((format!("sessions at {domain}"), stats.sessions as u64));
         counts.push((format!("routes at {domain}"), stats.routes as u64));
+    }
+    for name in sim.runtimes() {
+        let stats = sim.runtime(&name).map(|runtime| runtime.stats()).unwrap_or_default();
+        counts.push((format!("objects reported by {name}"), stats.reported as u64));
+        counts.push((format!("objects observed by {name}"), stats.observed as u64));
     }
     Baseline::new(counts)
 }

@@ -93,6 +93,8 @@ impl Summary {
         self.lines += other.lines;
         self.messages += other.messages;
         self.deliveries += other.deliveries;
+        self.repairs_by_changes += other.repairs_by_changes;
+        self.repairs_by_snapshot += other.repairs_by_snapshot;
         self.conflations += other.conflations;
         self.crashes += other.crashes;
     }
