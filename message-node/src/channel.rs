@@ -1,6 +1,8 @@
 //! Connections inside one process: two bounded channels of frames.
 
+use std::future::poll_fn;
 use std::pin::pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +11,7 @@ use tokio::time::sleep;
 
 use crate::link::Link;
 use crate::node::{AttachError, MessageNode};
+use crate::outbox::CloseReason;
 
 /// Frames in one channel: enough to keep both sides busy; what waits longer waits in the session's queue.
 const CHANNEL_FRAMES: usize = 64;
@@ -28,6 +31,7 @@ impl MessageNode {
             tokio::select! {
                 biased;
                 _ = link.stopped() => {}
+                () = cut_off(&link) => {}
                 () = receive(&link, from_client) => {}
                 () = send(&link, to_client) => {}
                 () = unopened(&link, open_wait) => {}
@@ -62,20 +66,36 @@ async fn receive(link: &Link, mut frames: mpsc::Receiver<Bytes>) {
     std::future::pending::<()>().await;
 }
 
-/// Ends when the connection is to be closed, or with the client's; a node that stops hands over what is ready first.
+/// Ends when the connection is to be closed, or with the client's. A node that stops in order hands over what is ready
+/// first.
 async fn send(link: &Link, frames: mpsc::Sender<Bytes>) {
     let mut stopping = pin!(link.node_stopping());
     let mut batch = Vec::new();
-    loop {
+    let mut last = false;
+    while !last {
         tokio::select! {
             biased;
+            _ = &mut stopping => last = true,
             ready = link.next_batch(&mut batch) => if ready.is_err() { return },
-            _ = &mut stopping => return,
+        }
+        if last {
+            let rest = |cx: &mut Context<'_>| {
+                while let Poll::Ready(Ok(())) = link.poll_batch(cx, &mut batch) {}
+                Poll::Ready(())
+            };
+            poll_fn(rest).await;
         }
         for item in batch.drain(..) {
             if frames.send(item.bytes().clone()).await.is_err() {
                 return;
             }
         }
+    }
+}
+
+/// Ends when the node just stops, which is as good as a crash; not when it stops in order.
+async fn cut_off(link: &Link) {
+    if link.node_stopping().await == CloseReason::Restart {
+        std::future::pending::<()>().await;
     }
 }

@@ -86,6 +86,14 @@ impl World {
         *self.inner.node.lock() = None;
     }
 
+    /// Stops the node in order: what is under way is answered, and what waits is sent.
+    pub async fn drain_node(&self) {
+        if let Some(node) = self.node() {
+            node.drain(hyperty_message_node::DRAIN_WAIT).await;
+        }
+        self.stop_node();
+    }
+
     /// The node, while it runs.
     pub fn node(&self) -> Option<MessageNode> {
         self.inner.node.lock().as_ref().map(|running| running.node.clone())

@@ -4,6 +4,7 @@ mod authority;
 mod bad_input;
 mod components;
 mod conformance;
+mod fleet;
 mod model;
 mod operation;
 mod races;
