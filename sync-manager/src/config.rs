@@ -26,6 +26,9 @@ pub struct SyncManagerConfig {
     pub beat_min: Duration,
     /// The longest time between two position beats of an observed object.
     pub beat_max: Duration,
+    /// How long nothing may be heard of an observed object before the Reporter's side is asked: longer than two
+    /// beats, so that one may be late and one be lost.
+    pub silence: Duration,
     /// How fast different answers to reads of one object are made, in bytes per second (M7). Answers of the same state
     /// are shared and not held up; an object that changes faster than its observers can be given whole states serves
     /// them in turns. A megabyte is made every 16 ms by default, which leaves most of a core to everything else.
@@ -59,6 +62,7 @@ impl Default for SyncManagerConfig {
             child_wait: Duration::from_secs(3),
             beat_min: Duration::from_secs(1),
             beat_max: Duration::from_secs(60),
+            silence: Duration::from_secs(150),
             answer_bytes_per_second: 64 << 20,
             digest_bytes_max: hyperty_model::digest::DIGEST_BYTES_MAX,
             inbox_max: 65_536,

@@ -47,6 +47,7 @@ impl SyncManagerDriver {
                                 procedures.spawn(async move { manager.beat(&object) });
                             }
                             Due::Children => manager.send_children_again(&object),
+                            Due::Silence => manager.check_silence(&object),
                             Due::Repair => {
                                 procedures.spawn(async move { manager.repair(&object).await });
                             }

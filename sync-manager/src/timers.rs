@@ -16,6 +16,8 @@ pub(crate) enum Due {
     Repair,
     /// Send unanswered child operations again (M18).
     Children,
+    /// Look whether an observed object was heard of.
+    Silence,
 }
 
 /// Deadlines in order of time. An object has at most one entry for each kind: the earliest asked for.
@@ -56,7 +58,7 @@ impl Timers {
     /// Forgets everything that is due for an object.
     pub(crate) fn forget(&self, object: &ObjectUrl) {
         let mut queue = self.queue.lock();
-        for due in [Due::Beat, Due::Repair, Due::Children] {
+        for due in [Due::Beat, Due::Repair, Due::Children, Due::Silence] {
             if let Some(at) = queue.by_object.remove(&(due, object.clone())) {
                 queue.by_time.remove(&(at, due, object.clone()));
             }

@@ -12,6 +12,7 @@ mod read;
 mod repair;
 mod resume;
 mod routes;
+mod silence;
 mod status;
 mod subscribe;
 mod unsubscribe;

@@ -57,6 +57,8 @@ pub(crate) struct State {
     pub(crate) asking: usize,
     /// Children of which something arrived meanwhile.
     pub(crate) arrived: BTreeSet<(ChildrenName, ChildId)>,
+    /// Whether anything of the object was heard since the last look.
+    pub(crate) heard: bool,
     pub(crate) gone: bool,
 }
 
@@ -133,6 +135,7 @@ impl Observed {
             pending: VecDeque::new(),
             asking: 0,
             arrived: BTreeSet::new(),
+            heard: false,
             gone: false,
         };
         Observed { url, setup: tokio::sync::Mutex::new(()), state: Mutex::new(state) }

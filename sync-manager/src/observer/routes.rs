@@ -32,6 +32,7 @@ impl SyncManager {
         let mut publishes = Vec::new();
         if first {
             listeners.push(self.sequence(object, &object.url.changes(), SyncManager::on_observed_changes)?);
+            self.await_silence(&object.url);
         }
         let fresh: Vec<&ChildrenName> = names.iter().filter(|name| first || !known.contains(name)).collect();
         for name in &fresh {

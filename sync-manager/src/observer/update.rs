@@ -44,6 +44,7 @@ impl SyncManager {
             tracing::warn!(object = %object.url, "an update that is not the Reporter's was dropped");
             return;
         }
+        state.heard = true;
         match state.replica.on_update(&body) {
             Received::Applied { then } => {
                 self.keep_observed(&mut state, std::iter::once(&body).chain(&then));

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use hyperty_conformance::world::World;
+use hyperty_message_bus::Direction;
+use hyperty_model::MessageType;
 use hyperty_storage::Role;
 use hyperty_syncher::{ObserverEvent, Reporter};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::spy::{is_taken, registered, routes, stored};
+use crate::spy::{gate, is_taken, registered, routes, stored};
 use crate::support::{Party, topic};
 
 /// T_DELACK, the time that observers have to acknowledge.
@@ -183,4 +185,29 @@ async fn deletion_waits_for_nobody_who_left_or_answered_inv_del_5() {
     let started = Instant::now();
     delete(&board).await;
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+/// I11: the announcement of the deletion never comes, and nothing else does: silence itself makes the observer ask.
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_missed_the_deletion_finds_out() {
+    let world = World::new(86);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let board = alice.create(topic("a")).await;
+    let mut copy = bob.observe(&board).await;
+    let announcement = board.url().changes();
+    gate(bob.runtime.bus(), move |direction, message| {
+        direction != Direction::Incoming
+            || message.kind() != MessageType::Delete
+            || *message.to() != announcement
+    });
+    delete(&board).await;
+    let told = async {
+        while let Some(event) = copy.next_event().await {
+            if event == ObserverEvent::Deleted {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(timeout(PATIENCE, told).await.expect("word of it in time"));
 }
