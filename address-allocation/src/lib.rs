@@ -31,7 +31,8 @@ pub use error::AllocateError;
 pub use local::LocalAllocator;
 pub use node::{NodeAllocator, POOL_BLOCK_FIRST, POOL_BLOCK_MAX, POOLS_MAX};
 pub use table::{
-    ALLOCATIONS_MAX, ALLOCATIONS_PER_RUNTIME_MAX, AllocationLimits, AllocationTable, KEY_BYTES_MAX,
+    ALLOCATIONS_CHECK, ALLOCATIONS_MAX, ALLOCATIONS_PER_RUNTIME_MAX, AllocationLimits, AllocationTable,
+    KEY_BYTES_MAX,
 };
 
 use futures_core::future::BoxFuture;

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use hyperty_model::message::ResponseBody;
 use hyperty_model::{Ids, Message, MessageType, RuntimeUrl, Url};
+use hyperty_storage::operations::TableCheck;
 use hyperty_storage::{Batch, StorageError, Tables, Ticket};
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,14 @@ pub const ALLOCATIONS_MAX: usize = 5_000_000;
 pub const KEY_BYTES_MAX: usize = hyperty_model::url::URL_BYTES_MAX;
 
 const TABLE: &str = "allocations/v1";
+
+/// How an operator's check looks at stored allocations.
+pub const ALLOCATIONS_CHECK: TableCheck = TableCheck { table: TABLE, row: check_row };
+
+fn check_row(key: &[u8], value: &[u8]) -> Result<(), String> {
+    let (address, _) = read_row(value)?;
+    if address.key().as_bytes() == key { Ok(()) } else { Err(format!("it holds {address}")) }
+}
 
 /// How much a node allocates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

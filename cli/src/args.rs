@@ -74,6 +74,9 @@ pub(crate) enum Command {
     /// Simulate whole systems in virtual time, with everything going wrong in them
     #[command(long_about = simulate::ABOUT, after_long_help = simulate::EXAMPLES)]
     Simulate(simulate::SimulateArgs),
+    /// Check, back up, restore and compact what a runtime or a node keeps, while it does not run
+    #[command(subcommand)]
+    Store(crate::commands::store::StoreCommand),
     /// Show and check the settings
     #[command(subcommand)]
     Config(ConfigCommand),

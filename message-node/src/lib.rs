@@ -61,3 +61,10 @@ pub use outgoing::Outgoing;
 pub use stats::Stats;
 pub use status::{NodeStatus, Readiness, SESSIONS_SHOWN, SessionStatus, StoreStatus};
 pub use websocket::serve;
+
+/// How an operator's check looks at what a node stores.
+pub const TABLE_CHECKS: [hyperty_storage::operations::TableCheck; 3] = [
+    hyperty_address_allocation::ALLOCATIONS_CHECK,
+    hyperty_registry::REGISTRY_CHECK,
+    hyperty_registry::CATALOGUE_CHECK,
+];

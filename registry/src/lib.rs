@@ -45,8 +45,8 @@ mod schema;
 mod table;
 
 pub use catalogue::{
-    CATALOGUE_BYTES_MAX, CATALOGUE_SCHEMAS_MAX, Catalogue, CatalogueError, CatalogueLimits, CatalogueTable,
-    FETCHED_SCHEMAS_MAX, LOCAL_SCHEMAS_MAX, SchemaCatalogue,
+    CATALOGUE_BYTES_MAX, CATALOGUE_CHECK, CATALOGUE_SCHEMAS_MAX, Catalogue, CatalogueError, CatalogueLimits,
+    CatalogueTable, FETCHED_SCHEMAS_MAX, LOCAL_SCHEMAS_MAX, SchemaCatalogue,
 };
 pub use client::{
     Criteria, DomainRegistry, Find, NoRegistry, NodeRegistryClient, Query, QueryError, REGISTRY_ATTEMPTS,
@@ -58,5 +58,6 @@ pub use runtime::{LOCAL_DOMAINS_MAX, LOCAL_HYPERTIES_MAX, LOCAL_OBJECTS_MAX, Reg
 pub use schema::{InvalidSchema, SCHEMA_BYTES_MAX, Schema, SchemaViolation};
 pub use table::{
     QUERY_RESULTS_MAX, QUERY_SCAN_MAX, RECORD_BYTES_MAX, REGISTRATION_KEPT, REGISTRATIONS_MAX,
-    REGISTRATIONS_PER_RUNTIME_MAX, RegistryAnswer, RegistryLimits, RegistryTable, StatusEvent,
+    REGISTRATIONS_PER_RUNTIME_MAX, REGISTRY_CHECK, RegistryAnswer, RegistryLimits, RegistryTable,
+    StatusEvent,
 };

@@ -27,6 +27,7 @@ pub use hyperty_message_bus::StubStatus;
 pub use hyperty_protostub::StubCounters;
 pub use hyperty_sync_manager::{SyncManagerConfig, SyncStats};
 pub use runtime::Runtime;
+pub use schemas::TABLE_CHECKS;
 
 /// What a crash may cost.
 pub use hyperty_storage::Durability;

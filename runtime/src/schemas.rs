@@ -6,12 +6,22 @@ use std::sync::Arc;
 use futures_core::future::BoxFuture;
 use hyperty_model::Url;
 use hyperty_registry::{Catalogue, CatalogueError, Schema, SchemaCatalogue};
+use hyperty_storage::operations::TableCheck;
 use hyperty_storage::{Batch, StorageError, Tables};
 use parking_lot::Mutex;
 use serde_json::Value;
 
 /// Schema documents by URL. As many as the catalogue itself takes, since it is asked first.
 const TABLE: &str = "schemas/v1";
+
+/// How an operator's check looks at what a runtime stores beside its objects.
+pub const TABLE_CHECKS: [TableCheck; 1] = [TableCheck { table: TABLE, row: check_row }];
+
+fn check_row(key: &[u8], value: &[u8]) -> Result<(), String> {
+    let key = std::str::from_utf8(key).map_err(|error| error.to_string())?;
+    Url::parse(key).map_err(|error| error.to_string())?;
+    serde_json::from_slice::<Value>(value).map(drop).map_err(|error| error.to_string())
+}
 
 /// The runtime's catalogue, with what it once had kept in the store.
 pub(crate) struct KeptCatalogue {

@@ -35,6 +35,7 @@ mod faulty;
 mod memory;
 mod names;
 mod object;
+pub mod operations;
 mod pending;
 mod simulated;
 mod tables;
@@ -45,6 +46,8 @@ pub use error::{OpenError, StorageError};
 pub use faulty::{FaultPlan, FaultyTables};
 pub use memory::MemoryTables;
 pub use names::Names;
-pub use object::{Appended, DataObjectStorage, ObjectRecord, ObjectStore, RecordStatus, Role, Subscriber};
+pub use object::{
+    Appended, DataObjectStorage, LOG_BYTES_KEPT, ObjectRecord, ObjectStore, RecordStatus, Role, Subscriber,
+};
 pub use simulated::{DiskFaults, SimulatedDisk, SimulatedTables, Torn};
 pub use tables::{Batch, Op, Progress, Tables, Ticket, durable, flush, flush_and_close, reached};

@@ -2,9 +2,19 @@
 
 use std::sync::Arc;
 
+use crate::operations::TableCheck;
 use crate::{Batch, StorageError, Tables, Ticket};
 
 const TABLE: &str = "runtime/v1";
+
+/// Names and addresses are text.
+pub(crate) const CHECK: TableCheck = TableCheck { table: TABLE, row: check };
+
+fn check(key: &[u8], value: &[u8]) -> Result<(), String> {
+    [key, value]
+        .into_iter()
+        .try_for_each(|text| std::str::from_utf8(text).map(drop).map_err(|_| "not text".to_owned()))
+}
 
 /// A small map from names to addresses that is kept in the store: a hyperty that comes back under its name is
 /// the same one, and so has its objects (protocol 5.10).

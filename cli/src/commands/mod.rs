@@ -11,3 +11,4 @@ pub(crate) mod report;
 pub(crate) mod simulate;
 pub(crate) mod soak;
 pub(crate) mod status;
+pub(crate) mod store;

@@ -8,4 +8,5 @@ mod objects;
 mod operating;
 mod refusals;
 mod restarts;
+mod store;
 mod support;

@@ -4,7 +4,9 @@ mod runtime;
 mod table;
 
 pub use runtime::{Catalogue, FETCHED_SCHEMAS_MAX, LOCAL_SCHEMAS_MAX};
-pub use table::{CATALOGUE_BYTES_MAX, CATALOGUE_SCHEMAS_MAX, CatalogueLimits, CatalogueTable};
+pub use table::{
+    CATALOGUE_BYTES_MAX, CATALOGUE_CHECK, CATALOGUE_SCHEMAS_MAX, CatalogueLimits, CatalogueTable,
+};
 
 use std::sync::Arc;
 

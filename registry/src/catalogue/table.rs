@@ -4,6 +4,7 @@ use std::sync::Arc;
 use hyperty_model::message::ResponseBody;
 use hyperty_model::schema::SchemaFacts;
 use hyperty_model::{Message, MessageType, StatusCode, Url, UrlKind};
+use hyperty_storage::operations::TableCheck;
 use hyperty_storage::{Batch, StorageError, Tables, Ticket};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -19,6 +20,10 @@ pub const CATALOGUE_SCHEMAS_MAX: usize = 10_000;
 pub const CATALOGUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 const TABLE: &str = "catalogue/v1";
+
+/// How an operator's check looks at stored schemas.
+pub const CATALOGUE_CHECK: TableCheck =
+    TableCheck { table: TABLE, row: |key, value| read_row(key, value).map(drop) };
 
 /// Limits of a [`CatalogueTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hyperty_model::message::ResponseBody;
 use hyperty_model::{Message, MessageId, MessageType, RuntimeUrl, Timestamp, Url, UrlError};
+use hyperty_storage::operations::TableCheck;
 use hyperty_storage::{Batch, StorageError, Tables, Ticket};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -37,6 +38,15 @@ pub const QUERY_RESULTS_MAX: usize = 10_000;
 pub const QUERY_SCAN_MAX: usize = 100_000;
 
 const TABLE: &str = "registry/v1";
+
+/// How an operator's check looks at stored registrations.
+pub const REGISTRY_CHECK: TableCheck = TableCheck { table: TABLE, row: check_row };
+
+fn check_row(key: &[u8], value: &[u8]) -> Result<(), String> {
+    let row: Row = serde_json::from_slice(value).map_err(|error| error.to_string())?;
+    let url = &row.record.url;
+    if url.key().as_bytes() == key { Ok(()) } else { Err(format!("it holds {url}")) }
+}
 
 /// Limits and times of a [`RegistryTable`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,6 +18,7 @@ use crate::engine::rows;
 use crate::pending;
 use crate::tables::{Batch, Progress, Tables, Ticket};
 use crate::{OpenError, StorageError};
+pub(crate) use file::{as_it_is, beside, directory, sync_directory};
 use queue::Queue;
 
 /// Tables in one file that survive a crash of the process or the machine.

@@ -31,8 +31,13 @@ pub(crate) fn builder() -> Builder {
 
 /// Writes what an empty store holds.
 pub(crate) fn initialise(database: &Database) -> Result<(), redb::Error> {
+    set(database, FORMAT)
+}
+
+/// Says which format the rows have.
+pub(crate) fn set(database: &Database, format: u64) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    transaction.open_table(META)?.insert(META_FORMAT, FORMAT)?;
+    transaction.open_table(META)?.insert(META_FORMAT, format)?;
     transaction.commit()?;
     Ok(())
 }

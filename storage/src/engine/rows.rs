@@ -11,7 +11,7 @@ use redb::{
 use super::format;
 use super::merge::{self, Change};
 use crate::StorageError;
-use crate::tables::Batch;
+use crate::tables::{Batch, Tables};
 
 type Key = &'static [u8];
 type Value = &'static [u8];
@@ -67,6 +67,48 @@ fn readable(
         Ok(rows) => Ok(Some(rows)),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(failure(error)),
+    }
+}
+
+/// Calls `each` with every row of a table.
+pub(crate) fn each(
+    transaction: &ReadTransaction,
+    table: &str,
+    each: &mut dyn FnMut(&[u8], &[u8]),
+) -> Result<(), StorageError> {
+    guarded(|| {
+        let Some(rows) = readable(transaction, table)? else { return Ok(()) };
+        for row in rows.iter().map_err(failure)? {
+            let (key, value) = row.map_err(failure)?;
+            each(key.value(), value.value());
+        }
+        Ok(())
+    })
+}
+
+/// Where records are read from: tables in use, or a file as it stands.
+pub(crate) trait Reading {
+    /// As [`Tables::get`](crate::Tables::get).
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, StorageError>;
+    /// As [`Tables::scan`](crate::Tables::scan).
+    fn scan(&self, table: &str, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StorageError>;
+}
+
+impl Reading for ReadTransaction {
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        get(self, table, key)
+    }
+    fn scan(&self, table: &str, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StorageError> {
+        below(self, table, prefix)
+    }
+}
+
+impl Reading for dyn Tables + '_ {
+    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
+        Tables::get(self, table, key)
+    }
+    fn scan(&self, table: &str, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StorageError> {
+        Tables::scan(self, table, prefix)
     }
 }
 

@@ -1,12 +1,13 @@
 //! How often the history of the store was broken: once for each time that acknowledged changes may have been lost.
 
-use crate::{Batch, StorageError, Tables};
+use crate::engine::rows::Reading;
+use crate::{Batch, StorageError};
 
 pub(crate) const STORE: &str = "store/v1";
 pub(crate) const BREAKS: &[u8] = b"breaks";
 
 /// The number of breaks; 0 where none was ever noted.
-pub(crate) fn count(tables: &dyn Tables) -> Result<u64, StorageError> {
+pub(crate) fn count<R: Reading + ?Sized>(tables: &R) -> Result<u64, StorageError> {
     let Some(row) = tables.get(STORE, BREAKS)? else { return Ok(0) };
     decode(&row).ok_or_else(|| StorageError::Corrupt {
         table: STORE,

@@ -49,10 +49,20 @@ fn deleted(children: &Children) -> Vec<(ChildrenName, Value)> {
     deleted.into_iter().filter_map(named).collect()
 }
 
-/// The children in `rows`, all of one object, and the number of the next deletion.
-pub(super) fn read(object: &[u8], rows: &[(Bytes, Bytes)]) -> Result<(Children, u64), StorageError> {
+/// Children read back.
+#[derive(Default)]
+pub(super) struct Read {
+    pub(super) children: Children,
+    /// How many rows hold a child that is not deleted.
+    pub(super) live: usize,
+    /// The number of the next deletion.
+    pub(super) next_deletion: u64,
+}
+
+/// The children in `rows`, all of one object.
+pub(super) fn read(object: &[u8], rows: &[(Bytes, Bytes)]) -> Result<Read, StorageError> {
     if rows.is_empty() {
-        return Ok((Children::default(), 0));
+        return Ok(Read::default());
     }
     let mut live: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     let mut joined = Map::new();
@@ -67,14 +77,17 @@ pub(super) fn read(object: &[u8], rows: &[(Bytes, Bytes)]) -> Result<(Children, 
             (Some(id), Ok(order)) => {
                 let name = ChildrenName::new(name).map_err(|error| unreadable(error.to_string()))?;
                 let id = ChildId::parse(id).map_err(|error| unreadable(error.to_string()))?;
-                deletions.insert(u64::from_be_bytes(order), (name, id));
+                if deletions.insert(u64::from_be_bytes(order), (name, id)).is_some() {
+                    return Err(unreadable("another deletion has its place".to_owned()));
+                }
             }
             (Some(id), Err(_)) => {
                 drop(live.entry(name.to_owned()).or_default().insert(id.to_owned(), parsed()?))
             }
         }
     }
-    let next = deletions.last_key_value().map_or(0, |(order, _)| order + 1);
+    let next_deletion = deletions.last_key_value().map_or(0, |(order, _)| order.saturating_add(1));
+    let count = live.values().map(Map::len).sum();
     let live = live.into_iter().map(|(name, children)| (name, Value::Object(children))).collect();
     let whole = Value::from_iter([(LIVE, Value::Object(live)), (DELETED, Value::Object(joined))]);
     let mut children: Children = serde_json::from_value(whole).map_err(|error| {
@@ -83,5 +96,5 @@ pub(super) fn read(object: &[u8], rows: &[(Bytes, Bytes)]) -> Result<(Children, 
     for (name, id) in deletions.into_values() {
         children.bury(&name, id);
     }
-    Ok((children, next))
+    Ok(Read { children, live: count, next_deletion })
 }

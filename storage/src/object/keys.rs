@@ -94,6 +94,12 @@ pub(super) fn split_child(rest: &[u8]) -> Option<(&str, Option<&str>)> {
     Some((name, Some(id).filter(|id| !id.is_empty())))
 }
 
+/// The part of a key that names side and object.
+pub(super) fn object_of(key: &[u8]) -> Option<&[u8]> {
+    let end = key.iter().position(|&byte| byte == END)?;
+    Some(&key[..=end])
+}
+
 /// A key for people: side and object, then what follows.
 pub(super) fn readable(table: &str, key: &[u8]) -> String {
     let Some((side, rest)) = key.split_first() else { return String::new() };

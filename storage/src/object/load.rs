@@ -14,7 +14,8 @@ use serde_json::Value;
 use super::keys::{CHANGES, CHILDREN, DATA, MEMBERS, OBJECTS, SUBSCRIBERS};
 use super::runs::{Run, Runs};
 use super::{ObjectRecord, Role, base, breaks, children, corrupt, header, keys, subscribers, tail};
-use crate::{StorageError, Tables};
+use crate::StorageError;
+use crate::engine::rows::Reading;
 
 type Rows = Vec<(Bytes, Bytes)>;
 
@@ -31,12 +32,18 @@ pub(super) struct Loaded {
     pub(super) breaks: u64,
     /// Whether it has rows in the table of children.
     pub(super) has_children: bool,
+    /// How many of them are children that are not deleted.
+    pub(super) children_rows: usize,
     /// The number of the next deletion of a child.
     pub(super) next_deletion: u64,
 }
 
 /// All records whose keys begin with `prefix`.
-pub(super) fn load(tables: &dyn Tables, role: Role, prefix: &[u8]) -> Result<Vec<Loaded>, StorageError> {
+pub(super) fn load<R: Reading + ?Sized>(
+    tables: &R,
+    role: Role,
+    prefix: &[u8],
+) -> Result<Vec<Loaded>, StorageError> {
     let breaks = breaks::count(tables)?;
     let headers = tables.scan(OBJECTS, prefix)?;
     let mut data = Cursor::new(tables, DATA, prefix)?;
@@ -68,7 +75,11 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn new(tables: &dyn Tables, table: &'static str, prefix: &[u8]) -> Result<Cursor, StorageError> {
+    fn new<R: Reading + ?Sized>(
+        tables: &R,
+        table: &'static str,
+        prefix: &[u8],
+    ) -> Result<Cursor, StorageError> {
         Ok(Cursor { table, rows: tables.scan(table, prefix)?.into_iter().peekable() })
     }
 
@@ -114,7 +125,7 @@ impl ObjectRows {
             let member = member.map_err(|_| corrupt(MEMBERS, key, "it does not name a member".to_owned()))?;
             set_member(&mut record.metadata, member, &parse(MEMBERS, key, row)?);
         }
-        let (children, next_deletion) = children::read(object, &self.children)?;
+        let children::Read { children, live, next_deletion } = children::read(object, &self.children)?;
         record.children = children;
         record.subscriptions = subscribers::read(object, &self.subscribers)?;
         Ok(Loaded {
@@ -123,6 +134,7 @@ impl ObjectRows {
             header_is_stale: has_changed,
             breaks,
             has_children: !self.children.is_empty(),
+            children_rows: live,
             next_deletion,
             record,
         })

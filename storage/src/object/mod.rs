@@ -2,6 +2,7 @@
 
 mod base;
 pub(crate) mod breaks;
+pub(crate) mod check;
 mod children;
 mod header;
 mod json;
@@ -22,6 +23,11 @@ use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl};
 use tokio::sync::watch;
 
 use crate::{Progress, StorageError, Ticket};
+
+/// How many bytes of changes are kept of a small object for those who missed them; of a larger one as many as its data
+/// has, since beyond that the data is the shorter answer. Never more than [`LogLimits`](hyperty_model::log::LogLimits)
+/// allow. Writing changes that replace each other within one sync is what this costs.
+pub const LOG_BYTES_KEPT: usize = 2 << 10;
 
 /// What became of a change that was handed to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -64,8 +64,9 @@ pub struct ObjectRecord {
     /// The data at that position; `None` where only metadata is kept.
     pub data: Option<Value>,
     /// The newest changes up to that position, without a hole, oldest first: what an observer that missed them is
-    /// told. As many as [`LogLimits`](hyperty_model::log::LogLimits) allow by default, with nothing but version,
-    /// epoch, time and change; none where the data is not kept.
+    /// told. Bounded by [`LogLimits`](hyperty_model::log::LogLimits), and about as many bytes as the data has or
+    /// [`LOG_BYTES_KEPT`](super::LOG_BYTES_KEPT), if that is more. With nothing but version, epoch, time and change;
+    /// none where the data is not kept.
     pub log: Vec<Arc<UpdateBody>>,
     /// The store may have forgotten changes after this record that others have seen: it acknowledges before it is
     /// on disk and was not closed in good order, or came from a backup. A Reporter goes on in a new epoch, which is

@@ -2,19 +2,20 @@
 //!
 //! A change is added to the last row until that is large, and a row stays where it is when the data is written anew
 //! behind it: from then on it is the log that observers are brought up to date from. A row is removed when those after it
-//! hold as many changes as a log may have.
+//! hold as many changes as a log may have, or as many bytes as the data itself, which then is the shorter answer.
 
 use std::collections::VecDeque;
 
 use hyperty_model::log::{LOG_BYTES_MAX, LOG_CHANGES_MAX};
 
+use super::LOG_BYTES_KEPT;
 use super::keys::{self, CHANGES};
 use super::tail::Encoded;
 use crate::Batch;
 
 /// Size of a row of changes beyond which the next change begins a new one: writing a change writes the row it is
 /// added to, and a page of the file at least.
-const RUN_BYTES: usize = 4 << 10;
+const RUN_BYTES: usize = 1 << 10;
 
 /// The version of a change that does not follow: no row that holds it is ever read as a history.
 const SPOILT: u64 = u64::MAX;
@@ -76,14 +77,15 @@ impl Runs {
     }
 
     /// The data is written with all these changes: they become the log, of which the oldest rows go.
-    pub(super) fn settle(&mut self, mut batch: Batch, object: &[u8]) -> Batch {
+    pub(super) fn settle(&mut self, mut batch: Batch, object: &[u8], data_bytes: usize) -> Batch {
         self.tail_bytes = 0;
+        let bytes_max = data_bytes.clamp(LOG_BYTES_KEPT, LOG_BYTES_MAX);
         let (mut changes, mut bytes) =
             self.rows.iter().fold((0, 0), |(changes, bytes), run| (changes + run.changes, bytes + run.bytes));
         while let Some(oldest) = self.rows.front().copied() {
             changes -= oldest.changes;
             bytes -= oldest.bytes;
-            if changes < LOG_CHANGES_MAX && bytes < LOG_BYTES_MAX {
+            if changes < LOG_CHANGES_MAX && bytes < bytes_max {
                 break;
             }
             self.rows.pop_front();

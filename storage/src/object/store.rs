@@ -126,7 +126,7 @@ impl DataObjectStorage for ObjectStore {
         };
         let mut batch = Batch::new().put(DATA, &object, &data);
         batch = match record.position == state.position && !state.runs.is_spoilt() {
-            true => state.runs.settle(batch, &object),
+            true => state.runs.settle(batch, &object, data.len()),
             false => state.runs.clear(batch, &object),
         };
         if state.header_is_stale {
@@ -209,9 +209,9 @@ impl DataObjectStorage for ObjectStore {
             return ticket;
         }
         match self.tables.scan(CHILDREN, &key).and_then(|rows| children::read(&key, &rows)) {
-            Ok((all, _)) => {
+            Ok(all) => {
                 state.next_deletion = 0;
-                self.tables.commit(children::replace(Batch::new(), &key, &all))
+                self.tables.commit(children::replace(Batch::new(), &key, &all.children))
             }
             Err(error) => {
                 // Nothing is lost: the rows stay as they are, and whoever loads them hears of it.
@@ -310,7 +310,7 @@ impl State {
             for (version, change) in (first..).zip(changes) {
                 batch = self.runs.add(batch, object.to_vec(), version, change);
             }
-            batch = self.runs.settle(batch, object);
+            batch = self.runs.settle(batch, object, self.data_bytes);
         }
         batch
     }

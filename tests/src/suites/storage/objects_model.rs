@@ -9,7 +9,7 @@ use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value, json};
 
 use super::objects::Open;
-use super::sample::{change, child, children_name, hyperty, record, subscriber};
+use super::sample::{change, child, children_name, hyperty, record, same, subscriber};
 
 /// What a random test does next, to one of the objects.
 #[derive(Debug, Clone)]
@@ -59,7 +59,7 @@ fn play(open: &Open, acts: &[(usize, Act)]) -> Result<(), TestCaseError> {
         match act {
             Act::Find => {
                 let found = store.find(record.role, &record.metadata.url).expect("it can be read");
-                prop_assert_eq!(found.as_ref(), Some(&*record));
+                prop_assert_eq!(found.map(|found| same(&found, record)), Some(Ok(())));
             }
             Act::Reopen => {
                 drop(store);
@@ -78,7 +78,10 @@ fn play(open: &Open, acts: &[(usize, Act)]) -> Result<(), TestCaseError> {
     let store = open();
     let mut loaded = store.load(Role::Reporter).expect("it can be read");
     loaded.extend(store.load(Role::Observer).expect("it can be read"));
-    prop_assert_eq!(loaded, records);
+    prop_assert_eq!(loaded.len(), records.len());
+    for (found, wanted) in loaded.iter().zip(&records) {
+        prop_assert_eq!(same(found, wanted), Ok(()));
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use hyperty_model::log::{LOG_BYTES_MAX, LOG_CHANGES_MAX};
 use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::object::{ChildEntry, ChildId, ChildValue, Children, Metadata};
 use hyperty_model::{ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, Timestamp};
-use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
+use hyperty_storage::{LOG_BYTES_KEPT, ObjectRecord, RecordStatus, Role, Subscriber};
 use serde_json::{Value, json};
 
 /// An object of this name.
@@ -124,6 +124,29 @@ fn trim(log: &mut Vec<Arc<UpdateBody>>) {
     let size = |log: &[Arc<UpdateBody>]| log.iter().map(|body| body.approximate_size()).sum::<usize>();
     while log.len() > LOG_CHANGES_MAX || size(log) > LOG_BYTES_MAX {
         log.remove(0);
+    }
+}
+
+/// Whether a record is as it must be. Of the log it is the end that must be there: at least what
+/// [`LOG_BYTES_KEPT`] has room for.
+///
+/// # Errors
+/// What is different.
+pub fn same(found: &ObjectRecord, wanted: &ObjectRecord) -> Result<(), String> {
+    let without = |record: &ObjectRecord| ObjectRecord { log: Vec::new(), ..record.clone() };
+    if without(found) != without(wanted) {
+        return Err(format!("{:?} is not {:?}", without(found), without(wanted)));
+    }
+    let mut bytes = 0;
+    let least = wanted.log.iter().rev().take_while(|body| {
+        bytes += body.approximate_size();
+        bytes <= LOG_BYTES_KEPT
+    });
+    let least = least.count();
+    match wanted.log.ends_with(&found.log) {
+        true if found.log.len() >= least => Ok(()),
+        true => Err(format!("{} changes are kept, not {least}", found.log.len())),
+        false => Err(format!("the log {:?} is no end of {:?}", found.log, wanted.log)),
     }
 }
 
