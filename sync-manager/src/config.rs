@@ -43,6 +43,12 @@ pub struct SyncManagerConfig {
     pub procedures_max: usize,
     /// Observers of one object. Each costs a table entry and its routes.
     pub observers_max: usize,
+    /// Observers of one object that are away: their session ended, and they may come back (M13). One more, and the one
+    /// that is away longest is dropped. As many as may have been there at the largest node's end.
+    pub away_max: usize,
+    /// How long an observer may be away before it is dropped; one that comes later subscribes anew. Counted from the
+    /// end of its session, or from the start of this runtime if that was later.
+    pub away_age: Duration,
     /// Live children of one object, all names together: they travel in every snapshot.
     pub children_max: usize,
     /// Child operations of this runtime that wait for the Reporter's side, for each object.
@@ -68,6 +74,8 @@ impl Default for SyncManagerConfig {
             inbox_max: 65_536,
             procedures_max: 4_096,
             observers_max: 100_000,
+            away_max: 10_000,
+            away_age: Duration::from_secs(30 * 24 * 3600),
             children_max: 100_000,
             pending_children_max: 4_096,
         }

@@ -46,6 +46,7 @@ impl SyncManagerDriver {
                             Due::Beat => {
                                 procedures.spawn(async move { manager.beat(&object) });
                             }
+                            Due::Away => manager.drop_away(&object),
                             Due::Children => manager.send_children_again(&object),
                             Due::Silence => manager.check_silence(&object),
                             Due::Repair => {

@@ -98,6 +98,8 @@ pub(crate) struct Shared {
 pub(crate) struct Dormant {
     pub(crate) reported: std::collections::BTreeMap<ObjectUrl, ObjectRecord>,
     pub(crate) observed: std::collections::BTreeMap<ObjectUrl, ObjectRecord>,
+    /// Observers here that resumed before the Reporter of an object of this runtime did.
+    pub(crate) early: std::collections::BTreeMap<ObjectUrl, std::collections::BTreeSet<HypertyUrl>>,
 }
 
 /// Subscriptions that were given up before they were answered, the oldest forgotten first (M9).
@@ -136,6 +138,7 @@ impl SyncManager {
         let dormant = Dormant {
             reported: by_url(parts.storage.load(Role::Reporter)?),
             observed: by_url(parts.storage.load(Role::Observer)?),
+            early: Default::default(),
         };
         let (inbox, requests) = mpsc::channel(parts.config.inbox_max);
         let (jobs, work) = mpsc::unbounded_channel();

@@ -14,6 +14,8 @@ pub(crate) enum Due {
     Beat,
     /// Repair the copy of an observed object.
     Repair,
+    /// Drop observers of a reported object that were away too long (M13).
+    Away,
     /// Send unanswered child operations again (M18).
     Children,
     /// Look whether an observed object was heard of.
@@ -58,7 +60,7 @@ impl Timers {
     /// Forgets everything that is due for an object.
     pub(crate) fn forget(&self, object: &ObjectUrl) {
         let mut queue = self.queue.lock();
-        for due in [Due::Beat, Due::Repair, Due::Children, Due::Silence] {
+        for due in [Due::Beat, Due::Repair, Due::Away, Due::Children, Due::Silence] {
             if let Some(at) = queue.by_object.remove(&(due, object.clone())) {
                 queue.by_time.remove(&(at, due, object.clone()));
             }

@@ -28,6 +28,7 @@ struct Inner {
     node: Mutex<Option<RunningNode>>,
     node_tables: Mutex<Arc<MemoryTables>>,
     links: Mutex<BTreeMap<String, watch::Sender<bool>>>,
+    traffic: Mutex<BTreeMap<String, Arc<Meter>>>,
     clock: Arc<dyn Clock>,
     seed: u64,
     starts: AtomicU64,
@@ -53,6 +54,7 @@ impl World {
                 node: Mutex::new(None),
                 node_tables: Mutex::new(Arc::new(MemoryTables::new())),
                 links: Mutex::new(BTreeMap::new()),
+                traffic: Mutex::new(BTreeMap::new()),
                 clock: Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000))),
                 seed,
                 starts: AtomicU64::new(0),
@@ -106,6 +108,7 @@ impl World {
     pub async fn runtime<T: Tables + 'static>(&self, name: &str, tables: &Arc<T>) -> Runtime {
         let connected = self.link(name).subscribe();
         let inner = Arc::downgrade(&self.inner);
+        let meter = self.meter(name);
         let connector = ChannelConnector::new(move || {
             let away = || ConnectError::Unreachable("no connection".to_owned());
             let inner = inner.upgrade().ok_or_else(away)?;
@@ -114,7 +117,7 @@ impl World {
                 return Err(away());
             }
             let through = node.channel().map_err(|error| ConnectError::Unreachable(error.to_string()))?;
-            Ok(wire(through, connected.clone()))
+            Ok(wire(through, connected.clone(), &meter))
         });
         Runtime::builder(&format!("hyperty-runtime://{DOMAIN}/{name}"))
             .shared_storage(Arc::clone(tables) as _)
@@ -130,6 +133,22 @@ impl World {
         self.inner.links.lock().entry(name.to_owned()).or_insert_with(|| watch::Sender::new(true)).clone()
     }
 
+    fn meter(&self, name: &str) -> Arc<Meter> {
+        Arc::clone(self.inner.traffic.lock().entry(name.to_owned()).or_default())
+    }
+
+    /// What has crossed the connections of a runtime so far, in both directions.
+    pub fn traffic(&self, name: &str) -> Traffic {
+        let meter = self.meter(name);
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Traffic {
+            frames_sent: read(&meter.sent.frames),
+            bytes_sent: read(&meter.sent.bytes),
+            frames_received: read(&meter.received.frames),
+            bytes_received: read(&meter.received.bytes),
+        }
+    }
+
     /// Cuts the connection of a runtime; what is under way is lost.
     pub fn cut(&self, name: &str) {
         self.link(name).send_replace(false);
@@ -141,28 +160,75 @@ impl World {
     }
 }
 
+/// Frames and bytes that crossed the connections of one runtime since the world began; without what a transport adds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the runtime to the node.
+    pub frames_sent: u64,
+    /// The bytes of these.
+    pub bytes_sent: u64,
+    /// From the node to the runtime.
+    pub frames_received: u64,
+    /// The bytes of these.
+    pub bytes_received: u64,
+}
+
+impl Traffic {
+    /// The bytes of both directions.
+    pub fn bytes(&self) -> u64 {
+        self.bytes_sent + self.bytes_received
+    }
+
+    /// What was added since an earlier reading.
+    #[must_use]
+    pub fn since(&self, before: Traffic) -> Traffic {
+        Traffic {
+            frames_sent: self.frames_sent - before.frames_sent,
+            bytes_sent: self.bytes_sent - before.bytes_sent,
+            frames_received: self.frames_received - before.frames_received,
+            bytes_received: self.bytes_received - before.bytes_received,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Meter {
+    sent: Count,
+    received: Count,
+}
+
+#[derive(Default)]
+struct Count {
+    frames: AtomicU64,
+    bytes: AtomicU64,
+}
+
 /// A connection that ends when it is cut.
 fn wire(
     node: (mpsc::Sender<Bytes>, mpsc::Receiver<Bytes>),
     connected: watch::Receiver<bool>,
+    meter: &Arc<Meter>,
 ) -> (mpsc::Sender<Bytes>, mpsc::Receiver<Bytes>) {
     let (to_node, from_node) = node;
     let (from_client_tx, from_client) = mpsc::channel(64);
     let (to_client, to_client_rx) = mpsc::channel(64);
+    let meter = Arc::clone(meter);
     tokio::spawn(async move {
         let mut connected = connected;
         tokio::select! {
             biased;
             _ = connected.wait_for(|connected| !connected) => {}
-            () = carry(from_client, to_node) => {}
-            () = carry(from_node, to_client) => {}
+            () = carry(from_client, to_node, &meter.sent) => {}
+            () = carry(from_node, to_client, &meter.received) => {}
         }
     });
     (from_client_tx, to_client_rx)
 }
 
-async fn carry(mut from: mpsc::Receiver<Bytes>, to: mpsc::Sender<Bytes>) {
+async fn carry(mut from: mpsc::Receiver<Bytes>, to: mpsc::Sender<Bytes>, count: &Count) {
     while let Some(frame) = from.recv().await {
+        count.frames.fetch_add(1, Ordering::Relaxed);
+        count.bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
         if to.send(frame).await.is_err() {
             return;
         }

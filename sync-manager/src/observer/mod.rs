@@ -6,6 +6,7 @@
 
 mod children;
 mod disagreement;
+mod early;
 mod object;
 mod pending;
 mod read;

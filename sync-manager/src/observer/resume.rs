@@ -23,6 +23,7 @@ impl SyncManager {
     ) {
         let _one_at_a_time = self.shared.resuming.lock().await;
         let mut values = self.rejoin_reported(&hyperty);
+        values.extend(self.rejoin_dormant(&hyperty));
         self.wake_observed(&hyperty, body).await;
         let mut resumed = Vec::new();
         for object in self.all_observed() {
@@ -57,7 +58,7 @@ impl SyncManager {
                     let mut state = object.lock();
                     if let Some(entry) = state.observers.get_mut(hyperty) {
                         entry.routes = routes;
-                        entry.away = false;
+                        entry.away = None;
                         values.extend(resumed_value(&object, &state));
                     }
                 }

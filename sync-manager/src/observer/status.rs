@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyperty_message_bus::{Listener, Protostub, StubStatus};
 use hyperty_model::message::{SubscribeBody, UpdateBody, UpdateKind};
-use hyperty_model::{HypertyUrl, Message, MessageType};
+use hyperty_model::{HypertyUrl, Message, MessageType, ObjectUrl};
 use serde_json::Value;
 
 use super::object::{Link, Observed};
@@ -66,7 +66,7 @@ impl SyncManager {
     pub(crate) fn disconnected(&self, object: &Observed) {
         let mut state = object.lock();
         if std::mem::replace(&mut state.link, Link::Disconnected) == Link::Live {
-            self.tell_status(object, "disconnected");
+            self.tell_status(&object.url, "disconnected");
         }
     }
 
@@ -75,7 +75,7 @@ impl SyncManager {
         let registration = {
             let mut state = object.lock();
             if std::mem::replace(&mut state.link, Link::Live) == Link::Disconnected {
-                self.tell_status(object, "live");
+                self.tell_status(&object.url, "live");
             }
             state.routes.registration.take()
         };
@@ -87,9 +87,10 @@ impl SyncManager {
         self.send_children_again(&object.url);
     }
 
-    fn tell_status(&self, object: &Observed, word: &str) {
+    /// Tells the observers here how the stream of an object is.
+    pub(crate) fn tell_status(&self, object: &ObjectUrl, word: &str) {
         let body = UpdateBody::new(UpdateKind::Status(Value::String(word.to_owned())));
-        let message = self.bus().new_message(MessageType::Update, self.address(), &object.url.status(), body);
+        let message = self.bus().new_message(MessageType::Update, self.address(), &object.status(), body);
         self.bus().release(&message);
     }
 

@@ -21,6 +21,9 @@ impl SyncManager {
             self.drop_observer(&object, hyperty);
             return Ok(done);
         }
+        if self.leave_dormant(url, hyperty) {
+            return Ok(done);
+        }
         let object = self.observed(url).ok_or_else(|| Refusal::unknown(url))?;
         let removed = object.lock().observers.remove(hyperty);
         let Some(observer) = removed else { return Err(not_observed(url, hyperty)) };

@@ -11,6 +11,7 @@ use hyperty_registry::{RegistrationRecord, Schema};
 use hyperty_storage::RecordStatus;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::object::{Options, Reported, State};
 use crate::answer::Refusal;
@@ -64,10 +65,12 @@ impl SyncManager {
         }
         let plan = self.plan_creation(hyperty, body).await?;
         let options = plan.options;
+        // Whoever waits gives up after T_RESP; what is not done by then is taken back, not left behind. One time for
+        // the address and all that follows: together with the undoing it stays below that (M9).
+        let deadline = Instant::now() + self.config().peer_timeout;
         let object = self.allocate(hyperty, &plan).await?;
-        // Whoever waits gives up after T_RESP; what is not done by then is taken back, not left behind.
         let establishing = self.establish(hyperty, body, plan, &object);
-        let established = tokio::time::timeout(self.config().peer_timeout, establishing).await;
+        let established = tokio::time::timeout_at(deadline, establishing).await;
         match established.unwrap_or_else(|_| Err(Refusal::unreachable(object.home()))) {
             Ok(names) => Ok(ResponseBody {
                 resource: Some(object.to_string()),

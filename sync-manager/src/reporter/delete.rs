@@ -58,7 +58,7 @@ impl SyncManager {
         let message = {
             let mut state = object.lock();
             let here = &self.shared.parts.runtime;
-            let remote = state.observers.values().filter(|entry| !entry.away);
+            let remote = state.observers.values().filter(|entry| entry.away.is_none());
             state.awaited =
                 remote.filter_map(|e| e.runtime.clone()).filter(|runtime| runtime != here).collect();
             let body = DeleteBody { resource: Some(object.url.to_string()), ..DeleteBody::default() };

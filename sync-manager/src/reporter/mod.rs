@@ -4,6 +4,7 @@
 //! [`read`], [`unsubscribe`], [`delete`], [`resume`]. The state of one object is in [`object`].
 
 mod answers;
+mod away;
 mod beat;
 mod children;
 mod commit;

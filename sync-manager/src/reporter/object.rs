@@ -87,8 +87,8 @@ pub(crate) struct ObserverEntry {
     pub(crate) runtime: Option<RuntimeUrl>,
     pub(crate) identity: Option<Identity>,
     pub(crate) resumable: bool,
-    /// Its session ended; it keeps its place and gets nothing until it reads again (M13).
-    pub(crate) away: bool,
+    /// Since when its session has ended; it keeps its place and gets nothing until it reads again (M13).
+    pub(crate) away: Option<Instant>,
     pub(crate) routes: ObserverRoutes,
 }
 
@@ -99,7 +99,7 @@ impl ObserverEntry {
             hyperty: hyperty.clone(),
             runtime: self.runtime.clone(),
             identity: self.identity.clone(),
-            away: self.away,
+            away: self.away.is_some(),
         }
     }
 }

@@ -113,20 +113,25 @@ impl SyncManager {
     /// Observers whose session had ended get their routes again with the answer, in the same step (M13).
     fn welcome_back(&self, object: &Reported, state: &mut State, reader: &Reader<'_>) {
         let (Some(runtime), Some(stub)) = (&reader.runtime, &reader.stub) else { return };
-        let mut back = false;
-        for entry in state.observers.values_mut() {
-            if entry.away
+        let mut back = Vec::new();
+        for (hyperty, entry) in &mut state.observers {
+            if entry.away.is_some()
                 && entry.runtime.as_ref() == Some(runtime)
                 && let Ok(routes) = self.observer_routes(object, &Path::Stub(stub.clone()))
             {
                 entry.routes = routes;
-                entry.away = false;
-                back = true;
+                entry.away = None;
+                back.push(hyperty.clone());
             }
         }
-        if back {
-            self.schedule_beat(object, state);
+        if back.is_empty() {
+            return;
         }
+        tracing::debug!(object = %object.url, %runtime, observers = back.len(), "observers are back");
+        for hyperty in back {
+            self.persist_observer_of(object, state, &hyperty);
+        }
+        self.schedule_beat(object, state);
     }
 }
 

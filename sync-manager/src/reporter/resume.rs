@@ -9,6 +9,7 @@ use hyperty_model::{HypertyUrl, ObjectUrl, StatusCode};
 use hyperty_registry::RegisterError;
 use hyperty_storage::{ObjectRecord, RecordStatus};
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use super::object::{ObserverEntry, Options, Reported, State};
 use super::routes::Path;
@@ -108,6 +109,7 @@ impl SyncManager {
         self.add_local_object(&url)?;
         self.shared.reported.insert(url.clone(), Arc::clone(&object));
         self.shared.dormant.lock().reported.remove(&url);
+        self.welcome_early(&object);
         self.schedule_beat(&object, &mut object.lock());
         if options.domain_registration {
             self.register_again(&object);
@@ -185,7 +187,7 @@ impl SyncManager {
         for subscriber in record.subscriptions {
             let routes = self.restored_routes(&object, subscriber.runtime.as_ref(), &subscriber.hyperty);
             let entry = ObserverEntry {
-                away: routes.is_none() || subscriber.away,
+                away: (routes.is_none() || subscriber.away).then(Instant::now),
                 routes: routes.filter(|_| !subscriber.away).unwrap_or_default(),
                 runtime: subscriber.runtime,
                 identity: subscriber.identity,
@@ -193,6 +195,7 @@ impl SyncManager {
             };
             object.lock().observers.insert(subscriber.hyperty, entry);
         }
+        self.plan_away(&object, &object.lock());
         if broken {
             self.save_durably(&object, RecordStatus::Live).await?;
         }

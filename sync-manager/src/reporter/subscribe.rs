@@ -149,7 +149,7 @@ impl SyncManager {
             );
         }
         let Applicant { hyperty, runtime, identity, resumable, since, .. } = applicant;
-        let entry = ObserverEntry { runtime, identity, resumable, away: false, routes };
+        let entry = ObserverEntry { runtime, identity, resumable, away: None, routes };
         // Not waited for: the list is needed after a restart only, and an observer that it lost subscribes anew.
         self.persist_observer(object, &state, &hyperty, &entry);
         state.observers.insert(hyperty, entry);
@@ -159,7 +159,7 @@ impl SyncManager {
     }
 
     /// Writes that somebody observes, if it shall be known after a restart.
-    fn persist_observer(
+    pub(crate) fn persist_observer(
         &self,
         object: &Reported,
         state: &super::State,

@@ -1,4 +1,4 @@
-//! An observer leaves, at the Reporter's side (protocol 5.6.3), or its session ended (M13).
+//! An observer leaves, at the Reporter's side (protocol 5.6.3).
 
 use std::sync::Arc;
 
@@ -81,28 +81,6 @@ impl SyncManager {
                 mutual: None,
             };
             self.tell_reporter(object, forward);
-        }
-    }
-
-    /// The node says that a runtime is gone: its observers that may come back keep their place, the others go.
-    fn session_ended(&self, object: &Arc<Reported>, runtime: &RuntimeUrl) {
-        let leaving: Vec<HypertyUrl> = {
-            let mut state = object.lock();
-            let of_runtime =
-                state.observers.iter_mut().filter(|(_, entry)| entry.runtime.as_ref() == Some(runtime));
-            let mut leaving = Vec::new();
-            for (hyperty, entry) in of_runtime {
-                if entry.resumable {
-                    entry.away = true;
-                    entry.routes = Default::default();
-                } else {
-                    leaving.push(hyperty.clone());
-                }
-            }
-            leaving
-        };
-        for hyperty in leaving {
-            self.drop_observer(object, &hyperty);
         }
     }
 }

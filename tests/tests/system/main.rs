@@ -4,6 +4,7 @@ mod again;
 mod children;
 mod creation;
 mod deletion;
+mod delta;
 mod divergence;
 mod fleet;
 mod kept;

@@ -1,0 +1,89 @@
+//! Observers whose session ended (protocol M13): those that may come back keep their place for a while, the others go.
+
+use std::sync::Arc;
+
+use hyperty_model::{HypertyUrl, ObjectUrl, RuntimeUrl};
+use tokio::time::Instant;
+
+use super::object::{Reported, State};
+use crate::manager::SyncManager;
+use crate::timers::Due;
+
+impl SyncManager {
+    /// The node says that a runtime is gone.
+    pub(crate) fn session_ended(&self, object: &Arc<Reported>, runtime: &RuntimeUrl) {
+        let now = Instant::now();
+        let mut leaving = Vec::new();
+        {
+            let mut state = object.lock();
+            let mut away = Vec::new();
+            for (hyperty, entry) in &mut state.observers {
+                if entry.runtime.as_ref() != Some(runtime) {
+                    continue;
+                }
+                if !entry.resumable {
+                    leaving.push(hyperty.clone());
+                } else if entry.away.is_none() {
+                    entry.away = Some(now);
+                    entry.routes = Default::default();
+                    away.push(hyperty.clone());
+                }
+            }
+            for hyperty in &away {
+                self.persist_observer_of(object, &state, hyperty);
+            }
+            tracing::debug!(
+                object = %object.url, %runtime, away = away.len(), dropped = leaving.len(), "a session of observers ended"
+            );
+            leaving.extend(self.too_many_away(&state));
+            self.plan_away(object, &state);
+        }
+        self.drop_all(object, leaving);
+    }
+
+    /// Observers that were away too long are dropped. Called when the first of them is due.
+    pub(crate) fn drop_away(&self, url: &ObjectUrl) {
+        let Some(object) = self.reported(url) else { return };
+        let age = self.config().away_age;
+        let leaving: Vec<HypertyUrl> = {
+            let state = object.lock();
+            let away = state.observers.iter().filter_map(|(hyperty, entry)| Some((hyperty, entry.away?)));
+            away.filter(|(_, since)| since.elapsed() >= age).map(|(hyperty, _)| hyperty.clone()).collect()
+        };
+        self.drop_all(&object, leaving);
+        self.plan_away(&object, &object.lock());
+    }
+
+    /// Looks again when the one that is away longest has been so for too long.
+    pub(crate) fn plan_away(&self, object: &Reported, state: &State) {
+        let first = state.observers.values().filter_map(|entry| entry.away).min();
+        if let Some(at) = first.and_then(|since| since.checked_add(self.config().away_age)) {
+            self.shared.timers.set(&object.url, Due::Away, at);
+        }
+    }
+
+    /// Those that are away longest, as many as there are too many.
+    fn too_many_away(&self, state: &State) -> Vec<HypertyUrl> {
+        let mut away: Vec<(Instant, &HypertyUrl)> =
+            state.observers.iter().filter_map(|(hyperty, entry)| Some((entry.away?, hyperty))).collect();
+        let too_many = away.len().saturating_sub(self.config().away_max);
+        if too_many > 0 {
+            away.sort_unstable();
+        }
+        away.into_iter().take(too_many).map(|(_, hyperty)| hyperty.clone()).collect()
+    }
+
+    fn drop_all(&self, object: &Arc<Reported>, leaving: Vec<HypertyUrl>) {
+        for hyperty in leaving {
+            self.tally().observers_dropped.add(1);
+            self.drop_observer(object, &hyperty);
+        }
+    }
+
+    /// Writes where an observer stands, if that shall be known after a restart.
+    pub(crate) fn persist_observer_of(&self, object: &Reported, state: &State, hyperty: &HypertyUrl) {
+        if let Some(entry) = state.observers.get(hyperty) {
+            self.persist_observer(object, state, hyperty, entry);
+        }
+    }
+}
