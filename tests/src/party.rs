@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyperty_runtime::{Hyperty, Runtime};
+use hyperty_runtime::{Hyperty, Runtime, RuntimeBuilder};
 use hyperty_storage::MemoryTables;
 use hyperty_syncher::{Accept, Observer, Reporter};
 use serde_json::Value;
@@ -51,6 +51,24 @@ impl Party {
     /// When it cannot be started: it must not depend on any connection.
     pub async fn over(world: &World, name: &'static str, tables: Arc<MemoryTables>) -> Party {
         let runtime = world.runtime(name, &tables).await;
+        Party::on(world, name, tables, runtime).await
+    }
+
+    /// Starts one that has nothing stored, with parts of one's own choice. They are not chosen again after a crash.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub async fn with(
+        world: &World,
+        name: &'static str,
+        choose: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder,
+    ) -> Party {
+        let tables = Arc::new(MemoryTables::new());
+        let runtime = world.runtime_with(name, &tables, choose).await;
+        Party::on(world, name, tables, runtime).await
+    }
+
+    async fn on(world: &World, name: &'static str, tables: Arc<MemoryTables>, runtime: Runtime) -> Party {
         runtime.schema(SCHEMA).expect("the schema is read");
         let user = format!("user://{DOMAIN}/{name}");
         let hyperty = runtime.deploy("app").user(&user).await.expect("the hyperty is deployed");

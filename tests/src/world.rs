@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hyperty_message_node::{MessageNode, NodeConfig};
 use hyperty_model::{Clock, Ids, ManualClock, SeededIds, Timestamp};
 use hyperty_protostub::{ChannelConnector, ConnectError};
-use hyperty_runtime::Runtime;
+use hyperty_runtime::{Runtime, RuntimeBuilder};
 use hyperty_storage::{MemoryTables, Tables};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
@@ -106,6 +106,19 @@ impl World {
     /// # Panics
     /// When it does not start.
     pub async fn runtime<T: Tables + 'static>(&self, name: &str, tables: &Arc<T>) -> Runtime {
+        self.runtime_with(name, tables, |builder| builder).await
+    }
+
+    /// The same with parts of one's own choice.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn runtime_with<T: Tables + 'static>(
+        &self,
+        name: &str,
+        tables: &Arc<T>,
+        choose: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder,
+    ) -> Runtime {
         let connected = self.link(name).subscribe();
         let inner = Arc::downgrade(&self.inner);
         let meter = self.meter(name);
@@ -119,14 +132,12 @@ impl World {
             let through = node.channel().map_err(|error| ConnectError::Unreachable(error.to_string()))?;
             Ok(wire(through, connected.clone(), &meter))
         });
-        Runtime::builder(&format!("hyperty-runtime://{DOMAIN}/{name}"))
+        let builder = Runtime::builder(&format!("hyperty-runtime://{DOMAIN}/{name}"))
             .shared_storage(Arc::clone(tables) as _)
             .message_node_via(DOMAIN, Arc::new(connector))
             .clock(Arc::clone(&self.inner.clock))
-            .ids(self.ids())
-            .start()
-            .await
-            .expect("a runtime starts")
+            .ids(self.ids());
+        choose(builder).start().await.expect("a runtime starts")
     }
 
     fn link(&self, name: &str) -> watch::Sender<bool> {

@@ -58,6 +58,11 @@ impl SyncManager {
 
     async fn read_as(&self, url: &ObjectUrl, reader: &Reader<'_>, body: &ReadBody) -> Result<Body, Refusal> {
         let object = self.reported(url).ok_or_else(|| Refusal::unknown(url))?;
+        if body.criteria.is_some() && reader.is_forgotten(&object.lock()) {
+            // Not a matter of permission: a repaired copy that nobody sends changes to would go stale unnoticed.
+            let text = "no observer of this runtime is known; subscribe again";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, text).because("not-observing"));
+        }
         if !reader.is_known(&object.lock()) {
             self.ask_to_read(&object, reader).await?;
         }
@@ -141,12 +146,22 @@ impl Reader<'_> {
     fn is_known(&self, state: &State) -> bool {
         let own = self.hyperty.as_ref() == Some(&state.metadata.reporter);
         let admitted = self.hyperty.as_ref().is_some_and(|hyperty| state.admits(hyperty, self.identity));
-        let hosts = || {
-            let runtime = self.hyperty.is_none().then_some(self.runtime.as_ref()).flatten();
-            runtime
-                .is_some_and(|runtime| state.observers.values().any(|o| o.runtime.as_ref() == Some(runtime)))
-        };
-        own || admitted || state.metadata.public_observation || hosts()
+        own || admitted || state.metadata.public_observation || self.hosts_observer(state)
+    }
+
+    /// Whether this is a Sync Manager, in its own name, whose runtime hosts an observer.
+    fn hosts_observer(&self, state: &State) -> bool {
+        let runtime = self.manager_of();
+        runtime.is_some_and(|runtime| state.observers.values().any(|o| o.runtime.as_ref() == Some(runtime)))
+    }
+
+    /// Whether this is a Sync Manager that repairs a copy for observers of which nothing is known here (5.10.2).
+    fn is_forgotten(&self, state: &State) -> bool {
+        self.manager_of().is_some() && !self.hosts_observer(state)
+    }
+
+    fn manager_of(&self) -> Option<&RuntimeUrl> {
+        self.hyperty.is_none().then_some(self.runtime.as_ref()).flatten()
     }
 }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyperty_conformance::party::{Party, SCHEMA};
 use hyperty_conformance::world::World;
+use hyperty_model::StatusCode;
 use hyperty_storage::{Batch, MemoryTables, Progress, StorageError, Tables, Ticket};
+use hyperty_syncher::ChildError;
 use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::watch;
@@ -28,6 +30,11 @@ impl Held {
 
     fn hold(&self) {
         *self.held.lock() = Some(Ticket(0));
+    }
+
+    fn fail(&self) {
+        let error = StorageError::Io("the disk is full".to_owned());
+        self.progress.send_modify(|progress| progress.failed = Some(error));
     }
 
     fn let_go(&self) {
@@ -85,6 +92,39 @@ async fn an_operation_on_a_child_is_kept_before_it_is_sent_inv_dom_5() {
     tables.let_go();
     let child = timeout(A_WHILE, adding).await.expect("an answer in time").unwrap();
     assert_eq!(board.children("notes").unwrap().list()[0].id.to_string(), child.id());
+}
+
+/// An operation that an observer's store did not keep is refused, was shown to nobody else, and is taken back here.
+#[tokio::test(start_paused = true)]
+async fn an_operation_on_a_child_that_is_not_kept_is_refused() {
+    let world = World::new(52);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    let tables = Arc::new(Held::new());
+    let runtime = world.runtime("bob", &tables).await;
+    runtime.schema(SCHEMA).unwrap();
+    let bob = runtime.deploy("app").await.unwrap();
+    let copy = bob.subscribe(board.url()).store(true).await.unwrap();
+    let neighbour = runtime.deploy("neighbour").await.unwrap();
+    let beside = neighbour.subscribe(board.url()).await.unwrap();
+
+    tables.hold();
+    let notes = copy.children("notes").unwrap();
+    let mut adding = std::pin::pin!(std::future::IntoFuture::into_future(notes.add(json!({"n": 1}))));
+    assert!(timeout(A_WHILE, &mut adding).await.is_err(), "answered before it is kept");
+    tables.fail();
+    let refused = timeout(A_WHILE, adding).await.expect("an answer in time");
+    assert!(matches!(&refused, Err(ChildError::Refused { code: StatusCode::INTERNAL, .. })), "{refused:?}");
+    let again = timeout(A_WHILE, notes.add(json!({"n": 2})).into_future()).await.expect("an answer in time");
+    assert!(matches!(&again, Err(ChildError::Refused { .. })), "{again:?}");
+    tokio::time::sleep(A_WHILE).await;
+    for seen in [board.children("notes").unwrap(), notes, beside.children("notes").unwrap()] {
+        assert!(seen.list().is_empty(), "{:?}", seen.list());
+    }
+    // The copy itself goes on.
+    board.set("topic", "b").await.unwrap();
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(copy.data(), topic("b"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,17 +1,20 @@
 //! Whole systems: several runtimes and a message node in one process, under paused time.
 
 mod again;
+mod away;
 mod children;
 mod creation;
 mod deletion;
 mod delta;
 mod divergence;
+mod epochs;
 mod fleet;
 mod kept;
 mod procedures;
 mod reading;
 mod recovery;
 mod restart;
+mod shared;
 mod slow;
 mod spy;
 mod subscription;
