@@ -4,6 +4,7 @@ use futures_core::future::BoxFuture;
 use hyperty_model::Message;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use crate::manager::SyncManager;
 use crate::timers::Due;
@@ -50,7 +51,8 @@ impl SyncManagerDriver {
                             Due::Children => manager.send_children_again(&object),
                             Due::Silence => manager.check_silence(&object),
                             Due::Repair => {
-                                procedures.spawn(async move { manager.repair(&object).await });
+                                let span = tracing::debug_span!("repair", %object);
+                                procedures.spawn(async move { manager.repair(&object).await }.instrument(span));
                             }
                         }
                     }
@@ -60,7 +62,11 @@ impl SyncManagerDriver {
                 }
                 Some(message) = self.requests.recv(), if procedures.len() < procedures_max => {
                     let manager = self.manager.clone();
-                    procedures.spawn(async move { manager.dispatch(message).await });
+                    // Addresses only: nothing of what objects hold goes into logs.
+                    let span = tracing::debug_span!(
+                        "procedure", kind = %message.kind(), from = %message.from(), to = %message.to(), id = %message.id()
+                    );
+                    procedures.spawn(async move { manager.dispatch(message).await }.instrument(span));
                 }
             }
         }

@@ -23,6 +23,9 @@ impl SyncManager {
     /// Brings the copy of an observed object up to the Reporter's, or plans the next try.
     pub(crate) async fn repair(&self, url: &ObjectUrl) {
         let Some(object) = self.observed(url) else { return };
+        if object.lock().observers.is_empty() {
+            return; // Its first observer is subscribing, and gets a state with the answer; or its last has left.
+        }
         if !self.is_live(url.home()) {
             // What is sent now would wait for the session, and be outdated by the repair that follows it (M11).
             self.disconnected(&object);

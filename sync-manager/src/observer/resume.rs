@@ -122,6 +122,7 @@ impl SyncManager {
                 state.observers.insert(subscriber.hyperty, observer);
             }
         }
+        tracing::info!(object = %url, position = %object.lock().replica.position(), "an observation is resumed");
         self.add_shared_routes(&object, &names)?;
         let wish = self.shared.parts.routes.wish(url.home(), object.stream(&names));
         wish.begin_with_others();

@@ -35,9 +35,12 @@ impl SyncManager {
     fn domain_live(&self, domain: &str) {
         self.begin_routes([domain.to_owned()]);
         self.announce_domain(domain);
+        let mut observed = 0;
         for object in self.observed_at(domain) {
+            observed += 1;
             self.repair_soon(&object.url);
         }
+        tracing::info!(domain, observed, "the session is live: positions are announced, copies repaired");
     }
 
     /// Asks the nodes for the routes that were wished for together, where there is a session. Where there is none yet,
@@ -66,6 +69,7 @@ impl SyncManager {
     pub(crate) fn disconnected(&self, object: &Observed) {
         let mut state = object.lock();
         if std::mem::replace(&mut state.link, Link::Disconnected) == Link::Live {
+            tracing::debug!(object = %object.url, position = %state.replica.position(), "a stream is cut");
             self.tell_status(&object.url, "disconnected");
         }
     }
@@ -75,6 +79,7 @@ impl SyncManager {
         let registration = {
             let mut state = object.lock();
             if std::mem::replace(&mut state.link, Link::Live) == Link::Disconnected {
+                tracing::debug!(object = %object.url, position = %state.replica.position(), "a stream is whole");
                 self.tell_status(&object.url, "live");
             }
             state.routes.registration.take()

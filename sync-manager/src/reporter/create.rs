@@ -220,6 +220,7 @@ impl SyncManager {
             self.shared.parts.registrations.register(self.registration(&object)).await?;
         }
         self.save_durably(&object, RecordStatus::Live).await?;
+        tracing::info!(object = %url, reporter = %hyperty, store = options.store, "an object is created");
         Ok(object.name_strings())
     }
 

@@ -104,6 +104,7 @@ impl SyncManager {
             (state.wish.take(), state.options.domain_registration)
         };
         self.shared.reported.remove(&object.url);
+        tracing::info!(object = %object.url, "an object is deleted");
         self.shared.timers.forget(&object.url);
         self.shared.parts.registry.remove_object(&object.url);
         self.undo(self.clone().give_up(wish, object.url.clone(), registered)).await;

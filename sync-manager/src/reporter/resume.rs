@@ -109,6 +109,11 @@ impl SyncManager {
         self.add_local_object(&url)?;
         self.shared.reported.insert(url.clone(), Arc::clone(&object));
         self.shared.dormant.lock().reported.remove(&url);
+        {
+            let state = object.lock();
+            let (observers, kept) = (state.observers.len(), state.log.len());
+            tracing::info!(object = %url, position = %state.position, observers, changes_kept = kept, "an object is resumed");
+        }
         self.welcome_early(&object);
         self.schedule_beat(&object, &mut object.lock());
         if options.domain_registration {

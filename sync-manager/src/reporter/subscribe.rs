@@ -153,6 +153,7 @@ impl SyncManager {
         // Not waited for: the list is needed after a restart only, and an observer that it lost subscribes anew.
         self.persist_observer(object, &state, &hyperty, &entry);
         state.observers.insert(hyperty, entry);
+        tracing::debug!(object = %object.url, observers = state.observers.len(), position = %state.position, "an observer is accepted");
         answer(self.answer_since(object, &state, since), &state.metadata);
         self.schedule_beat(object, &mut state);
         Ok(())
