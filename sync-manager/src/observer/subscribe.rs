@@ -288,6 +288,10 @@ impl SyncManager {
         };
         state.observers.insert(hyperty.clone(), observer);
         state.link = Link::Live;
+        if state.repair.whole {
+            // Wished for while nobody observed: then nothing is repaired.
+            self.repair_soon(&object.url);
+        }
         self.save_observed(&state);
         question.answer(ResponseBody {
             schema: state.metadata.as_ref().map(|metadata| metadata.schema.clone()),
