@@ -2,3 +2,4 @@
 //! nothing.
 
 pub mod node;
+pub mod runtime;

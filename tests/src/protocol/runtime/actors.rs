@@ -207,8 +207,16 @@ impl Watching {
     /// # Errors
     /// When none comes.
     pub async fn update(&mut self) -> Verdict<Value> {
+        self.update_by("INV-UPD-1").await
+    }
+
+    /// The next change that is published.
+    ///
+    /// # Errors
+    /// When none comes: this invariant does not hold.
+    pub async fn update_by(&mut self, invariant: &'static str) -> Verdict<Value> {
         let object = self.object.clone();
-        let update = self.line.until("INV-UPD-1", "a change", |message| is_change(message, &object)).await?;
+        let update = self.line.until(invariant, "a change", |message| is_change(message, &object)).await?;
         let from = &update["from"];
         ensure!("INV-UPD-2", *from == json!(object), "a change comes in the name of {from}");
         let receipt = update["body"].get("receipt");
@@ -327,7 +335,7 @@ impl Author {
     /// # Errors
     /// When none comes.
     pub async fn serve_read(&mut self) -> Verdict<Value> {
-        let read = self.read_request().await?;
+        let read = self.read_request("INV-EXT-2").await?;
         self.answer_read(&read);
         Ok(read)
     }
@@ -335,12 +343,12 @@ impl Author {
     /// Waits for a read of the object.
     ///
     /// # Errors
-    /// When none comes.
-    pub async fn read_request(&mut self) -> Verdict<Value> {
+    /// When none comes: this invariant does not hold.
+    pub async fn read_request(&mut self, invariant: &'static str) -> Verdict<Value> {
         let object = self.object.clone();
         let patience = Duration::from_secs(60);
         let wanted = |message: &Value| is(message, "read", &object);
-        self.line.until_within("INV-EXT-2", "a read of the object", patience, wanted).await
+        self.line.until_within(invariant, "a read of the object", patience, wanted).await
     }
 
     /// Answers a read from the model.
@@ -514,7 +522,12 @@ impl Following {
     ///
     /// # Errors
     /// When that version does not come in time.
-    pub async fn reach_served(&mut self, scene: &Scene, author: &mut Author, version: u64) -> Verdict {
+    pub async fn reach_served(
+        &mut self,
+        scene: &Scene,
+        author: &mut Author,
+        (invariant, version): (&'static str, u64),
+    ) -> Verdict {
         let serve = async {
             loop {
                 // Nothing to repair is fine: who waits for the version has the last word.
@@ -523,7 +536,7 @@ impl Following {
         };
         tokio::select! {
             biased;
-            reached = self.reach(scene, "INV-DOM-2", version) => reached,
+            reached = self.reach(scene, invariant, version) => reached,
             () = serve => Ok(()),
         }
     }

@@ -12,6 +12,9 @@ use tokio::sync::watch;
 /// How long a sync takes: long enough that whoever does not wait for it is seen.
 pub const SYNC_TIME: Duration = Duration::from_millis(4);
 
+/// Batches that a lying disk keeps in its cache: what was written last is lost, what is older is not.
+const CACHED_MAX: usize = 4;
+
 /// When a disk says that something is on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disk {
@@ -93,6 +96,10 @@ impl Tables for DiskTables {
         inner.waiting.push((ticket, batch));
         if self.disk == Disk::Lying {
             inner.progress.send_modify(|progress| progress.durable = ticket);
+            if inner.waiting.len() > CACHED_MAX {
+                let (_, oldest) = inner.waiting.remove(0);
+                inner.platter.commit(oldest);
+            }
         } else if !std::mem::replace(&mut inner.syncing, true) {
             let shared = Arc::clone(&self.inner);
             tokio::spawn(async move {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::case;
 use crate::protocol::runtime::Held;
 use crate::protocol::runtime::actors::{Author, Following, Reporting, Watching, child};
-use crate::protocol::runtime::line::{expect_code, is, is_change, is_kind};
+use crate::protocol::runtime::line::{expect_code, is, is_change, is_final, is_kind};
 use crate::protocol::runtime::scene::{RESPONSE_TIME, Scene, Subject};
 use crate::protocol::{Case, Verdict};
 use crate::{ensure, ensure_eq};
@@ -127,7 +127,8 @@ async fn at_the_observer(scene: &mut Scene) -> Verdict {
     let changes = format!("{}/changes", author.object);
     let from = format!("{}/subscription", author.object);
     let id = author.line.send("delete", &from, &changes, json!({"resource": author.object}));
-    let answer = author.line.final_answer(&id).await?;
+    let acknowledged = |message: &Value| is_final(message, &id);
+    let answer = author.line.until("INV-DEL-2", "the acknowledgement of a deletion", acknowledged).await?;
     expect_code("INV-DEL-2", &answer, &[200], "the acknowledgement of a deletion")?;
     ensure_eq!("5.8", answer["from"], json!(changes), "from where it is acknowledged");
     let source = answer["body"]["source"].as_str().unwrap_or_default();
@@ -149,7 +150,7 @@ async fn learnt_by_a_repair(scene: &mut Scene) -> Verdict {
     let mut following = Following::join(scene, "observer", &mut author, true).await?;
     author.commit("lost", json!(1));
     author.publish("n", json!(2));
-    let read = author.read_request().await?;
+    let read = author.read_request("INV-DEL-2").await?;
     author.line.answer(&read, json!({"code": 410, "desc": "deleted", "reason": "deleted"}));
     let changes = format!("{}/changes", author.object);
     following.line.until("INV-DEL-2", "the deletion", |m| is(m, "delete", &changes)).await?;
@@ -165,7 +166,7 @@ async fn no_route_deletes_nothing(scene: &mut Scene) -> Verdict {
     following.update().await?;
     author.commit("lost", json!(2));
     author.publish("n", json!(3));
-    let read = author.read_request().await?;
+    let read = author.read_request("INV-DEL-2").await?;
     let body = json!({"code": 404, "desc": "no route", "reason": "no-route", "source": scene.mn()});
     author.line.answer(&read, body);
     let changes = format!("{}/changes", author.object);

@@ -202,7 +202,7 @@ async fn malformed_at_an_observer(scene: &mut Scene) -> Verdict {
     author.version = 1_000;
     author.log.clear();
     author.publish("n", json!("at last"));
-    following.reach_served(scene, &mut author, 1_001).await?;
+    following.reach_served(scene, &mut author, ("INV-UPD-1", 1_001)).await?;
     following.read(scene).await?;
     ensure_eq!("INV-UPD-1", following.data, author.data, "the copy");
     Ok(())

@@ -93,7 +93,7 @@ async fn refused_leaves_nothing(scene: &mut Scene) -> Verdict {
         ensure_eq!("INV-SUB-3", scene.held(&object), Held::default(), "what is left at the node");
         // A read is the Reporter's to decide.
         let (answer, denied) = tokio::join!(following.read(scene), async {
-            let read = author.read_request().await?;
+            let read = author.read_request("INV-SUB-3").await?;
             author.line.answer(&read, json!({"code": 401, "desc": "unauthorized"}));
             Ok(())
         });

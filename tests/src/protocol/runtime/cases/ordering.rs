@@ -63,7 +63,7 @@ async fn reordered(scene: &mut Scene) -> Verdict {
     for at in [1, 0, 3, 2, 5, 4, 0] {
         author.line.send_message(&messages[at]);
     }
-    following.reach_served(scene, &mut author, 6).await?;
+    following.reach_served(scene, &mut author, ("INV-DOM-2", 6)).await?;
     ensure_eq!("INV-DOM-1", following.data, author.data, "the copy");
     let object = author.object.clone();
     following.line.never("INV-UPD-4", "a change again", |message| is_change(message, &object)).await
@@ -104,7 +104,7 @@ async fn gap_and_a_snapshot(scene: &mut Scene) -> Verdict {
     }
     author.log.clear();
     author.publish("n", json!(6));
-    following.reach_served(scene, &mut author, 6).await?;
+    following.reach_served(scene, &mut author, ("INV-DOM-2", 6)).await?;
     ensure_eq!("INV-EXT-1", following.data, author.data, "the copy after a repair by snapshot");
     author.publish("n", json!(7));
     ensure_eq!("INV-DOM-2", following.update().await?["version"], json!(7), "the stream after it");
@@ -122,12 +122,12 @@ async fn a_repair_that_fails(scene: &mut Scene) -> Verdict {
         json!({"code": 200, "recovered": false, "value": {"nonsense": true}}),
     ];
     for failure in failures {
-        let read = author.read_request().await?;
+        let read = author.read_request("INV-DOM-2").await?;
         author.line.answer(&read, failure);
         let object = author.object.clone();
         following.line.never("INV-DOM-2", "a change over the hole", |m| is_change(m, &object)).await?;
     }
-    following.reach_served(scene, &mut author, 2).await?;
+    following.reach_served(scene, &mut author, ("INV-DOM-2", 2)).await?;
     ensure_eq!("INV-DOM-2", following.data, author.data, "the copy");
     Ok(())
 }
@@ -136,11 +136,11 @@ async fn changes_during_a_repair(scene: &mut Scene) -> Verdict {
     let (mut author, mut following) = observed(scene).await?;
     author.commit("lost", json!(1));
     author.publish("n", json!(2));
-    let read = author.read_request().await?;
+    let read = author.read_request("INV-DOM-2").await?;
     author.publish("n", json!(3));
     author.answer_read(&read);
     author.publish("n", json!(4));
-    following.reach_served(scene, &mut author, 4).await?;
+    following.reach_served(scene, &mut author, ("INV-DOM-2", 4)).await?;
     ensure_eq!("INV-SUB-1", following.data, author.data, "the copy");
     let object = author.object.clone();
     following.line.never("INV-UPD-4", "a change again", |message| is_change(message, &object)).await
@@ -155,7 +155,7 @@ async fn snapshot_replaces(scene: &mut Scene) -> Verdict {
     author.version = 5;
     author.log.clear();
     author.publish("n", json!(6));
-    following.reach_served(scene, &mut author, 6).await?;
+    following.reach_served(scene, &mut author, ("INV-DOM-2", 6)).await?;
     let wanted = json!({"topic": "whole", "n": 6});
     let copy = following.read(scene).await?;
     ensure_eq!(
@@ -171,12 +171,12 @@ async fn snapshot_replaces(scene: &mut Scene) -> Verdict {
     older["data"] = json!({"topic": "old"});
     author.commit("lost", json!(7));
     author.publish("n", json!(8));
-    let read = author.read_request().await?;
+    let read = author.read_request("INV-DOM-2").await?;
     author.line.answer(&read, json!({"code": 200, "recovered": false, "value": older}));
     let copy = following.read(scene).await?;
     let version = copy["body"]["value"]["version"].as_u64().unwrap_or(0);
     ensure!("3.2", version >= 6, "an older snapshot was taken: {copy}");
-    following.reach_served(scene, &mut author, 8).await?;
+    following.reach_served(scene, &mut author, ("INV-DOM-2", 8)).await?;
     let copy = following.read(scene).await?;
     ensure_eq!("3.2", copy["body"]["value"]["data"], author.data, "the copy in the end");
     Ok(())
@@ -209,7 +209,10 @@ async fn higher_epoch(scene: &mut Scene) -> Verdict {
     following.update().await?;
     author.new_epoch(json!({"topic": "anew"}));
     author.publish("n", json!(3));
-    let read = author.serve_read().await?;
+    let object = author.object.clone();
+    let read =
+        author.line.until("M8", "a read of the new epoch", |message| is(message, "read", &object)).await?;
+    author.answer_read(&read);
     ensure_eq!("M8", read["from"], json!(scene.sm()), "who fetches the new epoch");
     // Whatever way its Sync Manager tells: its copy is that of the new epoch.
     scene.settle().await;
@@ -255,7 +258,7 @@ async fn forged(scene: &mut Scene) -> Verdict {
     };
     following.line.never("INV-UPD-2", "what is not the Reporter's", unwanted).await?;
     author.publish("topic", json!("b"));
-    following.reach_served(scene, &mut author, 1).await?;
+    following.reach_served(scene, &mut author, ("INV-DOM-2", 1)).await?;
     ensure_eq!("INV-UPD-2", following.data, author.data, "the copy");
     Ok(())
 }
@@ -286,14 +289,14 @@ async fn divergence(scene: &mut Scene) -> Verdict {
     author.data = json!({"topic": "a", "list": [1]});
     let body = json!({"version": 1, "attribute": "list.0", "attributeType": "array", "operation": "add", "value": [1]});
     author.line.send_message(&author.message("update", body));
-    let read = author.read_request().await?;
+    let read = author.read_request("INV-DOM-2").await?;
     author.line.answer(&read, json!({"code": 200, "value": author.snapshot()}));
     scene.settle().await;
     let copy = following.read(scene).await?;
     ensure_eq!("INV-DOM-2", copy["body"]["value"]["data"], author.data, "the copy");
     following.line.rest().await;
     author.publish("n", json!(2));
-    following.reach_served(scene, &mut author, 2).await
+    following.reach_served(scene, &mut author, ("INV-DOM-2", 2)).await
 }
 
 async fn last_change_lost(scene: &mut Scene) -> Verdict {
@@ -302,7 +305,7 @@ async fn last_change_lost(scene: &mut Scene) -> Verdict {
     following.update().await?;
     author.commit("n", json!(2));
     author.beat();
-    following.reach_served(scene, &mut author, 2).await?;
+    following.reach_served(scene, &mut author, ("INV-EXT-2", 2)).await?;
     ensure_eq!("INV-EXT-2", following.data, author.data, "the copy");
     // A position that is known already, or an older one, changes nothing and asks for nothing.
     author.beat();
@@ -322,7 +325,7 @@ async fn wrong_copy(scene: &mut Scene) -> Verdict {
     author.log.clear();
     let body = json!({"version": 1, "epoch": 0, "attributeType": "position", "digest": "0123456789abcdef"});
     author.line.send_message(&author.message("update", body));
-    let read = author.read_request().await?;
+    let read = author.read_request("INV-EXT-3").await?;
     author.line.answer(&read, json!({"code": 200, "recovered": false, "value": author.snapshot()}));
     scene.settle().await;
     let copy = following.read(scene).await?;

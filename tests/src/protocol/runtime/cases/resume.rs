@@ -99,7 +99,7 @@ async fn restarted_reporter(scene: &mut Scene, ending: Ending) -> Verdict {
     )?;
     for n in 1..=5 {
         reporting.change("n", json!(n)).await?;
-        watching.update().await?;
+        watching.update_by("INV-RES-1").await?;
     }
     scene.leave(reporting.line);
     scene.restart(ending).await?;
@@ -118,7 +118,7 @@ async fn restarted_reporter(scene: &mut Scene, ending: Ending) -> Verdict {
     ensure!("INV-RES-1", routes.len() == 2 + NAMES.len(), "the routes after a resume: {routes:?}");
     // The observer does nothing of its own.
     reporting.change("n", json!(6)).await?;
-    let told = watching.update().await?;
+    let told = watching.update_by("INV-RES-1").await?;
     ensure_eq!("INV-RES-1", (&told["version"], &told["value"]), (&json!(6), &json!(6)), "the next change");
     let answer = watching.read(Some((0, 4))).await?;
     expect_code("INV-RES-1", &answer, &[200], "a repair after a restart")?;
@@ -192,7 +192,12 @@ async fn refused_stay_refused(scene: &mut Scene) -> Verdict {
     reporting.change("n", json!(2)).await?;
     for (n, watching) in kept.iter_mut().enumerate() {
         if n == 0 {
-            ensure_eq!("INV-RES-1", watching.update().await?["version"], json!(2), "the accepted observer");
+            ensure_eq!(
+                "INV-RES-1",
+                watching.update_by("INV-RES-1").await?["version"],
+                json!(2),
+                "the accepted observer"
+            );
             expect_code("INV-RES-1", &watching.read(None).await?, &[200], "its read")?;
             continue;
         }
@@ -246,7 +251,12 @@ async fn data_not_kept(scene: &mut Scene) -> Verdict {
     let mut reporting = Reporting { line, object, version };
     watching.line.rest().await;
     reporting.change("n", json!("anew")).await?;
-    ensure_eq!("M8", watching.update().await?["epoch"], json!(epoch), "the epoch of the next change");
+    ensure_eq!(
+        "M8",
+        watching.update_by("INV-RES-1").await?["epoch"],
+        json!(epoch),
+        "the epoch of the next change"
+    );
     Ok(())
 }
 
@@ -294,7 +304,7 @@ async fn answers_to_a_resuming_observer(scene: &mut Scene) -> Verdict {
         author.commit("missed", json!(1));
         let (line, answer) = resume_observer(scene, &name).await?;
         expect_code("INV-RES-2", &answer, &[200], "a resume")?;
-        let read = author.read_request().await?;
+        let read = author.read_request("INV-RES-2").await?;
         author.line.answer(&read, json!({"code": 401, "desc": "unauthorized"}));
         let request = author.asked().await?;
         ensure_eq!("INV-RES-2", request["body"]["source"], json!(line.url), "who subscribes again");
@@ -302,9 +312,9 @@ async fn answers_to_a_resuming_observer(scene: &mut Scene) -> Verdict {
         following.take_state(&only(&answer)?);
         if again == 200 {
             author.accept(&request);
-            following.reach_served(scene, &mut author, 1).await?;
+            following.reach_served(scene, &mut author, ("INV-RES-2", 1)).await?;
             author.publish("n", json!(2));
-            following.reach_served(scene, &mut author, 2).await?;
+            following.reach_served(scene, &mut author, ("INV-RES-2", 2)).await?;
         } else {
             author.line.answer(&request, json!({"code": 403, "desc": "no"}));
             scene.stage.wait(Duration::from_secs(3), "routes that are taken back").await?;
@@ -352,7 +362,7 @@ async fn twice(scene: &mut Scene) -> Verdict {
     let object = reporting.object.clone();
     let (mut watching, _) = Watching::join(scene, "watcher", &object, true).await?;
     reporting.change("n", json!(1)).await?;
-    watching.update().await?;
+    watching.update_by("INV-RES-1").await?;
     scene.leave(reporting.line);
     scene.restart(Ending::Crash).await?;
     let mut line = scene.seat("reporter")?;
@@ -365,7 +375,7 @@ async fn twice(scene: &mut Scene) -> Verdict {
     }
     let mut reporting = Reporting { line, object: object.clone(), version: 1 };
     reporting.change("n", json!(2)).await?;
-    ensure_eq!("INV-RES-3", watching.update().await?["version"], json!(2), "the next change");
+    ensure_eq!("INV-RES-3", watching.update_by("INV-RES-1").await?["version"], json!(2), "the next change");
     watching.line.never("INV-RES-3", "the change again", |message| is_change(message, &object)).await
 }
 
@@ -531,6 +541,6 @@ async fn domain_forgets(scene: &mut Scene) -> Verdict {
         "the object, through the node that came back"
     );
     reporting.change("n", json!(2)).await?;
-    ensure_eq!("INV-SES-1", watching.update().await?["version"], json!(2), "the stream");
+    ensure_eq!("INV-SES-1", watching.update_by("INV-RES-1").await?["version"], json!(2), "the stream");
     Ok(())
 }
