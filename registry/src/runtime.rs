@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use hyperty_message_bus::{Protostub, Route, RouteResolver};
-use hyperty_model::{HypertyUrl, Identity, ObjectUrl, RuntimeUrl, Url};
+use hyperty_model::{DerivedTail, HypertyUrl, Identity, ObjectUrl, RuntimeUrl, Url};
 use parking_lot::RwLock;
 
 /// Most hyperties of one runtime; beyond it something deploys without end.
@@ -171,6 +171,12 @@ impl RouteResolver for RuntimeRegistry {
     fn resolve(&self, to: &Url) -> Route {
         if self.is_local(to) {
             return Route::Local;
+        }
+        // What is published leaves by the routes that a Sync Manager has set, never because somebody asks for the
+        // way: else any hyperty could speak on the stream of an object that nobody here answers for (3.5).
+        let tail = to.split_derived().and_then(|(_, tail)| tail);
+        if matches!(tail, Some(DerivedTail::Changes | DerivedTail::Children(_) | DerivedTail::FlatChildren)) {
+            return Route::Unroutable;
         }
         to.domain().and_then(|domain| self.stub_for_domain(domain)).map_or(Route::Unroutable, Route::Stub)
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hyperty_conformance::level;
+use hyperty_conformance::protocol::node::{InProcessNode, NodeUnderTest};
 use hyperty_conformance::protocol::runtime::{self, AssembledRuntime, HypertyRuntime, Subject};
 use hyperty_conformance::protocol::{Report, Runner};
 
@@ -29,4 +30,10 @@ async fn hyperty_runtime_in_a_scripted_domain() {
 #[tokio::test(start_paused = true)]
 async fn an_assembled_runtime_in_a_scripted_domain() {
     passes(Subject::scripted(AssembledRuntime::default())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn hyperty_runtime_at_a_real_node() {
+    let node: Arc<dyn NodeUnderTest> = Arc::new(InProcessNode::new("example.com", level::seed()));
+    passes(Subject::at_node(HypertyRuntime, "example.com", runtime::way_to(node))).await;
 }

@@ -38,5 +38,5 @@ pub use disk::{Disk, DiskTables, SYNC_TIME};
 pub use domain::{Domain, Script, Service};
 pub use held::Held;
 pub use ours::{AssembledRuntime, HypertyRuntime};
-pub use scene::{Around, MakeInterceptor, RESPONSE_TIME, Scene, Subject, schema_document};
+pub use scene::{Around, MakeInterceptor, RESPONSE_TIME, Scene, Subject, schema_document, way_to};
 pub use under_test::{Ending, MakeRuntime, RuntimeUnderTest, Start, TakeFrame, attach};

@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
-use hyperty_protostub::{ChannelConnector, ConnectError, Connector, Incoming, Outgoing};
+use hyperty_protostub::{ChannelConnector, ConnectError, Connection, Connector, Incoming, Outgoing};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -16,6 +17,7 @@ use super::held::Held;
 use super::line::{INBOX_MAX, Line, code, expect_code};
 use super::monitors;
 use super::under_test::{Ending, MakeRuntime, RuntimeUnderTest, Start, TakeFrame};
+use crate::protocol::node::NodeUnderTest;
 use crate::protocol::{Capabilities, Capability, Stage, Stop, UnderTest, Verdict};
 
 /// Frames under way on the connection of the runtime under test.
@@ -405,5 +407,18 @@ async fn carry(
         if outgoing.send(Outgoing::Frame(frame)).await.is_err() {
             break;
         }
+    }
+}
+
+/// The way to a node that is itself something under test.
+pub fn way_to(node: Arc<dyn NodeUnderTest>) -> Arc<dyn Connector> {
+    Arc::new(WayTo(node))
+}
+
+struct WayTo(Arc<dyn NodeUnderTest>);
+
+impl Connector for WayTo {
+    fn connect(&self) -> BoxFuture<'_, Result<Connection, ConnectError>> {
+        self.0.connect()
     }
 }
