@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hyperty_conformance::protocol::node::{self, NodeUnderTest, UrlNode};
+use hyperty_conformance::protocol::runtime::{self, HypertyRuntime, Subject};
 use hyperty_conformance::protocol::{Capability, Case, CaseReport, Outcome, Patience, Report, Runner};
 use hyperty_model::{Ids, SystemIds};
 use serde_json::json;
@@ -66,6 +67,8 @@ pub(crate) struct ConformanceArgs {
 pub(crate) enum Suite {
     /// The message node, spoken to as runtimes would
     Node,
+    /// A runtime of this project in this process, at the message node
+    Runtime,
 }
 
 /// Runs the cases and prints the report.
@@ -74,11 +77,15 @@ pub(crate) enum Suite {
 /// When the node cannot be reached, or a case failed.
 pub(crate) async fn run(args: ConformanceArgs, output: &Output) -> Result<(), Failure> {
     if args.list {
-        list(&node::cases(), &args, output);
+        match args.suite {
+            Suite::Node => list(&node::cases(), &args, output),
+            Suite::Runtime => list(&runtime::cases(), &args, output),
+        }
         return Ok(());
     }
     let report = match args.suite {
         Suite::Node => test_node(&args).await?,
+        Suite::Runtime => test_runtime(&args).await?,
     };
     print(&report, output);
     if let Some(file) = &args.junit {
@@ -104,6 +111,16 @@ async fn test_node(args: &ConformanceArgs) -> Result<Report, Failure> {
     drop(node.connect().await.map_err(unreachable)?);
     let node: Arc<dyn NodeUnderTest> = Arc::new(node);
     Ok(runner(args, "node").run(&node, &node::cases()).await)
+}
+
+async fn test_runtime(args: &ConformanceArgs) -> Result<Report, Failure> {
+    let url = args.url.as_deref().unwrap_or_default();
+    let node: Arc<dyn NodeUnderTest> = Arc::new(UrlNode::new(url, &args.domain));
+    let unreachable = |error| Failure::new(Exit::Timeout, format_args!("{url}: {error}"));
+    drop(node.connect().await.map_err(unreachable)?);
+    let mut subject = Subject::at_node(HypertyRuntime, &args.domain, runtime::way_to(node));
+    subject.capabilities = declared(args, subject.capabilities.clone());
+    Ok(runner(args, "runtime").run(&Arc::new(subject), &runtime::cases()).await)
 }
 
 fn declared(args: &ConformanceArgs, default: BTreeSet<Capability>) -> BTreeSet<Capability> {

@@ -7,6 +7,7 @@ mod input;
 mod leaving;
 mod observing;
 mod ordering;
+mod random;
 mod reading;
 mod resume;
 mod subscription;
@@ -49,6 +50,7 @@ pub fn cases() -> Vec<Case<Subject>> {
         children::cases(),
         resume::cases(),
         input::cases(),
+        random::cases(),
     ]
     .concat()
 }
