@@ -137,9 +137,13 @@ impl Sequel<'_> {
         self.tries += 1;
         let name = format!("{}-{}", self.round, self.tries);
         let mut author = Author::announce(self.scene, &format!("author-{name}")).await?;
-        let mut following =
-            Following::join(self.scene, &format!("observer-{name}"), &mut author, self.round % 2 == 0)
-                .await?;
+        let mut following = Following::join(
+            self.scene,
+            &format!("observer-{name}"),
+            &mut author,
+            self.round.is_multiple_of(2),
+        )
+        .await?;
         let mut told: Option<Value> = None;
         for (n, step) in steps.iter().enumerate() {
             self.step(*step, n, &mut author, &mut told).await;
@@ -265,7 +269,7 @@ async fn random_reporter(scene: &mut Scene) -> Verdict {
             copy[told["attribute"].as_str().unwrap_or_default()] = told["value"].clone();
         }
         ensure_eq!("INV-UPD-1", copy, model, "what the changes make, at {version}");
-        if round % 8 == 0 {
+        if round.is_multiple_of(8) {
             let name = format!("visitor-{round}");
             let (mut visitor, answer) = Watching::join(scene, &name, &reporting.object, false).await?;
             ensure_eq!("INV-SUB-1", answer["value"]["data"], model, "the state a visitor gets");
