@@ -26,12 +26,32 @@ enum Amount {
 }
 
 /// Everything that proves more the longer it runs.
-pub(crate) const STEPS: [Step; 6] = [
+pub(crate) const STEPS: [Step; 7] = [
     Step {
         name: "model",
         unit: "cases of 100 steps: whole runtimes against the reference model",
         amount: Amount::Of(Work::ModelCases),
         arguments: &["test", "--package", "hyperty-conformance", "--test", "model"],
+    },
+    Step {
+        name: "suites",
+        unit: "random sequences for each implementation of a seam",
+        amount: Amount::Of(Work::SuiteCases),
+        arguments: &[
+            "test",
+            "--package",
+            "hyperty-message-bus",
+            "--package",
+            "hyperty-protostub",
+            "--package",
+            "hyperty-registry",
+            "--package",
+            "hyperty-address-allocation",
+            "--package",
+            "hyperty-policy",
+            "--test",
+            "suite",
+        ],
     },
     Step {
         name: "simulation",

@@ -1,7 +1,9 @@
 //! Frames: what is accepted is JSON, says what it says to any other reader, and is relayed without loss.
 
 use bytes::Bytes;
-use hyperty_model::message::{Decoded, Limits, RECIPIENTS_MAX, ResponseBody, Rewrite, salvage_header};
+use hyperty_model::message::{
+    Decoded, HOPS_MAX, Limits, RECIPIENTS_MAX, ResponseBody, Rewrite, salvage_header,
+};
 use hyperty_model::{Message, StatusCode, Url};
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
@@ -101,6 +103,8 @@ fn answered(message: &Message) {
 fn relayed(message: &Message, read: Option<&Value>) {
     let stub = Url::parse("hyperty-runtime://relay.example/protostub/1").expect("it is an address");
     let mut hops = message.via();
+    // With more it would go no further, and nobody reads more.
+    hops.truncate(HOPS_MAX - 1);
     hops.push(stub.clone());
     let rewrite = Rewrite { strip_auth: true, via: Some(&hops), ..Rewrite::default() };
     let out = message.clone().relayed(&rewrite).expect("what came as a frame is relayed");
