@@ -48,7 +48,7 @@ pub(crate) struct SimulateArgs {
     /// What goes wrong: all, none, or names separated by commas, such as cut,half-open,power-loss
     #[arg(long, value_name = "LIST", default_value = "all")]
     pub faults: String,
-    /// What the disks hold [default: files with every fourth seed, else memory]
+    /// What the disks hold [default: files with every sixteenth seed, else memory]
     #[arg(long, value_enum)]
     pub disks: Option<Disks>,
     /// Print the whole trace, as it happens; with one seed only

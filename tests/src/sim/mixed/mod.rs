@@ -86,7 +86,7 @@ pub struct Summary {
 }
 
 impl Mixed {
-    /// Five runtimes at one node, two minutes of all faults; every fourth seed has files on its disks.
+    /// Five runtimes at one node, two minutes of all faults; every sixteenth seed has files on its disks.
     pub fn new(seed: u64) -> Mixed {
         Mixed {
             seed,
@@ -94,8 +94,16 @@ impl Mixed {
             domains: 1,
             troubled: Duration::from_secs(120),
             faults: Fault::ALL.to_vec(),
-            files: seed.is_multiple_of(4),
+            files: seed.is_multiple_of(16),
         }
+    }
+
+    /// Smaller ones of different sizes, of which many are run: three to five runtimes, up to a minute and a half of
+    /// all faults.
+    pub fn small(seed: u64) -> Mixed {
+        let runtimes = 3 + (seed % 3) as usize;
+        let troubled = Duration::from_secs(30 + 20 * (seed % 4));
+        Mixed { runtimes, troubled, ..Mixed::new(seed) }
     }
 
     /// The command that runs it again, with its whole trace.
