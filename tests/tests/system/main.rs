@@ -19,3 +19,4 @@ mod slow;
 mod spy;
 mod subscription;
 mod support;
+mod sync_points;
