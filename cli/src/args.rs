@@ -116,7 +116,8 @@ While the message node cannot be reached the command keeps trying. With --timeou
 with 5 unless --count or --until-version was reached.";
 
 const CONFORMANCE: &str = "\
-Test whether a message node, ours or anybody's, keeps the promises of the protocol.
+Test whether a message node, ours or anybody's, keeps the promises of the protocol; with --suite runtime, whether the
+runtime of this program does, attached to that node.
 
 Speaks to it by messages alone and prints a line for each invariant, then what failed, with the messages that led to
 it. Names are new in each run, so a node in use may be tested; what the tests leave there is disconnected registrations

@@ -10,6 +10,7 @@ use hyperty_conformance::protocol::node::{self, NodeUnderTest, UrlNode};
 use hyperty_conformance::protocol::runtime::{self, HypertyRuntime, Subject};
 use hyperty_conformance::protocol::{Capability, Case, CaseReport, Outcome, Patience, Report, Runner};
 use hyperty_model::{Ids, SystemIds};
+use hyperty_protostub::ConnectError;
 use serde_json::json;
 
 use crate::exit::{Exit, Failure};
@@ -67,7 +68,7 @@ pub(crate) struct ConformanceArgs {
 pub(crate) enum Suite {
     /// The message node, spoken to as runtimes would
     Node,
-    /// A runtime of this project in this process, at the message node
+    /// A runtime of this program, attached to the node beside a peer that speaks by messages alone
     Runtime,
 }
 
@@ -106,21 +107,28 @@ async fn test_node(args: &ConformanceArgs) -> Result<Report, Failure> {
     if let Some(bytes) = args.message_limit {
         node = node.message_bytes_max(bytes);
     }
-    // One connection first: who is not there is not judged.
-    let unreachable = |error| Failure::new(Exit::Timeout, format_args!("{url}: {error}"));
-    drop(node.connect().await.map_err(unreachable)?);
+    reach(&node, url).await?;
     let node: Arc<dyn NodeUnderTest> = Arc::new(node);
     Ok(runner(args, "node").run(&node, &node::cases()).await)
 }
 
 async fn test_runtime(args: &ConformanceArgs) -> Result<Report, Failure> {
     let url = args.url.as_deref().unwrap_or_default();
-    let node: Arc<dyn NodeUnderTest> = Arc::new(UrlNode::new(url, &args.domain));
-    let unreachable = |error| Failure::new(Exit::Timeout, format_args!("{url}: {error}"));
-    drop(node.connect().await.map_err(unreachable)?);
-    let mut subject = Subject::at_node(HypertyRuntime, &args.domain, runtime::way_to(node));
-    subject.capabilities = declared(args, subject.capabilities.clone());
+    let node = UrlNode::new(url, &args.domain);
+    reach(&node, url).await?;
+    let mut subject = Subject::at_node(HypertyRuntime, &args.domain, node.connector());
+    subject.capabilities = declared(args, std::mem::take(&mut subject.capabilities));
     Ok(runner(args, "runtime").run(&Arc::new(subject), &runtime::cases()).await)
+}
+
+/// One connection first: who is not there is not judged.
+async fn reach(node: &UrlNode, url: &str) -> Result<(), Failure> {
+    let connection = node.connect().await;
+    let unreachable = |error| match error {
+        ConnectError::Address { .. } => Failure::usage(format_args!("{url}: {error}")),
+        error => Failure::new(Exit::Timeout, format_args!("{url}: {error}")),
+    };
+    connection.map(drop).map_err(unreachable)
 }
 
 fn declared(args: &ConformanceArgs, default: BTreeSet<Capability>) -> BTreeSet<Capability> {

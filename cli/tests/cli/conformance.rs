@@ -43,6 +43,17 @@ fn what_is_not_as_declared_fails_with_its_messages() {
 }
 
 #[test]
+fn a_runtime_is_tested_at_a_node() {
+    let stage = Stage::new();
+    let arguments = ["conformance", &stage.url, "--suite", "runtime", "--case", "INV-CRE"];
+    let (lines, code, stderr) = Running::start(&arguments).output();
+    assert_eq!(code, 0, "{lines:?} {stderr}");
+    let totals = lines.last().unwrap();
+    assert_eq!((&totals["suite"], &totals["failed"]), (&"runtime".into(), &0.into()));
+    assert!(totals["passed"].as_u64().unwrap() >= 1, "{totals}");
+}
+
+#[test]
 fn cases_are_listed_and_mistakes_are_told() {
     let (lines, code, _) = Running::start(&["conformance", "--list", "--output", "ndjson"]).output();
     assert_eq!(code, 0);

@@ -81,6 +81,27 @@ enum Step {
     },
 }
 
+impl Step {
+    fn who(self) -> usize {
+        match self {
+            Step::Subscribe { who, .. }
+            | Step::Unsubscribe { who, .. }
+            | Step::Hold { who, .. }
+            | Step::GiveUp { who, .. }
+            | Step::Publish { who, .. }
+            | Step::Ask { who, .. }
+            | Step::AskNobody { who }
+            | Step::Forge { who, .. }
+            | Step::Noise { who }
+            | Step::Lose { who }
+            | Step::Reopen { who }
+            | Step::ReopenWithWrongToken { who }
+            | Step::Open { who }
+            | Step::Close { who } => who,
+        }
+    }
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let (who, object) = (0..RUNTIMES, 0..OBJECTS);
     let both = (who.clone(), object);
@@ -209,17 +230,8 @@ impl World {
             Step::Open { who } => self.open(who).await?,
             Step::Reopen { who } => self.reopen(who).await?,
             Step::ReopenWithWrongToken { who } => self.wrong_token(who).await?,
-            Step::Subscribe { who, .. }
-            | Step::Unsubscribe { who, .. }
-            | Step::Hold { who, .. }
-            | Step::GiveUp { who, .. }
-            | Step::Publish { who, .. }
-            | Step::Ask { who, .. }
-            | Step::AskNobody { who }
-            | Step::Forge { who, .. }
-            | Step::Noise { who }
-            | Step::Lose { who }
-            | Step::Close { who } => {
+            _ => {
+                let who = step.who();
                 let Some(mut client) = self.clients[who].take() else { return Ok(()) };
                 let kept = match step {
                     Step::Lose { .. } => {
@@ -244,7 +256,7 @@ impl World {
                 self.clients[who] = kept;
             }
         }
-        self.check().await
+        self.check(step.who()).await
     }
 
     /// What is said over an open connection.
@@ -376,10 +388,12 @@ impl World {
 
     /// Everybody has got what is due, in that order, each once, and nothing else; and has answered what was asked,
     /// which makes other things due.
-    async fn check(&mut self) -> Verdict {
+    ///
+    /// Who did something is asked first: once the node has answered that, what was sent before it is where it belongs.
+    async fn check(&mut self, first: usize) -> Verdict {
         loop {
             let mut answered = false;
-            for who in 0..RUNTIMES {
+            for who in (0..RUNTIMES).map(|turn| (first + turn) % RUNTIMES) {
                 let Some(mut client) = self.clients[who].take() else { continue };
                 let got = client.queued(&self.stage).await?;
                 let arrivals: Vec<Arrival> = got.iter().map(arrival).collect();

@@ -1,5 +1,6 @@
 //! A node elsewhere, reached by WebSocket.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -48,6 +49,11 @@ impl UrlNode {
     /// What is tested if nothing is declared: everything that can be tested at a URL and that `hyperty node` has.
     pub fn default_capabilities() -> Capabilities {
         OURS.into_iter().collect()
+    }
+
+    /// What makes connections to it.
+    pub fn connector(&self) -> Arc<dyn Connector> {
+        Arc::new(self.connector.clone())
     }
 
     /// It has these.
