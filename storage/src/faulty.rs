@@ -60,6 +60,18 @@ impl<T: Tables> FaultyTables<T> {
         &self.inner
     }
 
+    /// Lets the disk hang from the next commit on, as [`FaultPlan::freeze_at`] does.
+    pub fn freeze(&self) {
+        let mut state = self.state.lock();
+        state.plan.freeze_at = Some(state.commits + 1);
+    }
+
+    /// Lets the next commit fail, as [`FaultPlan::fail_commit`] does.
+    pub fn fail_next(&self) {
+        let mut state = self.state.lock();
+        state.plan.fail_commit = Some(state.commits + 1);
+    }
+
     /// Lets a hanging disk go on: what was held becomes durable, and nothing is held any more.
     pub fn thaw(&self) {
         let mut state = self.state.lock();

@@ -27,11 +27,26 @@ pub struct World {
 struct Inner {
     node: Mutex<Option<RunningNode>>,
     node_tables: Mutex<Arc<MemoryTables>>,
-    links: Mutex<BTreeMap<String, watch::Sender<bool>>>,
+    links: Mutex<BTreeMap<String, watch::Sender<Link>>>,
     traffic: Mutex<BTreeMap<String, Arc<Meter>>>,
     clock: Arc<dyn Clock>,
     seed: u64,
     starts: AtomicU64,
+}
+
+/// How a connection does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Link {
+    /// What is sent arrives.
+    #[default]
+    Up,
+    /// There is none: it ended, and what was under way is lost.
+    Cut,
+    /// Half open: what is sent is lost, and nobody is told. A connection that lost something is reset when the link
+    /// is up again.
+    Silent,
+    /// Nobody reads at the other end: what is sent waits in queues.
+    Stalled,
 }
 
 struct RunningNode {
@@ -126,7 +141,7 @@ impl World {
             let away = || ConnectError::Unreachable("no connection".to_owned());
             let inner = inner.upgrade().ok_or_else(away)?;
             let node = inner.node.lock().as_ref().map(|running| running.node.clone()).ok_or_else(away)?;
-            if !*connected.borrow() {
+            if *connected.borrow() == Link::Cut {
                 return Err(away());
             }
             let through = node.channel().map_err(|error| ConnectError::Unreachable(error.to_string()))?;
@@ -140,8 +155,8 @@ impl World {
         choose(builder).start().await.expect("a runtime starts")
     }
 
-    fn link(&self, name: &str) -> watch::Sender<bool> {
-        self.inner.links.lock().entry(name.to_owned()).or_insert_with(|| watch::Sender::new(true)).clone()
+    fn link(&self, name: &str) -> watch::Sender<Link> {
+        self.inner.links.lock().entry(name.to_owned()).or_default().clone()
     }
 
     fn meter(&self, name: &str) -> Arc<Meter> {
@@ -162,12 +177,22 @@ impl World {
 
     /// Cuts the connection of a runtime; what is under way is lost.
     pub fn cut(&self, name: &str) {
-        self.link(name).send_replace(false);
+        self.set_link(name, Link::Cut);
     }
 
     /// Lets a runtime connect again.
     pub fn heal(&self, name: &str) {
-        self.link(name).send_replace(true);
+        self.set_link(name, Link::Up);
+    }
+
+    /// How the connection of a runtime does.
+    pub fn link_of(&self, name: &str) -> Link {
+        *self.link(name).borrow()
+    }
+
+    /// Lets the connection of a runtime do from now on as it is told.
+    pub fn set_link(&self, name: &str, link: Link) {
+        self.link(name).send_replace(link);
     }
 }
 
@@ -214,10 +239,10 @@ struct Count {
     bytes: AtomicU64,
 }
 
-/// A connection that ends when it is cut.
+/// A connection that does as its link does.
 fn wire(
     node: (mpsc::Sender<Bytes>, mpsc::Receiver<Bytes>),
-    connected: watch::Receiver<bool>,
+    link: watch::Receiver<Link>,
     meter: &Arc<Meter>,
 ) -> (mpsc::Sender<Bytes>, mpsc::Receiver<Bytes>) {
     let (to_node, from_node) = node;
@@ -225,23 +250,38 @@ fn wire(
     let (to_client, to_client_rx) = mpsc::channel(64);
     let meter = Arc::clone(meter);
     tokio::spawn(async move {
-        let mut connected = connected;
         tokio::select! {
             biased;
-            _ = connected.wait_for(|connected| !connected) => {}
-            () = carry(from_client, to_node, &meter.sent) => {}
-            () = carry(from_node, to_client, &meter.received) => {}
+            () = carry(from_client, to_node, link.clone(), &meter.sent) => {}
+            () = carry(from_node, to_client, link, &meter.received) => {}
         }
     });
     (from_client_tx, to_client_rx)
 }
 
-async fn carry(mut from: mpsc::Receiver<Bytes>, to: mpsc::Sender<Bytes>, count: &Count) {
-    while let Some(frame) = from.recv().await {
-        count.frames.fetch_add(1, Ordering::Relaxed);
-        count.bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
-        if to.send(frame).await.is_err() {
+/// Carries frames one way, until the connection is to end.
+async fn carry(
+    mut from: mpsc::Receiver<Bytes>,
+    to: mpsc::Sender<Bytes>,
+    mut link: watch::Receiver<Link>,
+    count: &Count,
+) {
+    let mut lost = false;
+    loop {
+        let now = *link.borrow_and_update();
+        if now == Link::Cut || (now == Link::Up && lost) {
             return;
+        }
+        tokio::select! {
+            biased;
+            changed = link.changed() => if changed.is_err() { return },
+            frame = from.recv(), if now != Link::Stalled => {
+                let Some(frame) = frame else { return };
+                match now {
+                    Link::Silent => lost = true,
+                    _ => if to.send(frame).await.is_err() { return },
+                }
+            }
         }
     }
 }

@@ -37,8 +37,21 @@ struct End {
     last: Position,
 }
 
+impl Observers {
+    /// One who was told that the object is deleted.
+    pub(super) fn told_of_deletion(&self) -> Option<&str> {
+        let told = |seat: &Seat| seat.ended.as_ref().is_some_and(|end| end.invariant == Invariant::I9);
+        self.seats.iter().find(|(_, seat)| told(seat)).map(|(who, _)| who.as_str())
+    }
+}
+
 /// Who may observe.
 impl Reference {
+    /// From now on everybody may observe and read who is not named otherwise; or only those who were granted it.
+    pub fn set_open(&mut self, open: bool) {
+        self.observers.open = open;
+    }
+
     /// This one may observe and read from now on.
     pub fn granted(&mut self, who: &str) {
         self.observers.admitted.insert(who.to_owned(), true);

@@ -50,7 +50,8 @@ impl Reference {
         Ok(())
     }
 
-    /// The owner came back with this, after a crash or a clean end.
+    /// The owner came back with this, after a crash or a clean end. A deletion that was asked for and not acknowledged
+    /// is forgotten then, unless somebody was told of it.
     ///
     /// # Errors
     /// I6 when something acknowledged is missing, I8 when the data is not what it was at this position, I3 when
@@ -84,7 +85,30 @@ impl Reference {
             let detail = format!("back at {at} with {data}, not {expected}");
             return Err(self.wrong_data(Invariant::I8, who, data, detail));
         }
+        if self.life == Life::Deleting {
+            if let Some(told) = self.observers.told_of_deletion() {
+                let detail = format!("back at {at}, but {told} was told that it is deleted");
+                return Err(self.violation(Invariant::I9, who, detail));
+            }
+            self.life = Life::Live;
+        }
         self.history.restart(who, at, data);
+        Ok(())
+    }
+
+    /// The owner's own copy is this now.
+    ///
+    /// # Errors
+    /// I1 when it is not the last document that the owner made.
+    pub fn owner_holds(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
+        let latest = self.latest();
+        if at != latest {
+            return Err(self.violation(Invariant::I1, who, format!("its copy is at {at}, not {latest}")));
+        }
+        if let Err(expected) = self.history.compare(at, data) {
+            let detail = format!("its copy at {at} is {data}, not {expected}");
+            return Err(self.wrong_data(Invariant::I1, who, data, detail));
+        }
         Ok(())
     }
 

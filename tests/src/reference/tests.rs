@@ -55,6 +55,9 @@ fn i1_another_document_is_found_wherever_it_is_shown() {
     assert_eq!(broken(board.resynced("bob", None, 1, &other)), Invariant::I1);
     assert_eq!(broken(board.holds("bob", at(0, 1), &other)), Invariant::I1);
     assert_eq!(broken(board.read("bob", at(0, 1), &other)), Invariant::I1);
+    assert_eq!(broken(board.owner_holds("alice", at(0, 2), &doc(2))), Invariant::I1);
+    assert_eq!(broken(board.owner_holds("alice", at(0, 3), &other)), Invariant::I1);
+    board.owner_holds("alice", at(0, 3), &doc(3)).unwrap();
     let mut kids = with_kid(1);
     let seen = ChildSeen { data: json!({"v": 7}), ..kid(1) };
     assert_eq!(broken(kids.child_changed("carol", &seen, false)), Invariant::I1);
@@ -111,6 +114,7 @@ fn i3_what_nobody_wrote_or_kept_is_found() {
     assert_eq!(broken(first.joined("bob", at(1, 2), &doc(2))), Invariant::I3);
     assert_eq!(broken(first.acknowledged("alice", at(0, 3))), Invariant::I3);
     // Shown, and lost in a crash: it was shown before it was durable.
+    assert_eq!(broken(first.deleted("alice")), Invariant::I3);
     let mut early = board(2, 1);
     early.joined("bob", at(0, 2), &doc(2)).unwrap();
     assert_eq!(broken(early.resumed("alice", at(0, 1), &doc(1))), Invariant::I3);
@@ -225,6 +229,7 @@ fn i9_deleted_stays_deleted() {
     // It may be there still.
     board.joined("carol", at(0, 2), &doc(2)).unwrap();
     board.saw_deleted("carol").unwrap();
+    assert_eq!(broken(board.clone().resumed("alice", at(0, 2), &doc(2))), Invariant::I9);
     board.deleted("alice").unwrap();
     board.changed("bob", at(0, 2), &doc(2)).unwrap();
     assert_eq!(broken(board.joined("dave", at(0, 2), &doc(2))), Invariant::I9);

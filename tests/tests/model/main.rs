@@ -1,49 +1,117 @@
-//! Whole runtimes against a plain JSON document: one Reporter and several Observers, each in a runtime of its own,
-//! children by everybody, connections cut and healed, runtimes and the node stopped hard and started again.
+//! Whole runtimes against the reference model: four parties, each with a runtime of its own, that report objects and
+//! observe each other's; children by everybody; connections cut, half open and stalled; disks that hang and fail;
+//! runtimes and the node stopped at any moment; forged and malformed messages. Every command, legal or not, may come at
+//! any time, and after each all that anybody was shown is held against the [`Reference`] of the object (I1 to I9, I12).
+//! In the end everything is mended, all must agree (I11), and what the node holds returns to what it was (I10).
 //!
-//! The same cases run every time. `HYPERTY_CASES` multiplies their number, `HYPERTY_SEED` draws others.
+//! The same cases run every time. [`level`] says how many; `HYPERTY_SEED` draws others, `HYPERTY_CASES` sets their
+//! number. A case that fails is made as short as possible and printed with the command that runs it again;
+//! `HYPERTY_TELL=1` tells each command before it is done.
+//!
+//! [`Reference`]: hyperty_conformance::reference::Reference
 
+mod board;
+mod children;
 mod command;
-mod document;
-mod seat;
+mod forge;
+mod look;
+mod machine;
+mod member;
+mod restart;
+mod settle;
+mod subscribe;
 mod system;
+mod write;
+mod written;
 
-use proptest::prelude::any;
-use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
 
-use crate::command::{Command, commands};
-use crate::system::System;
+use hyperty_conformance::level::{self, Work};
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 
-const CASES: u32 = 64;
-const STEPS: usize = 40;
+use crate::machine::Life;
 
-fn number(variable: &str) -> Option<u64> {
-    std::env::var(variable).ok()?.parse().ok()
+const STEPS: usize = 100;
+
+thread_local! {
+    /// A case runs on this thread.
+    static QUIET: Cell<bool> = const { Cell::new(false) };
 }
+
+/// What making a failing case shorter may cost, in cases. Each is shorter than the one before.
+const SHRINKING_MAX: u32 = 400;
 
 #[test]
-fn runtimes_agree_with_a_plain_document() {
-    let cases = CASES * u32::try_from(number("HYPERTY_CASES").unwrap_or(1)).unwrap_or(1);
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 4_000, ..Config::default() };
-    let mut seed = [0; 32];
-    seed[..8].copy_from_slice(&number("HYPERTY_SEED").unwrap_or(1).to_le_bytes());
-    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
-    let outcome = runner.run(&(any::<u64>(), commands(STEPS)), |(seed, commands)| {
-        live(seed, &commands);
-        Ok::<(), TestCaseError>(())
+fn runtimes_agree_with_the_reference() {
+    let (cases, first) = (u64::from(level::of(Work::ModelCases)), level::seed());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(16);
+    // What fails panics again and again while it is made shorter; the last word is said once.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !QUIET.get() {
+            hook(panic);
+        }
+    }));
+    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (failed, failures) = mpsc::channel();
+    std::thread::scope(|scope| {
+        for number in 0..threads {
+            let (failed, next, stop) = (failed.clone(), &next, &stop);
+            let worker = std::thread::Builder::new().name(format!("model-{number}"));
+            let work = move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let case = next.fetch_add(1, Ordering::Relaxed);
+                    if case >= cases {
+                        return;
+                    }
+                    if let Err(failure) = run(first.wrapping_add(case)) {
+                        stop.store(true, Ordering::Relaxed);
+                        // Somebody listens until all are done.
+                        let _ = failed.send(failure);
+                    }
+                }
+            };
+            worker.spawn_scoped(scope, work).expect("a thread starts");
+        }
     });
-    if let Err(failure) = outcome {
-        panic!("{failure}");
-    }
+    drop(failed);
+    let failures: Vec<String> = failures.into_iter().collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
 }
 
-fn live(seed: u64, commands: &[Command]) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-    runtime.expect("a runtime starts").block_on(async {
-        let mut system = System::new(seed).await;
-        for command in commands {
-            system.step(command).await;
-        }
-        system.heal().await;
+/// One case; how it failed, in words, if it did.
+fn run(seed: u64) -> Result<(), String> {
+    let config =
+        Config { cases: 1, failure_persistence: None, max_shrink_iters: SHRINKING_MAX, ..Config::default() };
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let mut runner =
+        TestRunner::new_with_rng(config.clone(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let strategy = Life::sequential_strategy(STEPS..=STEPS);
+    let outcome = runner.run(&strategy, |(sketch, commands, seen)| {
+        QUIET.set(true);
+        Life::test_sequential(config.clone(), sketch, commands, seen);
+        Ok::<(), TestCaseError>(())
     });
+    QUIET.set(false);
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(TestError::Abort(reason)) => Err(format!("seed {seed}: {reason}")),
+        Err(TestError::Fail(reason, (_, commands, _))) => {
+            let mut text = format!("{reason}\n\nseed {seed}; the shortest sequence found:\n");
+            for command in &commands {
+                // Writing to a text does not fail.
+                let _ = writeln!(text, "    {command:?}");
+            }
+            let _ = write!(
+                text,
+                "again: HYPERTY_SEED={seed} HYPERTY_CASES=1 cargo test -p hyperty-conformance --test model"
+            );
+            Err(text)
+        }
+    }
 }

@@ -1,322 +1,222 @@
-//! The systems that are compared with the document, and what is done to them.
+//! The system that is judged, and what is done to it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hyperty_conformance::party::Party;
+use hyperty_conformance::reference::{Baseline, Invariant, Violation};
 use hyperty_conformance::world::World;
-use hyperty_syncher::{
-    Accept, Child, ChildError, ChildrenHandle, Commit, ObserverState, Reporter, SubscribeError, WriteError,
-};
+use hyperty_storage::MemoryTables;
+use hyperty_syncher::CreateError;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::command::{ChildWrite, Command, OBSERVERS, Write};
-use crate::document::{Document, Kid, written};
-use crate::seat::{Seat, Watch};
+use crate::board::Board;
+use crate::command::{Admission, Command, Creation, PARTIES};
+use crate::member::Member;
+use crate::subscribe::Pending;
 
-const NAMES: [&str; OBSERVERS + 1] = ["alice", "bob", "carol", "dave"];
+pub(crate) const NAMES: [&str; PARTIES] = ["alice", "bob", "carol", "dave"];
 
-/// No single step takes longer, whatever is cut.
-const STEP: Duration = Duration::from_secs(120);
+/// No single step takes longer, whatever is broken.
+pub(crate) const STEP: Duration = Duration::from_secs(300);
 
-/// Within this time after everything is healed all copies are equal. A connection comes back within seconds; the
-/// longest wait is that of a repair that failed at growing intervals.
-const HEALED: Duration = Duration::from_secs(180);
-
-/// A Reporter, its observers, and the document.
 pub(crate) struct System {
-    world: World,
-    alice: Option<Party>,
-    board: Option<Reporter>,
-    seats: Vec<Seat>,
-    document: Document,
+    pub(crate) world: World,
+    /// `None` only while one is started again.
+    pub(crate) members: Vec<Option<Member>>,
+    pub(crate) boards: Vec<Board>,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) baseline: Baseline,
+    /// How many hostile messages were sent.
+    pub(crate) forged: u64,
 }
 
 impl System {
     pub(crate) async fn new(seed: u64) -> System {
         let world = World::new(seed);
-        let alice = Party::new(&world, NAMES[0]).await;
-        let data = json!({"topic": "start"});
-        let board = alice.create(data.clone()).await;
-        let mut seats = Vec::new();
-        for name in &NAMES[1..] {
-            let party = Party::new(&world, name).await;
-            let watch = Watch::new(party.hyperty.url(), party.observe(&board).await);
-            seats.push(Seat { party: Some(party), watch: Some(watch) });
+        let mut members = Vec::new();
+        for name in NAMES {
+            members.push(Some(Member::start(&world, name, MemoryTables::new()).await));
         }
-        System { world, alice: Some(alice), board: Some(board), seats, document: Document::new(data) }
+        let mut system = System {
+            world,
+            members,
+            boards: Vec::new(),
+            pending: Vec::new(),
+            baseline: Baseline::default(),
+            forged: 0,
+        };
+        for member in system.members.iter().flatten() {
+            member.runtime.connected().await;
+        }
+        system.baseline = system.held_at_the_node();
+        system.create(0, Creation::Valid, Admission::All).await.expect("the first object is created");
+        for who in 1..PARTIES {
+            system.subscribe(who, 0, crate::command::Verdict::Accept, true).await.expect("it is observed");
+        }
+        system
     }
 
-    fn board(&self) -> &Reporter {
-        self.board.as_ref().expect("there is a reporter between steps")
+    pub(crate) fn member(&self, who: usize) -> &Member {
+        self.members[who].as_ref().expect("there is a runtime between steps")
+    }
+
+    pub(crate) fn board(&self, number: usize) -> usize {
+        number % self.boards.len()
+    }
+
+    /// What the node holds for its runtimes.
+    pub(crate) fn held_at_the_node(&self) -> Baseline {
+        let stats = self.world.node().expect("the node runs").stats();
+        let counts = [("routes", stats.routes), ("sessions", stats.sessions), ("waiting messages", stats.queued)];
+        Baseline::new(counts.map(|(name, count)| (name, count as u64)))
+    }
+
+    /// The same text with the names of the parties in place of their addresses.
+    pub(crate) fn in_names(&self, text: &str) -> String {
+        let members = self.members.iter().flatten();
+        let named = members.fold(text.to_owned(), |text, member| text.replace(&member.who(), member.name));
+        let boards = self.boards.iter().enumerate();
+        boards.fold(named, |text, (number, board)| text.replace(board.url.as_str(), &format!("board {number}")))
     }
 
     /// Does one thing, and looks at everybody.
-    pub(crate) async fn step(&mut self, command: &Command) {
-        let done = timeout(STEP, self.run(command)).await;
-        assert!(done.is_ok(), "{command:?} takes too long");
-        self.look().await;
+    pub(crate) async fn step(&mut self, command: &Command) -> Result<(), Violation> {
+        match timeout(STEP, self.run(command)).await {
+            Ok(done) => done?,
+            Err(_) => return Err(broken(Invariant::I7, "the system", format!("{command:?} takes too long"))),
+        }
+        self.look()
     }
 
-    async fn run(&mut self, command: &Command) {
-        if matches!(command, Command::Crash(0)) {
-            // What the Reporter had not been answered when it crashed may be gone. What did not leave it before a
-            // lost connection is made up for: beats tell that the children differ.
-            self.document.lose(0);
-        }
+    async fn run(&mut self, command: &Command) -> Result<(), Violation> {
         match command {
-            Command::Write(write, wait) => self.write(write, *wait).await,
-            Command::Child(who, write, wait) => self.child(*who, write, *wait).await,
-            Command::Cut(who) => self.world.cut(NAMES[*who]),
-            Command::Heal(who) => self.world.heal(NAMES[*who]),
-            Command::Crash(0) => self.crash_reporter().await,
-            Command::Crash(who) => self.crash_observer(*who).await,
+            Command::Create(who, how, admission) => self.create(*who, *how, *admission).await,
+            Command::Write(board, write, wait) => self.write(self.board(*board), write, *wait).await,
+            Command::Burst(board, writes) => {
+                let board = self.board(*board);
+                for write in writes {
+                    self.write(board, write, false).await?;
+                }
+                Ok(())
+            }
+            Command::Flood(board) => self.flood(self.board(*board)).await,
+            Command::Child { who, board, read_only, write, wait } => {
+                self.child(*who, self.board(*board), *read_only, write, *wait).await
+            }
+            Command::Subscribe { who, board, verdict, wait } => {
+                self.subscribe(*who, self.board(*board), *verdict, *wait).await
+            }
+            Command::SubscribeNowhere(who) => self.subscribe_nowhere(*who).await,
+            Command::Unsubscribe(who, board) => self.unsubscribe(*who, self.board(*board)).await,
+            Command::Read { who, board, verdict } => self.read(*who, self.board(*board), *verdict).await,
+            Command::Admit(board, admission) => self.admit(self.board(*board), *admission).await,
+            Command::Delete(board) => self.delete(self.board(*board)).await,
+            Command::Crash(who) => self.crash(&[*who]).await,
+            Command::CrashAll => {
+                self.world.stop_node();
+                self.crash(&[0, 1, 2, 3]).await?;
+                self.start_node();
+                Ok(())
+            }
+            Command::Restart(who) => self.restart(*who).await,
+            Command::Forge(who, board, forgery) => self.forge(*who, self.board(*board), *forgery).await,
+            Command::Pause(millis) => self.pause(Duration::from_millis(*millis)).await,
+            other => {
+                self.turn(other);
+                Ok(())
+            }
+        }
+    }
+
+    /// What is changed around the parties.
+    fn turn(&mut self, command: &Command) {
+        let member = |members: &mut Vec<Option<Member>>, who: usize, turn: fn(&mut Member)| {
+            members[who].as_mut().map(turn);
+        };
+        match command {
             Command::StopNode => self.world.stop_node(),
-            Command::StartNode if self.world.node().is_none() => self.world.start_node(),
-            Command::StartNode => {}
-            // Refused while something is cut.
-            Command::Subscribe(who) => drop(self.subscribe(*who).await),
-            Command::Unsubscribe(who) => self.unsubscribe(*who).await,
-            Command::Read(who) => self.read(*who).await,
-            Command::Pause(millis) => tokio::time::sleep(Duration::from_millis(*millis)).await,
-        }
-    }
-
-    async fn look(&mut self) {
-        self.document.check("the reporter", self.board().version(), &self.board().data());
-        for (seat, name) in self.seats.iter_mut().zip(&NAMES[1..]) {
-            if let Some(watch) = &mut seat.watch {
-                watch.drain(name, &self.document).await;
-            }
-        }
-    }
-
-    async fn write(&mut self, write: &Write, wait: bool) {
-        let before = self.board().version();
-        let expected = written(self.document.latest().1, write);
-        let commit = call(self.board(), write);
-        let Some((data, versions)) = expected else {
-            let refused = commit.await;
-            assert!(matches!(refused, Err(WriteError::Apply(_) | WriteError::Refused { .. })), "{refused:?}");
-            assert_eq!(self.board().version(), before, "a refused change leaves nothing");
-            return;
-        };
-        let after = self.board().version();
-        assert_eq!(self.board().data(), data, "{write:?}");
-        if let Some(versions) = versions {
-            assert_eq!(after, before + versions, "{write:?}");
-        }
-        self.document.write(after, data);
-        if wait {
-            let position = commit.await.expect("a change that fits is taken");
-            assert_eq!(position.version, after);
-            self.document.acknowledge(after);
-        }
-    }
-
-    fn children(&self, who: usize) -> Option<ChildrenHandle> {
-        let handle = match who {
-            0 => self.board().children("notes"),
-            _ => self.seats[who - 1].watch.as_ref()?.observer.children("notes"),
-        };
-        Some(handle.expect("the schema has notes"))
-    }
-
-    async fn child(&mut self, who: usize, write: &ChildWrite, wait: bool) {
-        let Some(notes) = self.children(who) else { return };
-        match write {
-            ChildWrite::Add(value) => self.add(who, &notes, value, wait).await,
-            ChildWrite::Set(which, value) => {
-                let Some(child) = pick(&notes, *which) else { return };
-                let commit = child.set("v", value.clone());
-                let result = if wait { commit.await.map(drop) } else { settle(commit) };
-                self.changed(child.id(), result, |data| data["v"] = value.clone());
-            }
-            ChildWrite::Delete(which) => {
-                let Some(child) = pick(&notes, *which) else { return };
-                let commit = child.delete();
-                let result = if wait { commit.await } else { settle(commit) };
-                let id = child.id().to_owned();
-                self.changed(&id, result, |_| {});
-                if let Some(kid) = self.document.children.get_mut(&id) {
-                    kid.data = None;
+            Command::StartNode => self.start_node(),
+            Command::Connection(who, link) => self.world.set_link(NAMES[*who], *link),
+            Command::Hold(who) => member(&mut self.members, *who, |member| {
+                member.held = true;
+                member.tables.freeze();
+            }),
+            Command::Release(who) => {
+                member(&mut self.members, *who, |member| {
+                    member.held = false;
+                    member.tables.thaw();
+                });
+                if !self.member(*who).failing {
+                    self.boards.iter_mut().for_each(|board| board.seats[*who].kept = true);
                 }
             }
+            Command::FailStore(who) => member(&mut self.members, *who, |member| {
+                member.failing = true;
+                member.tables.fail_next();
+            }),
+            Command::Doze(who) => member(&mut self.members, *who, |member| member.dozes = true),
+            Command::Wake(who) => member(&mut self.members, *who, |member| member.dozes = false),
+            other => unreachable!("{other:?} is done elsewhere"),
         }
     }
 
-    async fn add(&mut self, who: usize, notes: &ChildrenHandle, value: &Value, wait: bool) {
-        let before: Vec<String> = ids(notes);
-        let data = json!({"by": who, "v": value});
-        let commit = notes.add(data.clone());
-        let added: Vec<String> = ids(notes).into_iter().filter(|id| !before.contains(id)).collect();
-        let result = if wait { commit.await.map(drop) } else { settle(commit) };
-        let [id] = &added[..] else { panic!("{added:?} by one add: {result:?}") };
-        let kid = Kid { owner: who, data: Some(data), uncertain: false, under_way: false };
-        let old = self.document.children.insert(id.clone(), kid);
-        assert!(old.is_none(), "{id} was used before");
-        self.changed(id, result, |_| {});
-    }
-
-    /// Notes an operation on a child: also without an answer it is kept, and arrives in the end (M18).
-    fn changed(&mut self, id: &str, result: Result<(), ChildError>, change: impl FnOnce(&mut Value)) {
-        let kid = self.document.children.get_mut(id).expect("a known child");
-        match result {
-            Ok(()) => kid.under_way |= kid.owner == 0,
-            Err(ChildError::Unanswered) => kid.under_way = true,
-            Err(other) => panic!("{id}: {other}"),
-        }
-        if let Some(data) = &mut kid.data {
-            change(data);
+    pub(crate) fn start_node(&self) {
+        if self.world.node().is_none() {
+            self.world.start_node();
         }
     }
 
-    async fn crash_reporter(&mut self) {
-        self.board = None;
-        let alice = self.alice.take().expect("there is a reporter between steps").crash().await;
-        let board = alice.reporter();
-        board.accept(Accept::All);
-        self.document.resumed(board.version(), &board.data());
-        (self.alice, self.board) = (Some(alice), Some(board));
-    }
-
-    async fn crash_observer(&mut self, who: usize) {
-        let seat = &mut self.seats[who - 1];
-        let watched = seat.watch.take().is_some();
-        let party = seat.party.take().expect("there is a party between steps").crash().await;
-        let resumed = &party.hyperty.resumed().observers;
-        assert_eq!(resumed.len(), usize::from(watched), "{}: what is observed is resumed", NAMES[who]);
-        if watched {
-            let watch = Watch::new(party.hyperty.url(), party.observer());
-            self.document.check(NAMES[who], watch.observer.version(), &watch.observer.data());
-            seat.watch = Some(watch);
-        }
-        seat.party = Some(party);
-    }
-
-    async fn subscribe(&mut self, who: usize) -> Result<(), SubscribeError> {
-        let url = self.board().url().clone();
-        let seat = &mut self.seats[who - 1];
-        let party = seat.party.as_ref().expect("there is a party between steps");
-        if seat.watch.is_none() {
-            let observer = party.hyperty.subscribe(&url).store(true).await?;
-            seat.watch = Some(Watch::new(party.hyperty.url(), observer));
+    /// Lets time go by; applications look at what comes meanwhile.
+    async fn pause(&mut self, time: Duration) -> Result<(), Violation> {
+        let parts = if time > Duration::from_secs(5) { 4 } else { 1 };
+        for _ in 0..parts {
+            tokio::time::sleep(time / parts).await;
+            self.look()?;
         }
         Ok(())
     }
 
-    async fn unsubscribe(&mut self, who: usize) {
-        let Some(watch) = self.seats[who - 1].watch.take() else { return };
-        // Without a connection the Reporter's side is not told; here it has ended all the same.
-        let _ = watch.observer.unsubscribe().await;
-        self.document.lose(who);
-    }
-
-    async fn read(&mut self, who: usize) {
-        let url = self.board().url().clone();
-        let party = self.seats[who - 1].party.as_ref().expect("there is a party between steps");
-        if let Ok(snapshot) = party.hyperty.read(&url).await {
-            self.document.check(NAMES[who], snapshot.version, &snapshot.data);
-        }
-    }
-
-    /// Mends everything and waits until all are equal (INV-EXT-2, INV-CHD-1).
-    pub(crate) async fn heal(&mut self) {
-        if self.world.node().is_none() {
-            self.world.start_node();
-        }
-        NAMES.iter().for_each(|name| self.world.heal(name));
-        // Those that lost their connection just now notice it.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-        let mut different = String::new();
-        let healed = timeout(HEALED, async {
-            let observers = self.seats.iter().map(|seat| seat.party.as_ref());
-            for party in observers.chain([self.alice.as_ref()]).flatten() {
-                party.runtime.connected().await;
+    pub(crate) async fn create(
+        &mut self,
+        who: usize,
+        how: Creation,
+        admission: Admission,
+    ) -> Result<(), Violation> {
+        let member = self.member(who);
+        let (data, schema) = match how {
+            Creation::Valid => (json!({"topic": "start"}), member.schema.clone()),
+            Creation::BadData => (json!({"topic": 5}), member.schema.clone()),
+            Creation::NoObject => (Value::from("text"), member.schema.clone()),
+            Creation::UnknownSchema => {
+                let url = "hyperty-catalogue://catalogue.example.com/.well-known/dataschema/None";
+                (json!({}), url.parse().expect("a URL"))
             }
-            loop {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                self.look().await;
-                match self.difference() {
-                    Some(found) => different = found,
-                    None => return,
-                }
-            }
-        });
-        assert!(healed.await.is_ok(), "not equal in time: {different}");
-        // Who does not observe finds the same as who does.
-        for (who, name) in NAMES.iter().enumerate().skip(1) {
-            let refused = timeout(STEP, self.subscribe(who)).await.expect("an answer in time").err();
-            assert_eq!(refused, None, "{name} may observe");
-        }
-        self.look().await;
-        assert_eq!(self.difference(), None);
-    }
-
-    fn difference(&self) -> Option<String> {
-        let (version, data) = self.document.latest();
-        let certain = |notes: &ChildrenHandle| {
-            let mut list = list(notes);
-            list.retain(|id, _| !self.document.children.get(id).is_some_and(|kid| kid.uncertain));
-            list
         };
-        let notes = certain(&self.children(0)?);
-        for (id, kid) in self.document.children.iter().filter(|(_, kid)| !kid.uncertain) {
-            let found = notes.get(id).map(|(_, data)| data);
-            if found != kid.data.as_ref() {
-                return Some(format!("child {id} is {found:?} at the reporter, not {:?}", kid.data));
+        let create = member.hyperty.create(schema).name("board").data(data).store(true);
+        let (keeps, owner) = (member.keeps(), member.who());
+        match (create.await, how) {
+            (Ok(reporter), Creation::Valid) => {
+                let mut board = Board::new(reporter, who, owner, admission);
+                if let Admission::Only(who) = admission {
+                    board.reference.granted(&self.member(who).who());
+                }
+                board.admit();
+                self.boards.push(board);
+                Ok(())
+            }
+            (Ok(_), _) => Err(broken(Invariant::I12, &owner, format!("{how:?} was created"))),
+            // Its domain or its disk may be out of reach.
+            (Err(CreateError::Refused { .. } | CreateError::Timeout), _) => Ok(()),
+            (Err(CreateError::Data(_)), Creation::NoObject) => Ok(()),
+            (Err(error), _) => {
+                let detail = format!("{how:?} with a disk that keeps: {keeps} fails with {error}");
+                Err(broken(Invariant::I7, &owner, detail))
             }
         }
-        for (seat, name) in self.seats.iter().zip(&NAMES[1..]) {
-            let Some(watch) = &seat.watch else { continue };
-            let observer = &watch.observer;
-            if observer.state() != ObserverState::Live {
-                return Some(format!("{name} is {:?}", observer.state()));
-            }
-            if (observer.version(), &observer.data()) != (version, data) {
-                return Some(format!("{name} is {observer:?}, the reporter {:?}", self.board()));
-            }
-            let copies = certain(&observer.children("notes").expect("the schema has notes"));
-            if copies != notes {
-                return Some(format!("{name} has {copies:?}, the reporter {notes:?}"));
-            }
-        }
-        None
     }
 }
 
-fn call(board: &Reporter, write: &Write) -> Commit {
-    match write {
-        Write::Set(path, value) => board.set(*path, value.clone()),
-        Write::Remove(path) => board.remove(*path),
-        Write::Insert(at, values) => board.insert("list", *at, values.clone()),
-        Write::RemoveElements(at, count) => board.remove_elements("list", *at, *count),
-        Write::Edit(members) => board.update(|data| {
-            for (member, value) in members {
-                data[*member] = value.clone();
-            }
-        }),
-        Write::Replace(data) => board.replace(data.clone()),
-        Write::Bad => board.set("topic", 5),
-    }
-}
-
-/// What is not awaited is sent all the same; whether it was answered is not known.
-fn settle<T>(commit: T) -> Result<(), ChildError> {
-    drop(commit);
-    Err(ChildError::Unanswered)
-}
-
-fn pick(notes: &ChildrenHandle, which: usize) -> Option<Child> {
-    let mut mine = notes.mine();
-    (!mine.is_empty()).then(|| mine.swap_remove(which % mine.len()))
-}
-
-fn ids(notes: &ChildrenHandle) -> Vec<String> {
-    notes.mine().iter().map(|child| child.id().to_owned()).collect()
-}
-
-fn list(notes: &ChildrenHandle) -> BTreeMap<String, (u64, Value)> {
-    notes.list().into_iter().map(|view| (view.id, (view.version, view.data))).collect()
+/// A violation that no object's reference can see.
+pub(crate) fn broken(invariant: Invariant, who: &str, detail: String) -> Violation {
+    Violation { invariant, object: "the system".to_owned(), who: who.to_owned(), detail }
 }

@@ -1,0 +1,128 @@
+//! An object as the system has it: its Reporter, its observers, and the reference that judges both.
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use hyperty_conformance::reference::{Follower, Reference, Violation};
+use hyperty_model::{ObjectUrl, Position};
+use hyperty_syncher::{
+    Accept, ChildError, Commit, Observer, ReadRequest, Reporter, SubscriptionRequest,
+};
+
+use crate::command::{Admission, PARTIES, Verdict};
+use crate::member::user_of;
+use crate::system::NAMES;
+
+pub(crate) struct Board {
+    pub(crate) url: ObjectUrl,
+    /// Which party reports it, and its name for the reference.
+    pub(crate) owner: usize,
+    pub(crate) owner_who: String,
+    pub(crate) reference: Reference,
+    /// `None` once it did not come back after its deletion was asked for.
+    pub(crate) reporter: Option<Reporter>,
+    pub(crate) admission: Admission,
+    pub(crate) verdict: Verdict,
+    pub(crate) undecided: Vec<SubscriptionRequest>,
+    pub(crate) undecided_reads: Vec<ReadRequest>,
+    /// Changes whose answer is not known yet.
+    pub(crate) commits: Vec<(Position, Commit)>,
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) seats: [Seat; PARTIES],
+}
+
+/// A party's place at an object that it may observe.
+#[derive(Default)]
+pub(crate) struct Seat {
+    pub(crate) watch: Option<Watch>,
+    /// Whether it observes is not known: an answer was lost with a runtime, or never came.
+    pub(crate) unsure: bool,
+    /// Its disk went on when it began to observe, or has since.
+    pub(crate) kept: bool,
+}
+
+/// An observation with the copy of an application that follows its events.
+pub(crate) struct Watch {
+    pub(crate) observer: Observer,
+    pub(crate) follower: Follower,
+}
+
+/// An operation on a child whose answer is not known yet.
+pub(crate) struct Operation {
+    pub(crate) who: usize,
+    pub(crate) id: String,
+    pub(crate) what: What,
+    pub(crate) read_only: bool,
+    pub(crate) commit: BoxFuture<'static, Result<(), ChildError>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    Version(u64),
+    Deletion,
+}
+
+impl Board {
+    pub(crate) fn new(reporter: Reporter, owner: usize, owner_who: String, admission: Admission) -> Board {
+        let url = reporter.url().clone();
+        let reference = Reference::new(url.as_str(), owner_who.as_str(), reporter.data());
+        let mut board = Board {
+            url,
+            owner,
+            owner_who,
+            reference,
+            reporter: Some(reporter),
+            admission,
+            verdict: Verdict::Silence,
+            undecided: Vec::new(),
+            undecided_reads: Vec::new(),
+            commits: Vec::new(),
+            operations: Vec::new(),
+            seats: Default::default(),
+        };
+        board.reference.set_open(admission == Admission::All);
+        board
+    }
+
+    /// Tells the Reporter whom to let in.
+    pub(crate) fn admit(&mut self) {
+        let accept = match self.admission {
+            Admission::All => Accept::All,
+            Admission::Nobody => Accept::None,
+            Admission::Ask => Accept::Ask,
+            Admission::Only(who) => {
+                let user = user_of(NAMES[who]).parse().expect("the URL of a user");
+                Accept::List(vec![user])
+            }
+        };
+        self.reference.set_open(self.admission == Admission::All);
+        if let Some(reporter) = &self.reporter {
+            reporter.accept(accept);
+        }
+    }
+
+    /// Whether its Reporter works on it as if nothing was to end.
+    pub(crate) fn is_live(&self) -> bool {
+        self.reporter.is_some() && !self.reference.is_deleting()
+    }
+
+    /// A party observes, from this copy on.
+    pub(crate) fn seat(&mut self, who: usize, name: &str, kept: bool, mut observer: Observer) {
+        let snapshot = observer.snapshot();
+        let at = Position { epoch: snapshot.epoch, version: snapshot.version };
+        let follower = Follower::new(name, name, at, snapshot.data);
+        self.seats[who] = Seat { watch: Some(Watch { observer, follower }), unsure: false, kept };
+    }
+
+    /// What has become of the changes that were made.
+    pub(crate) fn take_commits(&mut self) -> Result<(), Violation> {
+        let mut waiting = Vec::new();
+        for (at, mut commit) in std::mem::take(&mut self.commits) {
+            match (&mut commit).now_or_never() {
+                None => waiting.push((at, commit)),
+                Some(result) => self.committed(at, result)?,
+            }
+        }
+        self.commits.splice(0..0, waiting);
+        Ok(())
+    }
+}

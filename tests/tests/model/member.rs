@@ -1,0 +1,68 @@
+//! A party: a runtime with one hyperty, over a disk that can hang and fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyperty_conformance::party::SCHEMA;
+use hyperty_conformance::world::{DOMAIN, World};
+use hyperty_model::Url;
+use hyperty_runtime::{Hyperty, Runtime};
+use hyperty_storage::{FaultPlan, FaultyTables, MemoryTables};
+
+/// A disk that goes on takes no longer than this to be clear of everything.
+const CLEAN_END: Duration = Duration::from_secs(30);
+
+pub(crate) struct Member {
+    pub(crate) name: &'static str,
+    pub(crate) tables: Arc<FaultyTables<MemoryTables>>,
+    pub(crate) runtime: Runtime,
+    pub(crate) hyperty: Hyperty,
+    pub(crate) schema: Url,
+    /// Its disk hangs: what it writes is not durable.
+    pub(crate) held: bool,
+    /// Its disk fails, or will with the next write.
+    pub(crate) failing: bool,
+    /// Its application reads no events.
+    pub(crate) dozes: bool,
+}
+
+impl Member {
+    pub(crate) async fn start(world: &World, name: &'static str, disk: MemoryTables) -> Member {
+        let tables = Arc::new(FaultyTables::new(disk, FaultPlan::default()));
+        let runtime = world.runtime(name, &tables).await;
+        let schema = runtime.schema(SCHEMA).expect("the schema is read");
+        let user = user_of(name);
+        let hyperty = runtime.deploy("app").user(&user).await.expect("the hyperty is deployed");
+        Member { name, tables, runtime, hyperty, schema, held: false, failing: false, dozes: false }
+    }
+
+    /// The name by which the reference knows it.
+    pub(crate) fn who(&self) -> String {
+        self.hyperty.url().to_string()
+    }
+
+    /// Stops hard, and gives what a restart finds.
+    pub(crate) fn crash(self) -> (&'static str, MemoryTables) {
+        let disk = self.tables.inner().snapshot();
+        self.runtime.abort();
+        (self.name, disk)
+    }
+
+    /// Stops in good order.
+    pub(crate) async fn shut_down(self) -> (&'static str, MemoryTables) {
+        self.tables.thaw();
+        // A disk that failed has nothing more to say.
+        let _ = tokio::time::timeout(CLEAN_END, self.runtime.shutdown()).await;
+        let disk = self.tables.inner().snapshot();
+        (self.name, disk)
+    }
+
+    /// Whether its disk keeps what is written now.
+    pub(crate) fn keeps(&self) -> bool {
+        !self.held && !self.failing
+    }
+}
+
+pub(crate) fn user_of(name: &str) -> String {
+    format!("user://{DOMAIN}/{name}")
+}

@@ -1,0 +1,142 @@
+//! Runtimes that stop, hard or in good order, and start again over what their disks kept.
+
+use std::collections::BTreeSet;
+
+use hyperty_conformance::reference::{Invariant, Violation};
+use hyperty_storage::MemoryTables;
+
+use crate::command::PARTIES;
+use crate::member::Member;
+use crate::subscribe::Request;
+use crate::system::{System, broken};
+
+impl System {
+    /// These runtimes stop hard at once, and start again.
+    pub(crate) async fn crash(&mut self, parties: &[usize]) -> Result<(), Violation> {
+        for who in parties {
+            self.leave(*who, self.member(*who).keeps());
+        }
+        let mut disks = Vec::new();
+        for who in parties {
+            let member = self.members[*who].take().expect("there is a runtime between steps");
+            disks.push((*who, member.crash()));
+        }
+        for (who, (name, disk)) in disks {
+            self.start(who, name, disk).await?;
+        }
+        Ok(())
+    }
+
+    /// This runtime stops in good order, and starts again.
+    pub(crate) async fn restart(&mut self, who: usize) -> Result<(), Violation> {
+        self.leave(who, !self.member(who).failing);
+        let member = self.members[who].take().expect("there is a runtime between steps");
+        let (name, disk) = member.shut_down().await;
+        self.start(who, name, disk).await
+    }
+
+    /// What goes with a runtime; `kept` tells whether its disk has all that was done so far.
+    fn leave(&mut self, who: usize, kept: bool) {
+        let name = self.member(who).who();
+        let pending = std::mem::take(&mut self.pending);
+        for pending in pending {
+            if pending.who != who {
+                self.pending.push(pending);
+                continue;
+            }
+            match pending.request {
+                Request::Subscribe(task) => {
+                    task.abort();
+                    self.boards[pending.board].seats[who].unsure = true;
+                }
+                Request::Read(task) => task.abort(),
+            }
+        }
+        for board in &mut self.boards {
+            board.operations.retain(|operation| operation.who != who);
+            if board.owner == who {
+                // What the Reporter had not been answered may be gone.
+                board.reference.children_uncertain(&name);
+                board.commits.clear();
+                board.undecided.clear();
+                board.undecided_reads.clear();
+            } else if !kept {
+                board.reference.children_uncertain(&name);
+            }
+        }
+    }
+
+    async fn start(&mut self, who: usize, name: &'static str, disk: MemoryTables) -> Result<(), Violation> {
+        let mut was_reported = Vec::new();
+        for board in self.boards.iter_mut().filter(|board| board.owner == who) {
+            was_reported.push(board.reporter.take().is_some());
+        }
+        let member = Member::start(&self.world, name, disk).await;
+        self.members[who] = Some(member);
+        self.reporters_are_back(who, &was_reported)?;
+        self.observers_are_back(who).await
+    }
+
+    fn reporters_are_back(&mut self, who: usize, was_reported: &[bool]) -> Result<(), Violation> {
+        let resumed = self.member(who).hyperty.resumed().reporters.clone();
+        let boards = self.boards.iter_mut().filter(|board| board.owner == who);
+        for (board, was_reported) in boards.zip(was_reported) {
+            let back = resumed.iter().find(|reporter| *reporter.url() == board.url);
+            let owner = board.owner_who.clone();
+            match back {
+                Some(reporter) => {
+                    board.reference.resumed(&owner, reporter.position(), &reporter.data())?;
+                    board.reporter = Some(reporter.clone());
+                    board.admit();
+                }
+                None if *was_reported => board.reference.vanished(&owner)?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn observers_are_back(&mut self, who: usize) -> Result<(), Violation> {
+        let (name, resumed) = (self.member(who).who(), self.member(who).hyperty.resumed().observers.clone());
+        let known: BTreeSet<_> = self.boards.iter().map(|board| board.url.clone()).collect();
+        if let Some(unknown) = resumed.iter().find(|observer| !known.contains(observer.url())) {
+            let detail = format!("{} is resumed, and was never observed", unknown.url());
+            return Err(broken(Invariant::I8, &name, detail));
+        }
+        for board in &mut self.boards {
+            let seat = std::mem::take(&mut board.seats[who]);
+            let back = resumed.iter().find(|observer| *observer.url() == board.url);
+            match (back, seat.watch.is_some(), seat.unsure) {
+                (None, false, _) => {}
+                (Some(observer), true, _) => {
+                    let at = observer.position();
+                    board.reference.came_back(&name, at, &observer.data())?;
+                    board.seat(who, &name, true, observer.clone());
+                }
+                // Nobody knows that it observes, or it wanted to end that: it is ended now.
+                (Some(observer), false, true) => {
+                    board.seats[who].unsure = observer.unsubscribe().await.is_err();
+                }
+                (Some(observer), false, false) => {
+                    let at = observer.position();
+                    board.reference.came_back(&name, at, &observer.data())?;
+                    let detail = format!("{} is resumed, and was not observed", board.url);
+                    return Err(broken(Invariant::I4, &name, detail));
+                }
+                (None, true, _) if board.reference.is_deleting() => {}
+                // A subscription is answered before it is durable.
+                (None, true, _) if !seat.kept => board.seats[who].unsure = true,
+                (None, true, _) => {
+                    let detail = format!("the observation of {} is not resumed", board.url);
+                    return Err(broken(Invariant::I6, &name, detail));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All parties whose disk has failed or hangs.
+    pub(crate) fn with_bad_disks(&self) -> Vec<usize> {
+        (0..PARTIES).filter(|who| self.member(*who).failing).collect()
+    }
+}

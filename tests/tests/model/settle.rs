@@ -1,0 +1,150 @@
+//! The end of each case: everything is mended, and then all must agree (I11) and nothing be left over (I10).
+
+use std::time::Duration;
+
+use hyperty_conformance::reference::{Invariant, Violation};
+use hyperty_conformance::world::Link;
+use tokio::time::Instant;
+
+use crate::command::{Admission, PARTIES, Verdict};
+use crate::look::all_children;
+use crate::system::{NAMES, System, broken};
+
+/// Within this time after everything is mended all copies are equal. A connection comes back within seconds; the
+/// longest wait is that of a repair or a beat that failed at growing intervals.
+const HEALED: Duration = Duration::from_secs(180);
+
+/// Within this time after everything was given up the node holds nothing of it. What could not be told at the time
+/// is tried again once a minute.
+const CLEARED: Duration = Duration::from_secs(180);
+
+impl System {
+    pub(crate) async fn settle(&mut self) -> Result<(), Violation> {
+        self.mend().await?;
+        self.until(HEALED, Invariant::I11, System::difference).await?;
+        self.all_observe().await?;
+        self.until(HEALED, Invariant::I11, System::difference).await?;
+        self.give_up().await?;
+        self.until(CLEARED, Invariant::I10, System::left_over).await
+    }
+
+    async fn mend(&mut self) -> Result<(), Violation> {
+        self.start_node();
+        for who in 0..PARTIES {
+            self.world.set_link(NAMES[who], Link::Up);
+            let member = self.members[who].as_mut().expect("there is a runtime between steps");
+            (member.held, member.dozes) = (false, false);
+            member.tables.thaw();
+        }
+        for who in self.with_bad_disks() {
+            self.crash(&[who]).await?;
+        }
+        for board in &mut self.boards {
+            board.undecided.clear();
+            board.undecided_reads.clear();
+        }
+        // Those that lost their connection just now notice it.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        for member in self.members.iter().flatten() {
+            if tokio::time::timeout(HEALED, member.runtime.connected()).await.is_err() {
+                let detail = "is not connected again".to_owned();
+                return Err(broken(Invariant::I11, member.name, detail));
+            }
+        }
+        self.finish_pending().await?;
+        self.look()
+    }
+
+    /// Looks until there is nothing to find any more.
+    async fn until(
+        &mut self,
+        limit: Duration,
+        invariant: Invariant,
+        find: fn(&mut System) -> Result<(), Violation>,
+    ) -> Result<(), Violation> {
+        let deadline = Instant::now() + limit;
+        let mut pause = Duration::from_millis(10);
+        loop {
+            self.look()?;
+            match find(self) {
+                Ok(()) => return Ok(()),
+                Err(violation) if violation.invariant != invariant || Instant::now() > deadline => {
+                    return Err(violation);
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// What is not yet as it is to be.
+    fn difference(&mut self) -> Result<(), Violation> {
+        let whos: Vec<String> = (0..PARTIES).map(|who| self.member(who).who()).collect();
+        for board in &mut self.boards {
+            let Some(reporter) = board.reporter.clone().filter(|_| !board.reference.is_deleting()) else {
+                let Some(who) = board.seats.iter().position(|seat| seat.watch.is_some()) else { continue };
+                if board.reference.is_deleted() {
+                    let detail = "has not heard of the deletion".to_owned();
+                    return Err(broken(Invariant::I11, &whos[who], detail));
+                }
+                continue;
+            };
+            if let Some((at, _)) = board.commits.first() {
+                return Err(broken(Invariant::I11, &board.owner_who, format!("{at} is not committed")));
+            }
+            let reporters = all_children(|name| reporter.children(name).ok());
+            board.reference.settled_children(&board.owner_who, &reporters, &reporters)?;
+            for (who, seat) in board.seats.iter().enumerate() {
+                let Some(watch) = &seat.watch else { continue };
+                let observer = &watch.observer;
+                if observer.state() != hyperty_syncher::ObserverState::Live {
+                    let detail = format!("is {:?} for {}", observer.state(), board.url);
+                    return Err(broken(Invariant::I11, &whos[who], detail));
+                }
+                board.reference.settled(&whos[who], observer.position(), &observer.data())?;
+                let list = all_children(|name| observer.children(name).ok());
+                board.reference.settled_children(&whos[who], &list, &reporters)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Who does not observe and may finds the same as who does; what is deleted is nowhere.
+    async fn all_observe(&mut self) -> Result<(), Violation> {
+        for number in 0..self.boards.len() {
+            for who in 0..PARTIES {
+                if who == self.boards[number].owner {
+                    continue;
+                }
+                if self.boards[number].is_live() {
+                    self.boards[number].admission = Admission::All;
+                    self.boards[number].admit();
+                }
+                self.subscribe(who, number, Verdict::Accept, true).await?;
+                let board = &self.boards[number];
+                if board.is_live() && board.seats[who].watch.is_none() {
+                    return Err(broken(Invariant::I11, NAMES[who], format!("cannot observe {}", board.url)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody ends what it has: some observe no more, then all objects are deleted.
+    async fn give_up(&mut self) -> Result<(), Violation> {
+        for number in 0..self.boards.len() {
+            self.unsubscribe(number % PARTIES, number).await?;
+            self.delete(number).await?;
+            let board = &self.boards[number];
+            if board.reporter.is_some() && !board.reference.is_deleted() {
+                return Err(broken(Invariant::I11, &board.owner_who, format!("cannot delete {}", board.url)));
+            }
+        }
+        self.until(HEALED, Invariant::I11, System::difference).await
+    }
+
+    fn left_over(&mut self) -> Result<(), Violation> {
+        self.baseline.holds("the node", &self.held_at_the_node())
+    }
+}
