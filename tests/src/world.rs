@@ -277,6 +277,8 @@ async fn carry(
             changed = link.changed() => if changed.is_err() { return },
             frame = from.recv(), if now != Link::Stalled => {
                 let Some(frame) = frame else { return };
+                count.frames.fetch_add(1, Ordering::Relaxed);
+                count.bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
                 match now {
                     Link::Silent => lost = true,
                     _ => if to.send(frame).await.is_err() { return },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyperty_model::message::{ResponseBody, SubscribeBody, UnsubscribeBody};
 use hyperty_model::{ChildrenName, HypertyUrl, Message, MessageType, ObjectUrl, StatusCode, Url};
 
-use super::object::{Link, LocalObserver, Observed};
+use super::object::{LocalObserver, Observed};
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
 use crate::reporter::{Applicant, Path};
@@ -287,7 +287,6 @@ impl SyncManager {
             forwards,
         };
         state.observers.insert(hyperty.clone(), observer);
-        state.link = Link::Live;
         if state.repair.whole {
             // Wished for while nobody observed: then nothing is repaired.
             self.repair_soon(&object.url);
@@ -298,6 +297,9 @@ impl SyncManager {
             children_resources: Some(state.name_strings()),
             ..answer
         });
+        drop(state);
+        // Those who observed before may have been told that they are cut off.
+        self.connected(object);
         Ok(true)
     }
 

@@ -66,7 +66,7 @@ impl SyncManager {
     }
 
     fn announce(&self, object: &Reported, state: &State) {
-        if state.phase == Phase::Deleting {
+        if matches!(state.phase, Phase::Condemned | Phase::Deleting) {
             return;
         }
         let children = object.names().next().map(|_| state.children.digest());

@@ -158,7 +158,9 @@ fn check_child_writer(
     };
     match &state.phase {
         Phase::Live => {}
-        Phase::Deleting => return Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
+        Phase::Condemned | Phase::Deleting => {
+            return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
+        }
         Phase::Ending => return Err(Refusal::new(StatusCode::INTERNAL, "the runtime is ending")),
         Phase::Closed(why) => {
             return Err(Refusal::new(StatusCode::INTERNAL, format!("storage: {why}")).because("storage"));

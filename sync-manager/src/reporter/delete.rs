@@ -40,15 +40,15 @@ impl SyncManager {
     async fn begin_delete(&self, object: &Arc<Reported>) -> Result<(), Refusal> {
         let ticket = {
             let mut state = object.lock();
-            if state.phase == Phase::Deleting {
-                return Err(Refusal::new(StatusCode::GONE, "the object is being deleted"));
-            }
-            state.phase = Phase::Deleting;
+            // The first one that asked is on its way; whoever asks again hears of the end only when it is certain.
+            state.check_there()?;
+            state.phase = Phase::Condemned;
             self.persist(object, &state, RecordStatus::Deleting)
         };
         if let Some(ticket) = ticket {
             self.durable(ticket).await?;
         }
+        object.lock().phase = Phase::Deleting;
         Ok(())
     }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use hyperty_message_bus::{Listener, PublishRoute, Wish};
 use hyperty_model::log::{ChangeLog, LogLimits};
 use hyperty_model::object::{Children, Metadata};
-use hyperty_model::{ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, Snapshot, Url};
+use hyperty_model::{
+    ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, Snapshot, StatusCode, Url,
+};
 use hyperty_policy::{Point, PolicyRequest};
 use hyperty_registry::Schema;
 use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 
 use super::answers::Answers;
 use super::commit::Staged;
+use crate::answer::Refusal;
 use crate::digest::DigestCache;
 
 /// One reported object. Everything that orders its changes happens under the lock of `state`.
@@ -78,6 +81,9 @@ pub(crate) enum Phase {
     Ending,
     /// Its store failed: nothing is written until the runtime is started again. Holds why.
     Closed(String),
+    /// That it is to be deleted is being written: nothing is taken any more, and nobody is told that it is deleted
+    /// before a crash cannot bring it back.
+    Condemned,
     /// Being deleted, or deleted.
     Deleting,
 }
@@ -166,6 +172,18 @@ impl Reported {
 }
 
 impl State {
+    /// Whether it can be observed and read.
+    ///
+    /// # Errors
+    /// 410 once it is deleted for good; 408 while that is being decided.
+    pub(crate) fn check_there(&self) -> Result<(), Refusal> {
+        match self.phase {
+            Phase::Deleting => Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
+            Phase::Condemned => Err(Refusal::new(StatusCode::TIMEOUT, "the object is about to be deleted")),
+            _ => Ok(()),
+        }
+    }
+
     /// A state as it stands right after creation or after it was read from the store.
     pub(crate) fn new(metadata: Metadata, position: Position, data: Value, options: Options) -> State {
         State {

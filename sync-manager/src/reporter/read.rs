@@ -8,7 +8,7 @@ use hyperty_model::{Body, HypertyUrl, Identity, ObjectUrl, RuntimeUrl, StatusCod
 use hyperty_policy::Point;
 
 use super::answers::Answered;
-use super::object::{Phase, Reported, State};
+use super::object::{Reported, State};
 use super::routes::Path;
 use super::subscribe::runtime_of;
 use crate::answer::{Question, Refusal};
@@ -83,9 +83,7 @@ impl SyncManager {
         body: &ReadBody,
     ) -> Result<Answered, Refusal> {
         let mut state = object.lock();
-        if state.phase == Phase::Deleting {
-            return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
-        }
+        state.check_there()?;
         self.welcome_back(object, &mut state, reader);
         match &body.attribute {
             Some(attribute) => attribute_of(&state, attribute).map(Answered::Now),

@@ -85,7 +85,9 @@ impl SyncManager {
         match record.status {
             RecordStatus::Creating => {
                 self.shared.dormant.lock().reported.remove(&url);
-                self.give_up_address(&url, record.domain_registration).await;
+                // Not waited for: the node may be away, and nobody else needs to know.
+                let (manager, registered) = (self.clone(), record.domain_registration);
+                self.later(Box::pin(async move { manager.give_up_address(&url, registered).await }));
                 return Ok(None);
             }
             RecordStatus::Deleting => return self.resume_delete(record).await.map(|()| None),

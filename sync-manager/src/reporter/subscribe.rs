@@ -10,7 +10,7 @@ use hyperty_model::{
 use hyperty_policy::Point;
 use hyperty_storage::Role;
 
-use super::object::{ObserverEntry, Phase, Reported};
+use super::object::{ObserverEntry, Reported};
 use super::routes::Path;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
@@ -72,9 +72,7 @@ impl SyncManager {
         let permitted = self.decide(&request).await?;
         let authorised = {
             let state = object.lock();
-            if state.phase == Phase::Deleting {
-                return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
-            }
+            state.check_there()?;
             permitted || state.admits(&applicant.hyperty, applicant.identity.as_ref())
         };
         let forward = ForwardBody {
@@ -138,9 +136,7 @@ impl SyncManager {
     ) -> Result<(), Refusal> {
         let routes = self.observer_routes(object, &applicant.path)?;
         let mut state = object.lock();
-        if state.phase == Phase::Deleting {
-            return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
-        }
+        state.check_there()?;
         if state.observers.len() >= self.config().observers_max
             && !state.observers.contains_key(&applicant.hyperty)
         {

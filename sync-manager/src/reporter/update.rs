@@ -115,7 +115,7 @@ fn check_writer(
     }
     match &state.phase {
         Phase::Live => Ok(()),
-        Phase::Deleting => Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
+        Phase::Condemned | Phase::Deleting => Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
         Phase::Ending => {
             let text = "the store is closed: the runtime is ending";
             Err(Refusal::new(StatusCode::INTERNAL, text).because("storage"))

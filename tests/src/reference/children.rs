@@ -45,6 +45,9 @@ struct Kid {
     /// The highest version that the Reporter's side took; `None` before its creation was answered.
     acknowledged: Option<u64>,
     deletion: Deletion,
+    /// The Reporter's side refused what was done from this version on. Children travel from peer to peer as well, so
+    /// some may show it until all is settled.
+    passing: Option<u64>,
     /// What its writer had under way reached some and not others, and nobody tells it again.
     uncertain: bool,
 }
@@ -90,6 +93,7 @@ impl Reference {
                 forgotten_below: 0,
                 acknowledged: None,
                 deletion: Deletion::None,
+                passing: None,
                 uncertain: false,
             };
             self.children.known.insert(id.to_owned(), kid);
@@ -103,6 +107,8 @@ impl Reference {
         if kid.deletion > Deletion::None && !kid.uncertain {
             return Err(self.violation(Invariant::I9, who, format!("writes {id}, which it deleted")));
         }
+        // In the place of what was refused: some may hold the one, some the other.
+        kid.uncertain |= kid.passing.is_some_and(|refused| version >= refused);
         if version <= last && !kid.uncertain {
             return Err(self.violation(Invariant::I2, who, format!("writes {version} of {id} after {last}")));
         }
@@ -160,17 +166,15 @@ impl Reference {
     }
 
     /// The Reporter's side refused what the writer did from this version on, its deletion with it: that is undone.
+    /// Others that it reached directly may show it until all is [settled](Reference::settled_children).
     ///
     /// # Errors
     /// I5 when the child is another's, I3 when there is none.
     pub fn child_refused(&mut self, who: &str, id: &str, version: u64) -> Result<(), Violation> {
         let kid = self.kid(who, id)?;
-        kid.versions.split_off(&version);
+        kid.passing = Some(kid.passing.map_or(version, |refused| refused.min(version)));
         if kid.deletion == Deletion::Proposed {
             kid.deletion = Deletion::None;
-        }
-        if kid.versions.is_empty() {
-            self.children.known.remove(id);
         }
         Ok(())
     }
@@ -187,7 +191,8 @@ impl Reference {
     pub fn children_uncertain(&mut self, writer: &str) {
         for kid in self.children.known.values_mut().filter(|kid| kid.writer == writer) {
             let last = kid.versions.last_key_value().map(|(version, _)| *version);
-            kid.uncertain |= kid.acknowledged < last || kid.deletion == Deletion::Proposed;
+            let refused = kid.passing.is_some();
+            kid.uncertain |= !refused && (kid.acknowledged < last || kid.deletion == Deletion::Proposed);
         }
     }
 
@@ -213,7 +218,8 @@ impl Reference {
         let id = seen.id.as_str();
         self.check_child(who, seen)?;
         let kid = &self.children.known[id];
-        let (uncertain, known_deleted) = (kid.uncertain, kid.deletion > Deletion::None);
+        let uncertain = kid.uncertain || kid.passing.is_some();
+        let known_deleted = kid.deletion > Deletion::None;
         if deleted && !known_deleted && !uncertain {
             return Err(self.violation(
                 Invariant::I3,
@@ -252,7 +258,8 @@ impl Reference {
         }
         let Some(seat) = self.observers.seats.get(who) else { return Ok(()) };
         for seen in list {
-            let uncertain = self.children.known[&seen.id].uncertain;
+            let kid = &self.children.known[&seen.id];
+            let uncertain = kid.uncertain || kid.passing.is_some();
             if seat.children_gone.contains(&seen.id) && !uncertain {
                 return Err(self.violation(
                     Invariant::I9,
@@ -261,7 +268,7 @@ impl Reference {
                 ));
             }
             let before = seat.children_held.get(&seen.id).copied().unwrap_or_default();
-            if seen.version < before && !uncertain && self.children.known[&seen.id].writer != who {
+            if seen.version < before && !uncertain && kid.writer != who {
                 let detail = format!("{} went back from {before} to {}", seen.id, seen.version);
                 return Err(self.violation(Invariant::I2, who, detail));
             }
@@ -332,7 +339,8 @@ impl Reference {
                 let detail = format!("holds {held:?}, the reporter {:?}", reporters.get(id));
                 return Err(self.violation(Invariant::I11, who, detail));
             }
-            let last = kid.versions.last_key_value().map(|(version, _)| *version);
+            let refused = kid.passing.unwrap_or(u64::MAX);
+            let last = kid.versions.range(..refused).next_back().map(|(version, _)| *version);
             let expected = if kid.deletion == Deletion::None { last } else { None };
             if !kid.uncertain && held.map(|seen| seen.version) != expected {
                 let detail = format!("holds {held:?} for {id}, which is at {expected:?}");

@@ -4,9 +4,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hyperty_conformance::reference::{Follower, Reference, Violation};
 use hyperty_model::{ObjectUrl, Position};
-use hyperty_syncher::{
-    Accept, ChildError, Commit, Observer, ReadRequest, Reporter, SubscriptionRequest,
-};
+use hyperty_syncher::{Accept, ChildError, Commit, Observer, ReadRequest, Reporter, SubscriptionRequest};
 
 use crate::command::{Admission, PARTIES, Verdict};
 use crate::member::user_of;

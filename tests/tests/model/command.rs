@@ -26,13 +26,28 @@ pub(crate) enum Command {
     /// More changes than the application of a dozing observer is kept.
     Flood(usize),
     /// A party works on children; whether the answer is awaited.
-    Child { who: usize, board: usize, read_only: bool, write: ChildWrite, wait: bool },
+    Child {
+        who: usize,
+        board: usize,
+        read_only: bool,
+        write: ChildWrite,
+        wait: bool,
+    },
     /// A party subscribes; what the Reporter decides if it is asked; whether the answer is awaited.
-    Subscribe { who: usize, board: usize, verdict: Verdict, wait: bool },
+    Subscribe {
+        who: usize,
+        board: usize,
+        verdict: Verdict,
+        wait: bool,
+    },
     /// A party subscribes to an object that never was.
     SubscribeNowhere(usize),
     Unsubscribe(usize, usize),
-    Read { who: usize, board: usize, verdict: Verdict },
+    Read {
+        who: usize,
+        board: usize,
+        verdict: Verdict,
+    },
     /// The Reporter lets in others from now on.
     Admit(usize, Admission),
     Delete(usize),
@@ -275,14 +290,25 @@ pub(crate) fn command(now: &Weights) -> BoxedStrategy<Command> {
     let worth = |count: usize| u32::try_from(count).unwrap_or(1);
     let subscribe = (who(), board(), verdict(), any::<bool>())
         .prop_map(|(who, board, verdict, wait)| Command::Subscribe { who, board, verdict, wait });
-    let child = (who(), board(), prop::bool::weighted(0.1), child(), any::<bool>())
-        .prop_map(|(who, board, read_only, write, wait)| Command::Child { who, board, read_only, write, wait });
-    let read = (who(), board(), verdict()).prop_map(|(who, board, verdict)| Command::Read { who, board, verdict });
+    let child = (who(), board(), prop::bool::weighted(0.1), child(), any::<bool>()).prop_map(
+        |(who, board, read_only, write, wait)| Command::Child { who, board, read_only, write, wait },
+    );
+    let read =
+        (who(), board(), verdict()).prop_map(|(who, board, verdict)| Command::Read { who, board, verdict });
     let forgery = proptest::sample::select(&FORGERIES[..]);
     let all = vec![
-        (if now.boards < 3 { 4 } else { 1 }, (who(), creation(), admission())
-            .prop_map(|(who, how, admission)| Command::Create(who, how, admission)).boxed()),
-        (26, (board(), write(), any::<bool>()).prop_map(|(b, write, wait)| Command::Write(b, write, wait)).boxed()),
+        (
+            if now.boards < 3 { 4 } else { 1 },
+            (who(), creation(), admission())
+                .prop_map(|(who, how, admission)| Command::Create(who, how, admission))
+                .boxed(),
+        ),
+        (
+            26,
+            (board(), write(), any::<bool>())
+                .prop_map(|(b, write, wait)| Command::Write(b, write, wait))
+                .boxed(),
+        ),
         (4, (board(), vec(write(), 2..8)).prop_map(|(b, writes)| Command::Burst(b, writes)).boxed()),
         (u32::from(now.dozing > 0), board().prop_map(Command::Flood).boxed()),
         (18, child.boxed()),

@@ -60,19 +60,18 @@ impl System {
         let observed = board.seats[who].watch.as_ref().map(|watch| watch.observer.position());
         let latest = board.reference.latest();
         let message = |kind: &str, from: &str, to: &str, body: Value| {
-            Some(json!({"id": format!("f-{marker}"), "type": kind, "from": from, "to": to, "body": body}).to_string())
+            Some(
+                json!({"id": format!("f-{marker}"), "type": kind, "from": from, "to": to, "body": body})
+                    .to_string(),
+            )
         };
-        let change = |version: u64, source: &str| {
-            json!({"version": version, "source": source, "attribute": "a", "value": marker})
-        };
+        let change = |version: u64, source: &str| json!({"version": version, "source": source, "attribute": "a", "value": marker});
         let next = change(latest.version + 1, &board.owner_who);
         let child = || {
             let notes = board.children(board.owner, children::NAMES[0])?;
             notes.list().first().map(|child| (child.id.clone(), child.version, child.reporter.to_string()))
         };
-        let edit = |id: &str, version: u64| {
-            json!({"resource": id, "version": version + 1, "attribute": "v", "value": marker})
-        };
+        let edit = |id: &str, version: u64| json!({"resource": id, "version": version + 1, "attribute": "v", "value": marker});
         let made = |id: &str| {
             let value = json!({"url": id, "parent": object, "reporter": stranger, "version": 0,
                 "data": {"v": marker}});
@@ -86,9 +85,7 @@ impl System {
                 let (id, version, _) = child()?;
                 message("update", &stranger, &notes, edit(&id, version))
             }
-            Forgery::StrangersDelete => {
-                message("delete", &stranger, &notes, json!({"resource": child()?.0}))
-            }
+            Forgery::StrangersDelete => message("delete", &stranger, &notes, json!({"resource": child()?.0})),
             Forgery::DeleteObject => message("delete", object, changes.as_str(), json!({"resource": object})),
             Forgery::UnsubscribeOther => {
                 let body = json!({"source": party, "resource": object});
@@ -98,11 +95,14 @@ impl System {
                 let value = json!({"url": object, "data": {"a": marker}, "version": latest.version + 5});
                 let body = json!({"code": 200, "value": value, "source": board.owner_who});
                 let id = self.forged * 7 % 60;
-                let answer = json!({"id": id, "type": "response", "from": object, "to": manager, "body": body});
+                let answer =
+                    json!({"id": id, "type": "response", "from": object, "to": manager, "body": body});
                 Some(answer.to_string())
             }
             Forgery::UnknownType => message("invent", &stranger, object, json!({"value": marker})),
-            Forgery::Malformed => Some(format!("{{\"id\":1,\"type\":\"update\",\"to\":\"{changes}\",\"{marker}")),
+            Forgery::Malformed => {
+                Some(format!("{{\"id\":1,\"type\":\"update\",\"to\":\"{changes}\",\"{marker}"))
+            }
             Forgery::Deep => {
                 let deep = format!("{}{}", "[".repeat(500), "]".repeat(500));
                 Some(format!(

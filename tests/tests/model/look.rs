@@ -49,7 +49,11 @@ impl Board {
             match observer.next_event().now_or_never() {
                 None => break,
                 Some(None) => {
-                    return Err(broken(Invariant::I7, name, "an observation ended without a word".to_owned()));
+                    return Err(broken(
+                        Invariant::I7,
+                        name,
+                        "an observation ended without a word".to_owned(),
+                    ));
                 }
                 Some(Some(event)) => {
                     ended = matches!(follower.take(event, &mut self.reference)?, Followed::Ended(_));

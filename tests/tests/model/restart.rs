@@ -52,11 +52,17 @@ impl System {
                 Request::Read(task) => task.abort(),
             }
         }
+        let observers: Vec<String> =
+            (0..PARTIES).filter_map(|who| Some(self.members[who].as_ref()?.who())).collect();
         for board in &mut self.boards {
             board.operations.retain(|operation| operation.who != who);
             if board.owner == who {
                 // What the Reporter had not been answered may be gone.
                 board.reference.children_uncertain(&name);
+                if !kept {
+                    // The list of observers is not waited for: whom it lost is asked about again.
+                    observers.iter().for_each(|observer| board.reference.forgotten(observer));
+                }
                 board.commits.clear();
                 board.undecided.clear();
                 board.undecided_reads.clear();

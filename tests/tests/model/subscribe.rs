@@ -47,7 +47,8 @@ impl System {
         let board = &mut self.boards[number];
         board.verdict = verdict;
         let was_there = !board.reference.is_deleted();
-        let subscribe = self.members[who].as_ref().map(|member| member.hyperty.subscribe(&board.url).store(true));
+        let subscribe =
+            self.members[who].as_ref().map(|member| member.hyperty.subscribe(&board.url).store(true));
         let subscribe = subscribe.expect("there is a runtime between steps");
         let request = Request::Subscribe(tokio::spawn(subscribe.into_future()));
         self.pending.push(Pending { who, board: number, was_there, request });
@@ -63,7 +64,12 @@ impl System {
         }
     }
 
-    pub(crate) async fn read(&mut self, who: usize, number: usize, verdict: Verdict) -> Result<(), Violation> {
+    pub(crate) async fn read(
+        &mut self,
+        who: usize,
+        number: usize,
+        verdict: Verdict,
+    ) -> Result<(), Violation> {
         let board = &mut self.boards[number];
         board.verdict = verdict;
         let was_there = !board.reference.is_deleted();
@@ -164,7 +170,9 @@ impl System {
                 board.seats[who].unsure |= board.seats[who].watch.is_none();
                 return Ok(());
             }
-            Err(error) => return Err(broken(Invariant::I7, &name, format!("subscribing fails with {error}"))),
+            Err(error) => {
+                return Err(broken(Invariant::I7, &name, format!("subscribing fails with {error}")));
+            }
         };
         if who == board.owner {
             return Err(broken(Invariant::I4, &name, "observes its own object".to_owned()));
@@ -222,16 +230,14 @@ impl Board {
         let mut events = reporter.events();
         while let Some(Some(event)) = events.next().now_or_never() {
             match event {
-                ReporterEvent::Subscription(request) => {
-                    match self.verdict_on(request.identity()) {
-                        Verdict::Accept => {
-                            self.reference.granted(request.hyperty().as_str());
-                            request.accept();
-                        }
-                        Verdict::Refuse => request.reject("not now"),
-                        Verdict::Silence => self.undecided.push(request),
+                ReporterEvent::Subscription(request) => match self.verdict_on(request.identity()) {
+                    Verdict::Accept => {
+                        self.reference.granted(request.hyperty().as_str());
+                        request.accept();
                     }
-                }
+                    Verdict::Refuse => request.reject("not now"),
+                    Verdict::Silence => self.undecided.push(request),
+                },
                 ReporterEvent::Read(request) => match self.verdict_on(request.identity()) {
                     Verdict::Accept => {
                         self.reference.granted(request.reader().as_str());

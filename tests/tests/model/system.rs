@@ -67,7 +67,8 @@ impl System {
     /// What the node holds for its runtimes.
     pub(crate) fn held_at_the_node(&self) -> Baseline {
         let stats = self.world.node().expect("the node runs").stats();
-        let counts = [("routes", stats.routes), ("sessions", stats.sessions), ("waiting messages", stats.queued)];
+        let counts =
+            [("routes", stats.routes), ("sessions", stats.sessions), ("waiting messages", stats.queued)];
         Baseline::new(counts.map(|(name, count)| (name, count as u64)))
     }
 
@@ -76,7 +77,8 @@ impl System {
         let members = self.members.iter().flatten();
         let named = members.fold(text.to_owned(), |text, member| text.replace(&member.who(), member.name));
         let boards = self.boards.iter().enumerate();
-        boards.fold(named, |text, (number, board)| text.replace(board.url.as_str(), &format!("board {number}")))
+        boards
+            .fold(named, |text, (number, board)| text.replace(board.url.as_str(), &format!("board {number}")))
     }
 
     /// Does one thing, and looks at everybody.

@@ -51,9 +51,11 @@ impl System {
             Some(result) => board.committed(after, result),
             None if wait && keeps => match timeout(ANSWER, commit).await {
                 Ok(result) => board.committed(after, result),
-                Err(_) => {
-                    Err(broken(Invariant::I7, &board.owner_who, format!("{write:?} at {after} has no answer")))
-                }
+                Err(_) => Err(broken(
+                    Invariant::I7,
+                    &board.owner_who,
+                    format!("{write:?} at {after} has no answer"),
+                )),
             },
             None => {
                 board.commits.push((after, commit));
@@ -89,7 +91,9 @@ impl System {
                 board.reference.deleted(&owner)
             }
             Err(DeleteError::Refused { .. } | DeleteError::Timeout) => Ok(()),
-            Err(error) => Err(broken(Invariant::I7, &board.owner_who, format!("deleting fails with {error}"))),
+            Err(error) => {
+                Err(broken(Invariant::I7, &board.owner_who, format!("deleting fails with {error}")))
+            }
         }
     }
 }
@@ -171,9 +175,11 @@ async fn after_deletion(board: &Board, mut commit: Commit) -> Result<(), Violati
         Some(Ok(at)) if board.reference.is_deleted() => {
             Err(broken(Invariant::I9, &board.owner_who, format!("{at} is taken after the deletion")))
         }
-        None if board.reference.is_deleted() => {
-            Err(broken(Invariant::I9, &board.owner_who, "a change is under way after the deletion".to_owned()))
-        }
+        None if board.reference.is_deleted() => Err(broken(
+            Invariant::I9,
+            &board.owner_who,
+            "a change is under way after the deletion".to_owned(),
+        )),
         _ => Ok(()),
     }
 }

@@ -148,3 +148,26 @@ async fn a_change_is_durable_before_it_is_published_inv_dom_7() {
     let change = timeout(A_WHILE, copy.next()).await.expect("a change in time").unwrap();
     assert_eq!(change.version, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_told_of_a_deletion_before_it_is_kept_inv_res_7() {
+    let world = World::new(53);
+    let bob = Party::new(&world, "bob").await;
+    let tables = Arc::new(Held::new());
+    let runtime = world.runtime("alice", &tables).await;
+    let schema = runtime.schema(SCHEMA).unwrap();
+    let alice = runtime.deploy("app").await.unwrap();
+    let accept = hyperty_syncher::Accept::All;
+    let board = alice.create(schema).name("b").data(topic("a")).store(true).accept(accept).await.unwrap();
+    let mut copy = bob.observe(&board).await;
+
+    tables.hold();
+    let mut deleting = Box::pin(board.delete());
+    assert!(timeout(A_WHILE, &mut deleting).await.is_err(), "deleted before that is kept");
+    let read = bob.hyperty.read(board.url()).await.expect_err("it is about to be deleted");
+    assert_eq!(read, hyperty_syncher::ReadError::Timeout, "a crash may bring it back");
+    assert!(timeout(A_WHILE, copy.next_event()).await.is_err(), "told before it is kept");
+    tables.let_go();
+    timeout(10 * A_WHILE, deleting).await.expect("an answer in time").unwrap();
+    assert_eq!(copy.next_event().await, Some(hyperty_syncher::ObserverEvent::Deleted));
+}

@@ -1,5 +1,7 @@
 //! Crashes, restarts and lost connections: streams go on by themselves.
 
+use std::future::IntoFuture;
+
 use hyperty_conformance::world::World;
 use hyperty_syncher::ObserverEvent;
 use serde_json::json;
@@ -111,4 +113,43 @@ async fn a_reporter_cut_off_announces_its_position_when_it_is_back() {
     // No further change is needed for the observer to learn of the lost one (INV-EXT-2).
     until(&mut copy, 1).await;
     assert_eq!(copy.data(), topic("b"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_subscribes_again_while_cut_off_is_told_that_it_is_back() {
+    let world = World::new(26);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let board = alice.create(topic("a")).await;
+    let mut copy = bob.observe(&board).await;
+    world.cut("bob");
+    while copy.next_event().await != Some(ObserverEvent::Disconnected) {}
+    let again = {
+        let (hyperty, url) = (bob.hyperty.clone(), board.url().clone());
+        tokio::spawn(async move { hyperty.subscribe(&url).store(true).await })
+    };
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    world.heal("bob");
+    again.await.unwrap().expect("another handle");
+    let told = tokio::time::timeout(std::time::Duration::from_secs(60), copy.next_event()).await;
+    assert!(matches!(told, Ok(Some(ObserverEvent::Resumed { .. }))), "{told:?}");
+    assert_eq!(copy.state(), hyperty_syncher::ObserverState::Live);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_that_a_crash_interrupted_holds_up_no_resume_while_the_node_is_away() {
+    let world = World::new(27);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    world.stop_node();
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    let schema = alice.runtime.schema(hyperty_conformance::party::SCHEMA).unwrap();
+    let create = alice.hyperty.create(schema).name("other").data(topic("b")).store(true);
+    let creating = tokio::spawn(create.into_future());
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    drop(board);
+    let before = tokio::time::Instant::now();
+    let alice = alice.crash().await;
+    assert!(before.elapsed() < std::time::Duration::from_secs(1), "{:?}", before.elapsed());
+    assert_eq!(alice.reporter().data(), topic("a"));
+    creating.abort();
 }
