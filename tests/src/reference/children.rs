@@ -59,6 +59,14 @@ enum Deletion {
     Acknowledged,
 }
 
+impl Kid {
+    /// Whether a version may be shown and then be gone again: children travel from peer to peer as well, and what
+    /// the Reporter's side has not taken yet it may refuse, or lose and be sent again.
+    fn may_go_back(&self, version: u64) -> bool {
+        self.uncertain || self.passing.is_some() || self.acknowledged.is_none_or(|taken| taken < version)
+    }
+}
+
 impl Children {
     pub(super) fn new(limits: Limits) -> Children {
         Children { known: BTreeMap::new(), limits }
@@ -218,7 +226,7 @@ impl Reference {
         let id = seen.id.as_str();
         self.check_child(who, seen)?;
         let kid = &self.children.known[id];
-        let uncertain = kid.uncertain || kid.passing.is_some();
+        let uncertain = kid.may_go_back(seen.version);
         let known_deleted = kid.deletion > Deletion::None;
         if deleted && !known_deleted && !uncertain {
             return Err(self.violation(
@@ -238,7 +246,7 @@ impl Reference {
         }
         if let Some(seat) = self.observers.seats.get_mut(who) {
             seat.children_told.insert(seen.id.clone(), seen.version);
-            if deleted {
+            if deleted && known_deleted {
                 seat.children_gone.insert(seen.id.clone());
             }
         }
@@ -259,8 +267,7 @@ impl Reference {
         let Some(seat) = self.observers.seats.get(who) else { return Ok(()) };
         for seen in list {
             let kid = &self.children.known[&seen.id];
-            let uncertain = kid.uncertain || kid.passing.is_some();
-            if seat.children_gone.contains(&seen.id) && !uncertain {
+            if seat.children_gone.contains(&seen.id) && !kid.may_go_back(0) {
                 return Err(self.violation(
                     Invariant::I9,
                     who,
@@ -268,7 +275,7 @@ impl Reference {
                 ));
             }
             let before = seat.children_held.get(&seen.id).copied().unwrap_or_default();
-            if seen.version < before && !uncertain && kid.writer != who {
+            if seen.version < before && !kid.may_go_back(before) && kid.writer != who {
                 let detail = format!("{} went back from {before} to {}", seen.id, seen.version);
                 return Err(self.violation(Invariant::I2, who, detail));
             }

@@ -41,6 +41,7 @@ fn with_kid(versions: u64) -> Reference {
     board.joined("carol", at(0, 0), &doc(0)).unwrap();
     for version in 0..=versions {
         board.child_proposed("bob", "notes/1", version, &kid(version).data).unwrap();
+        board.child_acknowledged("bob", "notes/1", version).unwrap();
     }
     board
 }
@@ -189,7 +190,6 @@ fn i6_what_was_acknowledged_is_there_after_a_crash() {
     buffered.proposed("alice", at(1, 3), &json!("other")).unwrap();
     buffered.joined("bob", at(1, 3), &json!("other")).unwrap();
     let mut kids = with_kid(1);
-    kids.child_acknowledged("bob", "notes/1", 1).unwrap();
     assert_eq!(broken(kids.holds_children("alice", &[kid(0)])), Invariant::I6);
     assert_eq!(broken(kids.holds_children("alice", &[])), Invariant::I6);
     kids.holds_children("alice", &[kid(1)]).unwrap();
@@ -293,8 +293,8 @@ fn i12_what_was_forged_is_found_in_any_place() {
 
 #[test]
 fn a_child_that_was_refused_or_is_uncertain_is_not_asked_for() {
-    let mut kids = with_kid(2);
-    kids.child_acknowledged("bob", "notes/1", 0).unwrap();
+    let mut kids = with_kid(0);
+    (1..=2).for_each(|v| kids.child_proposed("bob", "notes/1", v, &kid(v).data).unwrap());
     kids.child_refused("bob", "notes/1", 1).unwrap();
     // It went from peer to peer as well; in the end nobody has it.
     kids.holds_children("carol", &[kid(1)]).unwrap();

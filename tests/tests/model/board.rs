@@ -26,6 +26,10 @@ pub(crate) struct Board {
     pub(crate) commits: Vec<(Position, Commit)>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) seats: [Seat; PARTIES],
+    /// The Reporter's side may have lost who observes: what these do with children is refused until they are back.
+    pub(crate) shaken: bool,
+    /// Everybody could be told when it was deleted.
+    pub(crate) announced: bool,
 }
 
 /// A party's place at an object that it may observe.
@@ -76,6 +80,8 @@ impl Board {
             commits: Vec::new(),
             operations: Vec::new(),
             seats: Default::default(),
+            shaken: false,
+            announced: false,
         };
         board.reference.set_open(admission == Admission::All);
         board

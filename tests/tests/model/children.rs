@@ -21,7 +21,8 @@ impl System {
         write: &ChildWrite,
         wait: bool,
     ) -> Result<(), Violation> {
-        let (name, failing) = (self.member(who).who(), self.member(who).failing);
+        let name = self.member(who).who();
+        let failing = self.member(self.boards[board].owner).failing;
         let board = &mut self.boards[board];
         if failing && who == board.owner {
             return Ok(()); // refused at once, without a trace to tell it by
@@ -67,6 +68,9 @@ impl System {
                 What::Deletion
             }
         };
+        if failing || board.shaken || board.reference.is_deleting() {
+            board.reference.child_uncertain(&id); // refused, and undone wherever it was shown
+        }
         let mut operation = Operation { who, id, what, read_only: forbidden, commit };
         let result = match early {
             None if wait => Some((&mut operation.commit).await),

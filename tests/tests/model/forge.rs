@@ -79,7 +79,8 @@ impl System {
         };
         match how {
             Forgery::UpdateAsObject => message("update", object, changes.as_str(), next),
-            Forgery::UpdateAsParty => message("update", &party, changes.as_str(), next),
+            // A hyperty's address is anybody's until it has spoken in a session; that of a runtime is its own.
+            Forgery::UpdateAsParty => message("update", manager.as_str(), changes.as_str(), next),
             Forgery::StrangersChild => message("create", &stranger, &notes, made(&format!("{stranger}#1"))),
             Forgery::StrangersEdit => {
                 let (id, version, _) = child()?;

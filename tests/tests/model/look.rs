@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use hyperty_conformance::reference::{ChildSeen, Followed, Invariant, Violation, children_of};
 use hyperty_syncher::ChildrenHandle;
 
-use crate::board::{Board, Watch};
+use crate::board::{Board, Seat, Watch};
 use crate::children;
 use crate::command::PARTIES;
 use crate::system::{System, broken};
@@ -21,7 +21,7 @@ impl System {
             board.take_operations(&whos)?;
             board.look_at_the_reporter(keeps[board.owner])?;
             for who in 0..PARTIES {
-                board.look_at(who, &whos[who], awake[who])?;
+                board.look_at(who, &whos[who], awake[who], keeps[who])?;
             }
         }
         Ok(())
@@ -41,7 +41,7 @@ impl Board {
         self.reference.holds_children(owner, &list)
     }
 
-    fn look_at(&mut self, who: usize, name: &str, awake: bool) -> Result<(), Violation> {
+    fn look_at(&mut self, who: usize, name: &str, awake: bool, keeps: bool) -> Result<(), Violation> {
         let Some(watch) = &mut self.seats[who].watch else { return Ok(()) };
         let Watch { observer, follower } = watch;
         let mut ended = false;
@@ -62,7 +62,8 @@ impl Board {
         }
         if ended {
             self.reference.children_uncertain(name);
-            self.seats[who].watch = None;
+            // A disk that hangs or fails does not keep that it ended.
+            self.seats[who] = Seat { watch: None, unsure: !keeps, kept: false };
             return Ok(());
         }
         let at = observer.position();

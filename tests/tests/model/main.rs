@@ -6,7 +6,8 @@
 //!
 //! The same cases run every time. [`level`] says how many; `HYPERTY_SEED` draws others, `HYPERTY_CASES` sets their
 //! number. A case that fails is made as short as possible and printed with the command that runs it again;
-//! `HYPERTY_TELL=1` tells each command before it is done.
+//! `HYPERTY_TELL=1` tells each command before it is done, `HYPERTY_KEEP_GOING=1` goes on after a failure and makes none
+//! shorter.
 //!
 //! [`Reference`]: hyperty_conformance::reference::Reference
 
@@ -26,6 +27,7 @@ mod written;
 
 use std::cell::Cell;
 use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
@@ -43,7 +45,7 @@ thread_local! {
 }
 
 /// What making a failing case shorter may cost, in cases. Each is shorter than the one before.
-const SHRINKING_MAX: u32 = 400;
+const SHRINKING_MAX: u32 = 300;
 
 #[test]
 fn runtimes_agree_with_the_reference() {
@@ -56,6 +58,7 @@ fn runtimes_agree_with_the_reference() {
             hook(panic);
         }
     }));
+    let keep_going = std::env::var_os("HYPERTY_KEEP_GOING").is_some();
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let (failed, failures) = mpsc::channel();
     std::thread::scope(|scope| {
@@ -68,8 +71,8 @@ fn runtimes_agree_with_the_reference() {
                     if case >= cases {
                         return;
                     }
-                    if let Err(failure) = run(first.wrapping_add(case)) {
-                        stop.store(true, Ordering::Relaxed);
+                    if let Err(failure) = run(first.wrapping_add(case), keep_going) {
+                        stop.store(!keep_going, Ordering::Relaxed);
                         // Somebody listens until all are done.
                         let _ = failed.send(failure);
                     }
@@ -84,23 +87,30 @@ fn runtimes_agree_with_the_reference() {
 }
 
 /// One case; how it failed, in words, if it did.
-fn run(seed: u64) -> Result<(), String> {
-    let config =
-        Config { cases: 1, failure_persistence: None, max_shrink_iters: SHRINKING_MAX, ..Config::default() };
+fn run(seed: u64, keep_going: bool) -> Result<(), String> {
+    let max_shrink_iters = if keep_going { 0 } else { SHRINKING_MAX };
+    let config = Config { cases: 1, failure_persistence: None, max_shrink_iters, ..Config::default() };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut runner =
         TestRunner::new_with_rng(config.clone(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let strategy = Life::sequential_strategy(STEPS..=STEPS);
-    let outcome = runner.run(&strategy, |(sketch, commands, seen)| {
-        QUIET.set(true);
-        Life::test_sequential(config.clone(), sketch, commands, seen);
-        Ok::<(), TestCaseError>(())
-    });
+    QUIET.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        runner.run(&strategy, |(sketch, commands, seen)| {
+            Life::test_sequential(config.clone(), sketch, commands, seen);
+            Ok::<(), TestCaseError>(())
+        })
+    }));
     QUIET.set(false);
+    let outcome = outcome.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
+        format!("seed {seed}: the case cannot be drawn or made shorter: {text}")
+    })?;
     match outcome {
         Ok(()) => Ok(()),
         Err(TestError::Abort(reason)) => Err(format!("seed {seed}: {reason}")),
+        Err(TestError::Fail(reason, _)) if keep_going => Err(format!("seed {seed}: {reason}")),
         Err(TestError::Fail(reason, (_, commands, _))) => {
             let mut text = format!("{reason}\n\nseed {seed}; the shortest sequence found:\n");
             for command in &commands {

@@ -55,13 +55,18 @@ impl System {
         let observers: Vec<String> =
             (0..PARTIES).filter_map(|who| Some(self.members[who].as_ref()?.who())).collect();
         for board in &mut self.boards {
-            board.operations.retain(|operation| operation.who != who);
+            for operation in board.operations.extract_if(.., |operation| operation.who == who) {
+                if operation.read_only {
+                    board.reference.child_uncertain(&operation.id); // refused later, without a word
+                }
+            }
             if board.owner == who {
                 // What the Reporter had not been answered may be gone.
                 board.reference.children_uncertain(&name);
                 if !kept {
                     // The list of observers is not waited for: whom it lost is asked about again.
                     observers.iter().for_each(|observer| board.reference.forgotten(observer));
+                    board.shaken = true;
                 }
                 board.commits.clear();
                 board.undecided.clear();

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hyperty_conformance::reference::{Baseline, Invariant, Violation};
-use hyperty_conformance::world::World;
+use hyperty_conformance::world::{Link, World};
 use hyperty_storage::MemoryTables;
 use hyperty_syncher::CreateError;
 use serde_json::{Value, json};
@@ -152,10 +153,17 @@ impl System {
                     self.boards.iter_mut().for_each(|board| board.seats[*who].kept = true);
                 }
             }
-            Command::FailStore(who) => member(&mut self.members, *who, |member| {
-                member.failing = true;
-                member.tables.fail_next();
-            }),
+            Command::FailStore(who) => {
+                member(&mut self.members, *who, |member| {
+                    member.failing = true;
+                    member.tables.fail_next();
+                });
+                // What the Reporter's side takes from now on is refused, and undone wherever it was shown.
+                let whos: Vec<String> = self.members.iter().flatten().map(Member::who).collect();
+                for board in self.boards.iter_mut().filter(|board| board.owner == *who) {
+                    whos.iter().for_each(|writer| board.reference.children_uncertain(writer));
+                }
+            }
             Command::Doze(who) => member(&mut self.members, *who, |member| member.dozes = true),
             Command::Wake(who) => member(&mut self.members, *who, |member| member.dozes = false),
             other => unreachable!("{other:?} is done elsewhere"),
@@ -215,6 +223,17 @@ impl System {
                 Err(broken(Invariant::I7, &owner, detail))
             }
         }
+    }
+}
+
+impl System {
+    /// Whether all are connected, and nothing stands between them.
+    pub(crate) fn is_sound(&self) -> bool {
+        let connected = |member: &Member| {
+            let live = member.runtime.connected().now_or_never().is_some();
+            live && self.world.link_of(member.name) == Link::Up
+        };
+        self.world.node().is_some() && self.members.iter().flatten().all(connected)
     }
 }
 

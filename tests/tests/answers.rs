@@ -1,0 +1,1 @@
+//! I7: each request of an application has one final answer, whatever fails at whatever moment.
