@@ -1,1 +1,0 @@
-//! I7: each request of an application has one final answer, whatever fails at whatever moment.
