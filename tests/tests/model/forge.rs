@@ -111,7 +111,7 @@ impl System {
                 ))
             }
             Forgery::Oversized => {
-                let size = if self.forged % LARGE == 0 { MESSAGE_BYTES_MAX } else { 100_000 };
+                let size = if self.forged.is_multiple_of(LARGE) { MESSAGE_BYTES_MAX } else { 100_000 };
                 message("read", &stranger, object, json!({"a": "x".repeat(size)}))
             }
             Forgery::Stale => {

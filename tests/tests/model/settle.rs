@@ -31,8 +31,8 @@ impl System {
 
     async fn mend(&mut self) -> Result<(), Violation> {
         self.start_node();
-        for who in 0..PARTIES {
-            self.world.set_link(NAMES[who], Link::Up);
+        for (who, name) in NAMES.into_iter().enumerate() {
+            self.world.set_link(name, Link::Up);
             let member = self.members[who].as_mut().expect("there is a runtime between steps");
             (member.held, member.dozes) = (false, false);
             member.tables.thaw();
@@ -114,7 +114,7 @@ impl System {
     /// Who does not observe and may finds the same as who does; what is deleted is nowhere.
     async fn all_observe(&mut self) -> Result<(), Violation> {
         for number in 0..self.boards.len() {
-            for who in 0..PARTIES {
+            for (who, name) in NAMES.into_iter().enumerate() {
                 if who == self.boards[number].owner {
                     continue;
                 }
@@ -125,7 +125,7 @@ impl System {
                 self.subscribe(who, number, Verdict::Accept, true).await?;
                 let board = &self.boards[number];
                 if board.is_live() && board.seats[who].watch.is_none() {
-                    return Err(broken(Invariant::I11, NAMES[who], format!("cannot observe {}", board.url)));
+                    return Err(broken(Invariant::I11, name, format!("cannot observe {}", board.url)));
                 }
             }
         }
