@@ -19,6 +19,10 @@ use crate::answer::Refusal;
 use crate::manager::SyncManager;
 use crate::timers::Due;
 
+/// How many times an operation that did not reach the Reporter's side is sent again before children that differ are
+/// looked at once more: what is heard of one of them meanwhile shows that it is not lost.
+const LOOKS: u32 = 3;
+
 impl SyncManager {
     /// Whatever is sent to a children channel of an observed object comes here and nowhere else (B3).
     pub(crate) fn on_observed_child(&self, object: &Arc<Observed>, message: &Message) {
@@ -27,9 +31,13 @@ impl SyncManager {
         }
         let mut state = object.lock();
         if message.is_remote() {
+            if !self.is_from_home(object, message) {
+                return tracing::warn!(object = %object.url, hops = ?message.hops(), "a child operation came from another domain");
+            }
             if is_read_only(&state, message) {
                 return tracing::debug!(object = %object.url, from = %message.from(), "only the Reporter writes these children");
             }
+            state.disagreement.heard();
             match apply_child(&mut state.children, message) {
                 Ok(ChildOutcome::Applied) => {
                     note_arrival(&mut state, message);
@@ -121,7 +129,9 @@ impl SyncManager {
         }
         let trust = match all {
             All::ButUnchanged => Trust::MayBeOld,
-            All::Children => state.disagreement.trust(&theirs, &state.children),
+            All::Children => {
+                state.disagreement.trust(&theirs, &state.children, LOOKS * self.config().child_wait)
+            }
         };
         let digest = theirs.digest();
         let former = state.children.clone();
@@ -162,7 +172,11 @@ impl SyncManager {
             && state.disagreement.taken_over(digest, &state.children, trust) == Next::LookAgain
         {
             state.repair.whole = true;
-            self.shared.timers.set(&object.url, Due::Repair, Instant::now() + self.config().child_wait);
+            self.shared.timers.set(
+                &object.url,
+                Due::Repair,
+                Instant::now() + LOOKS * self.config().child_wait,
+            );
         }
     }
 

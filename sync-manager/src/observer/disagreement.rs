@@ -2,15 +2,17 @@
 //! directly is still on its way there. Only a difference that stays is a loss (protocol M18, INV-CHD-1).
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use hyperty_model::ChildrenName;
 use hyperty_model::object::{ChildId, Children, Trust};
+use tokio::time::Instant;
 
 /// What is known of differences between the Reporter's children and those here.
 #[derive(Debug, Default)]
 pub(crate) struct Disagreement {
-    /// The digests of both sides when they were last compared and differed.
-    seen: Option<Digests>,
+    /// The digests of both sides when they were compared and differed, and since when they do so in this way.
+    seen: Option<(Digests, Instant)>,
     /// The digests of both sides after the Reporter's were taken over for right: what differs then are deletions
     /// that never reached the Reporter's side.
     accepted: Option<Digests>,
@@ -45,17 +47,28 @@ impl Disagreement {
         self.refused.insert((name, id));
     }
 
+    /// An operation on a child arrived, be it one that came before: its writer still tries.
+    pub(crate) fn heard(&mut self) {
+        self.seen = None;
+    }
+
     /// Whether a beat with this digest tells something that is not known yet.
     pub(crate) fn is_news(&self, theirs: &str, ours: &Children) -> bool {
         let ours = ours.digest();
-        theirs != ours && self.accepted.as_ref().is_none_or(|it| it.theirs != theirs || it.ours != ours)
+        let known = |digests: &Digests| digests.theirs == theirs && digests.ours == ours;
+        let seen = self.seen.as_ref().is_some_and(|(digests, _)| known(digests));
+        theirs != ours && !seen && !self.accepted.as_ref().is_some_and(known)
     }
 
-    /// How far all of the Reporter's children are believed: if they differ in the same way as the last time, nothing
-    /// was under way, and they are right.
-    pub(crate) fn trust(&self, theirs: &Children, ours: &Children) -> Trust {
-        let lasting = self.seen.as_ref() == Some(&Digests::of(theirs, ours));
-        if lasting { Trust::IsRight } else { Trust::MayBeOld }
+    /// How far all of the Reporter's children are believed: if they have differed in the same way for `lasting`, and
+    /// nothing was heard of any, nothing was under way, and they are right.
+    pub(crate) fn trust(&self, theirs: &Children, ours: &Children, lasting: Duration) -> Trust {
+        match &self.seen {
+            Some((seen, since)) if since.elapsed() >= lasting && *seen == Digests::of(theirs, ours) => {
+                Trust::IsRight
+            }
+            _ => Trust::MayBeOld,
+        }
     }
 
     /// Whether what is here of a child is known to be wrong.
@@ -79,7 +92,11 @@ impl Disagreement {
             (self.seen, self.accepted) = (None, Some(both));
             return Next::Settled;
         }
-        self.seen = Some(both);
+        let since = match self.seen.take() {
+            Some((seen, since)) if seen == both => since,
+            _ => Instant::now(),
+        };
+        self.seen = Some((both, since));
         Next::LookAgain
     }
 }
@@ -107,17 +124,28 @@ mod tests {
         children
     }
 
-    #[test]
-    fn a_difference_that_stays_is_a_loss_and_one_that_changes_is_traffic() {
+    const LASTING: Duration = Duration::from_secs(9);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_difference_that_stays_is_a_loss_and_one_that_changes_is_traffic() {
         let (theirs, more) = (with(&[1]), with(&[1, 2]));
         let mut disagreement = Disagreement::default();
         for ours in [&more, &with(&[1, 2, 3])] {
-            assert_eq!(disagreement.trust(&theirs, ours), Trust::MayBeOld, "not seen before");
+            tokio::time::advance(LASTING).await;
+            assert_eq!(disagreement.trust(&theirs, ours, LASTING), Trust::MayBeOld, "not seen before");
             let next = disagreement.taken_over(theirs.digest(), ours, Trust::MayBeOld);
             assert_eq!(next, Next::LookAgain);
         }
-        assert_eq!(disagreement.trust(&theirs, &with(&[1, 2, 3])), Trust::IsRight, "as the last time");
-        assert_eq!(disagreement.trust(&with(&[1, 2]), &with(&[1, 2, 3])), Trust::MayBeOld, "theirs moved");
+        let ours = with(&[1, 2, 3]);
+        tokio::time::advance(LASTING / 2).await;
+        assert_eq!(disagreement.trust(&theirs, &ours, LASTING), Trust::MayBeOld, "not for long");
+        assert!(!disagreement.is_news(&theirs.digest(), &ours), "it is waited for");
+        disagreement.taken_over(theirs.digest(), &ours, Trust::MayBeOld);
+        tokio::time::advance(LASTING / 2).await;
+        assert_eq!(disagreement.trust(&theirs, &ours, LASTING), Trust::IsRight, "all the time");
+        assert_eq!(disagreement.trust(&with(&[1, 2]), &ours, LASTING), Trust::MayBeOld, "theirs moved");
+        disagreement.heard();
+        assert_eq!(disagreement.trust(&theirs, &ours, LASTING), Trust::MayBeOld, "somebody still tries");
     }
 
     #[test]

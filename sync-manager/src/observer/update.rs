@@ -22,12 +22,25 @@ impl SyncManager {
             tracing::warn!(object = %object.url, sender = ?message.sender(), "only the Reporter's runtime publishes here");
             return;
         }
+        if !self.is_from_home(object, message) {
+            tracing::warn!(object = %object.url, hops = ?message.hops(), "a message of the stream came from another domain");
+            return;
+        }
         match message.kind() {
             MessageType::Update => self.on_observed_update(object, message),
             MessageType::Delete if *message.from() == object.url.subscription() => {
                 self.on_observed_delete(object, message);
             }
             _ => {}
+        }
+    }
+
+    /// Who may speak for an object only the node of its domain knows: what comes another way is believed only by who
+    /// has no connection to that node.
+    pub(crate) fn is_from_home(&self, object: &Observed, message: &Message) -> bool {
+        match self.shared.parts.registry.stub_for_domain(object.url.home()) {
+            Some(stub) => message.hops().last().is_none_or(|hop| hop == stub.url()),
+            None => true,
         }
     }
 
