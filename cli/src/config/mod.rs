@@ -4,6 +4,8 @@
 //! [`Config`] that it sets. Everything else follows from that list: reading, checking, `hyperty config show`, and the
 //! table in `docs/operating.md`, which a test compares.
 
+#[cfg(test)]
+mod arbitrary;
 mod field;
 mod file;
 mod settings;
