@@ -100,8 +100,9 @@ struct ChildOf<'a> {
 pub struct QueueLimits {
     /// Most items.
     pub count: usize,
-    /// Bytes from which on the queue is full. The last item may reach beyond: one that is larger than the limit,
-    /// a snapshot for instance, has to pass too. So what waits is less than this and one item.
+    /// Bytes from which on the queue is full. One item does not count, the largest of what may not be dropped and of
+    /// what is pushed: one that is larger than the limit, a snapshot for instance, has to pass too, and must not
+    /// close the queue to what comes right behind it. So what waits is less than this and one item.
     pub bytes: usize,
 }
 
@@ -157,6 +158,8 @@ struct Pressure {
     superseded: BTreeSet<u64>,
     /// Bytes of the items in `keys`.
     bytes: usize,
+    /// Bytes and number of every other item: the largest is the last.
+    kept: BTreeSet<(usize, u64)>,
 }
 
 impl<T: Queued> ConflatingQueue<T> {
@@ -184,7 +187,8 @@ impl<T: Queued> ConflatingQueue<T> {
     /// the oldest.
     pub fn push(&mut self, item: T) -> Pushed<T> {
         let bytes = item.bytes();
-        if self.pressure.is_none() && self.has_room() {
+        // Below the limit even if all of it counts: no need to know more.
+        if self.pressure.is_none() && self.live < self.limits.count && self.bytes < self.limits.bytes {
             self.append(item, bytes);
             return Pushed::Queued;
         }
@@ -194,16 +198,14 @@ impl<T: Queued> ConflatingQueue<T> {
     fn push_under_pressure(&mut self, item: T, bytes: usize) -> Pushed<T> {
         let slots = &self.slots;
         let pressure = self.pressure.get_or_insert_with(|| Pressure::of(slots));
-        let (kept, kept_bytes) = (self.live - pressure.keys.len(), self.bytes - pressure.bytes);
-        if kept >= self.limits.count || kept_bytes >= self.limits.bytes {
+        let spared = pressure.spared(bytes);
+        if !self.limits.leave_room(pressure.kept.len(), self.bytes - pressure.bytes + bytes - spared) {
             self.relax();
             return Pushed::Refused(item);
         }
-        if let Some(key) = item.conflation_key() {
-            pressure.note(self.next_number, key, bytes);
-        }
+        pressure.note(self.next_number, item.conflation_key(), bytes);
         let (mut superseded, mut evicted) = (0, 0);
-        while !self.has_room() {
+        while !self.limits.leave_room(self.live, self.bytes + bytes - spared) {
             match self.pressure.as_ref().and_then(|pressure| pressure.victim(self.next_number)) {
                 Some((number, true)) => superseded += self.drop_item(number),
                 Some((number, false)) => evicted += self.drop_item(number),
@@ -238,10 +240,6 @@ impl<T: Queued> ConflatingQueue<T> {
         if self.live == 0 && self.slots.capacity() > IDLE_SLOTS_MAX {
             self.slots = VecDeque::new();
         }
-    }
-
-    fn has_room(&self) -> bool {
-        self.live < self.limits.count && self.bytes < self.limits.bytes
     }
 
     fn append(&mut self, item: T, bytes: usize) {
@@ -284,18 +282,34 @@ impl<T: Queued> ConflatingQueue<T> {
     }
 }
 
+impl QueueLimits {
+    /// Whether one more fits: behind `live` items, with `bytes` that count.
+    fn leave_room(&self, live: usize, bytes: usize) -> bool {
+        live < self.count && bytes < self.bytes
+    }
+}
+
 impl Pressure {
     fn of<T: Queued>(slots: &VecDeque<Slot<T>>) -> Box<Pressure> {
         let mut pressure = Box::<Pressure>::default();
         for slot in slots {
-            if let Some(key) = slot.item.as_ref().and_then(Queued::conflation_key) {
-                pressure.note(slot.number, key, slot.bytes);
+            if let Some(item) = &slot.item {
+                pressure.note(slot.number, item.conflation_key(), slot.bytes);
             }
         }
         pressure
     }
 
-    fn note(&mut self, number: u64, key: ConflationKey, bytes: usize) {
+    /// What does not count: the largest item that may not be dropped, or the incoming one.
+    fn spared(&self, incoming: usize) -> usize {
+        self.kept.last().map_or(incoming, |&(largest, _)| largest.max(incoming))
+    }
+
+    fn note(&mut self, number: u64, key: Option<ConflationKey>, bytes: usize) {
+        let Some(key) = key else {
+            self.kept.insert((bytes, number));
+            return;
+        };
         if let Some(older) = self.newest.insert(key.clone(), number) {
             self.superseded.insert(older);
         }
@@ -311,7 +325,10 @@ impl Pressure {
     }
 
     fn forget(&mut self, number: u64, bytes: usize) {
-        let Some(key) = self.keys.remove(&number) else { return };
+        let Some(key) = self.keys.remove(&number) else {
+            self.kept.remove(&(bytes, number));
+            return;
+        };
         self.bytes -= bytes;
         self.superseded.remove(&number);
         if self.newest.get(&key) == Some(&number) {

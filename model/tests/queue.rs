@@ -28,8 +28,12 @@ struct Model {
 }
 
 impl Model {
-    fn has_room(&self) -> bool {
-        self.items.len() < self.limits.count && self.bytes() < self.limits.bytes
+    /// Whether `item` fits behind these: the largest of it and of what may not be dropped does not count.
+    fn leave_room(&self, items: &[Item], item: Item) -> bool {
+        let kept = items.iter().filter(|item| item.key.is_none());
+        let largest = kept.chain([&item]).map(|item| item.bytes).max().unwrap_or(0);
+        let bytes: usize = items.iter().chain([&item]).map(|item| item.bytes).sum();
+        items.len() < self.limits.count && bytes - largest < self.limits.bytes
     }
 
     fn bytes(&self) -> usize {
@@ -37,13 +41,12 @@ impl Model {
     }
 
     fn push(&mut self, item: Item) -> Pushed<Item> {
-        let kept: Vec<_> = self.items.iter().filter(|item| item.key.is_none()).collect();
-        let kept_bytes: usize = kept.iter().map(|item| item.bytes).sum();
-        if kept.len() >= self.limits.count || kept_bytes >= self.limits.bytes {
+        let kept: Vec<_> = self.items.iter().filter(|item| item.key.is_none()).copied().collect();
+        if !self.leave_room(&kept, item) {
             return Pushed::Refused(item);
         }
         let (mut superseded, mut evicted) = (0, 0);
-        while !self.has_room() {
+        while !self.leave_room(&self.items, item) {
             let newer =
                 |at: usize| self.items[at + 1..].iter().chain([&item]).any(|i| i.key == self.items[at].key);
             let keyed = |at: &usize| self.items[*at].key.is_some();
@@ -111,6 +114,26 @@ proptest! {
             }
             prop_assert_eq!((queue.len(), queue.bytes()), (model.items.len(), model.bytes()));
             prop_assert!(queue.len() <= count && queue.bytes() < bytes + ITEM_BYTES_MAX);
+        }
+    }
+
+    #[test]
+    fn one_control_message_of_any_size_leaves_room_for_what_fits_without_it(
+        large in 1..1_000_usize,
+        before in proptest::collection::vec(1..ITEM_BYTES_MAX, 0..8),
+        after in proptest::collection::vec((1..ITEM_BYTES_MAX, proptest::option::of(0..6_u8)), 0..40),
+    ) {
+        let limits = QueueLimits { count: 100, bytes: 400 };
+        let mut queue = ConflatingQueue::new(limits);
+        let large_at = before.len();
+        let items = before.into_iter().map(|bytes| (bytes, None)).chain([(large, None)]).chain(after);
+        let mut others = 0;
+        for (number, (bytes, key)) in items.enumerate() {
+            others += if number == large_at { 0 } else { bytes };
+            if others >= limits.bytes {
+                break;
+            }
+            prop_assert_eq!(queue.push(Item { number, bytes, key }), Pushed::Queued);
         }
     }
 

@@ -280,3 +280,28 @@ async fn a_client_that_does_not_read_is_cut_and_its_askers_are_told() {
     // What was on its way through the connection may be lost with it: its senders find that out by their timeout.
     assert!(answered + read >= 500 - 200 - 64, "{answered} told, {read} read");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_longer_than_the_queue_closes_no_session_to_what_comes_behind_it_m15() {
+    for behind in [false, true] {
+        let node = crate::support::node();
+        let mut asker = Client::open(&node, "asker").await;
+        let mut busy = Client::open(&node, "busy").await;
+        let (from, to) = (asker.sm(), busy.sm());
+        // More than Q_OUT in one message; what is in front of it and behind it fits without it.
+        let long = json!({"value": "x".repeat(hyperty_model::queue::QUEUE_BYTES_MAX + 1)});
+        let mut bodies = vec![json!({}), long, json!({"value": "x".repeat(1 << 20)}), json!({})];
+        if behind {
+            // The connection has taken all that it can hold, and reads nothing.
+            bodies.splice(0..0, std::iter::repeat_n(json!({}), 200));
+        }
+        let mut ids = Vec::new();
+        for body in bodies {
+            ids.push(json!(asker.send("execute", &from, &to, body).await));
+        }
+        assert_eq!(asker.drain().await, [json!(null); 0], "nobody is told of a loss");
+        let got: Vec<_> = busy.drain().await.iter().map(|message| message["id"].clone()).collect();
+        assert_eq!(got, ids);
+        assert_eq!(node.stats().overflowed, 0);
+    }
+}
