@@ -201,7 +201,8 @@ fn an_import_replaces_nothing_and_leaves_nothing_half_done() {
     let newer = text.replacen(r#"{"hyperty-store":2}"#, r#"{"hyperty-store":99}"#, 1);
     let without_a_line =
         text.lines().enumerate().filter(|(at, _)| *at != 5).map(|(_, line)| format!("{line}\n"));
-    let cases: Vec<(String, fn(&ImportError) -> bool)> = vec![
+    type Expected = fn(&ImportError) -> bool;
+    let cases: Vec<(String, Expected)> = vec![
         (changed, |error| matches!(error, ImportError::NotWhole(_))),
         (longer, |error| matches!(error, ImportError::NotWhole(_))),
         (without_a_line.collect(), |error| matches!(error, ImportError::NotWhole(_))),
