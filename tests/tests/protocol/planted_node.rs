@@ -23,7 +23,7 @@ async fn every_fault_is_found_by_what_it_breaks() {
     for fault in all() {
         let node: Arc<dyn NodeUnderTest> = Arc::new((fault.make)(DOMAIN, level::seed()));
         let mut runner = Runner::new(level::seed()).suite(fault.name);
-        if Level::of_run() == Level::Quick {
+        if Level::of_run() != Level::Nightly {
             runner = runner.checking(fault.breaks).sequences(4);
         }
         let report = runner.run(&node, &cases()).await;
