@@ -13,6 +13,7 @@ use hyperty_registry::{Registrations, RuntimeRegistry, SchemaCatalogue};
 use hyperty_storage::{DataObjectStorage, ObjectRecord, Progress, Role, StorageError, Ticket};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::answer::{Question, Refusal};
 use crate::config::SyncManagerConfig;
@@ -111,7 +112,7 @@ const GIVEN_UP_MAX: usize = 1_024;
 
 /// How long an answer waits for what is undone at a message node: together with `peer_timeout` less than the time that
 /// whoever asked waits (M9), and far more than a node takes that is there.
-const UNDO_WAIT: Duration = Duration::from_secs(2);
+pub(crate) const UNDO_WAIT: Duration = Duration::from_secs(2);
 
 impl GivenUp {
     pub(crate) fn note(&mut self, id: MessageId, object: ObjectUrl, hyperty: HypertyUrl) {
@@ -242,6 +243,25 @@ impl SyncManager {
     /// Waits until a ticket of the store is durable.
     pub(crate) async fn durable(&self, ticket: Ticket) -> Result<(), StorageError> {
         hyperty_storage::reached(self.shared.parts.storage.progress(), ticket).await
+    }
+
+    /// Waits until a ticket of the store is durable, but not longer than whoever asked waits (M9).
+    ///
+    /// # Errors
+    /// 500 when the store failed, 408 when it was too slow; reason `storage`.
+    pub(crate) async fn durable_by(&self, ticket: Ticket, deadline: Instant) -> Result<(), Refusal> {
+        match tokio::time::timeout_at(deadline, self.durable(ticket)).await {
+            Ok(done) => Ok(done?),
+            Err(_) => {
+                let text = "the store did not keep it in time";
+                Err(Refusal::new(StatusCode::TIMEOUT, text).because("storage"))
+            }
+        }
+    }
+
+    /// Whether a ticket of the store is durable by now.
+    pub(crate) fn is_durable(&self, ticket: Ticket) -> bool {
+        self.shared.progress.borrow().durable >= ticket
     }
 
     /// Has the driver run follow-up work that no request waits for.

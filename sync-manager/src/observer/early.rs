@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyperty_model::message::UpdateBody;
 use hyperty_model::{HypertyUrl, MessageType, ObjectUrl, Snapshot};
-use hyperty_storage::{ObjectRecord, RecordStatus, Role};
+use hyperty_storage::{ObjectRecord, RecordStatus, Role, Ticket};
 use serde_json::{Map, Value, json};
 
 use crate::manager::SyncManager;
@@ -30,19 +30,21 @@ impl SyncManager {
         values
     }
 
-    /// An observer leaves before the Reporter has come back; `false` if there is none.
-    pub(crate) fn leave_dormant(&self, url: &ObjectUrl, hyperty: &HypertyUrl) -> bool {
+    /// An observer leaves before the Reporter has come back; gives when that is durable, `None` if there is none.
+    pub(crate) fn leave_dormant(&self, url: &ObjectUrl, hyperty: &HypertyUrl) -> Option<Ticket> {
         let dormant = &mut *self.shared.dormant.lock();
-        let Some(early) = dormant.early.get_mut(url) else { return false };
+        let early = dormant.early.get_mut(url)?;
         let left = early.remove(hyperty);
         if early.is_empty() {
             dormant.early.remove(url);
         }
-        if let Some(record) = dormant.reported.get_mut(url).filter(|_| left) {
-            record.subscriptions.retain(|subscriber| subscriber.hyperty != *hyperty);
-            self.storage().remove_subscriber(Role::Reporter, url, hyperty);
+        if !left {
+            return None;
         }
-        left
+        if let Some(record) = dormant.reported.get_mut(url) {
+            record.subscriptions.retain(|subscriber| subscriber.hyperty != *hyperty);
+        }
+        Some(self.storage().remove_subscriber(Role::Reporter, url, hyperty))
     }
 
     /// The Reporter is back: who resumed before it gets the stream, and is told where it stands.

@@ -1,12 +1,13 @@
 //! The Observer's side: objects that hyperties of this runtime observe and that are reported elsewhere.
 //!
-//! One flow per file, in the order of an observation's life: [`subscribe`], [`update`], [`repair`], [`children`],
+//! One flow per file, in the order of an observation's life: [`subscribe`], [`join`], [`update`], [`repair`], [`children`],
 //! [`pending`], [`unsubscribe`], [`resume`]; [`status`] says when a stream is cut and whole again. The state of one
 //! observed object is in [`object`].
 
 mod children;
 mod disagreement;
 mod early;
+mod join;
 mod object;
 mod pending;
 mod read;

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use hyperty_model::message::{ResponseBody, SubscribeBody, UnsubscribeBody};
+use hyperty_model::object::Metadata;
 use hyperty_model::{ChildrenName, HypertyUrl, Message, MessageType, ObjectUrl, StatusCode, Url};
+use tokio::time::Instant;
 
-use super::object::{LocalObserver, Observed};
+use super::join::Joiner;
+use super::object::Observed;
 use crate::answer::{Question, Refusal};
-use crate::manager::SyncManager;
+use crate::manager::{SyncManager, UNDO_WAIT};
 use crate::reporter::{Applicant, Path};
 
 impl SyncManager {
@@ -43,13 +46,15 @@ impl SyncManager {
             since: body.since,
             path: Path::Local(hyperty.clone()),
         };
+        let deadline = self.joining_deadline();
         let object = self.admit(url, &applicant).await?;
         let schema = object.lock().metadata.schema.clone();
         question.progress(provisional(url, object.name_strings(), &schema));
-        self.accept(&object, applicant, |answer, metadata| {
+        let answer = |answer, metadata: &Metadata| {
             let (schema, names) = (Some(metadata.schema.clone()), Some(object.name_strings()));
             question.answer(ResponseBody { schema, children_resources: names, ..answer });
-        })
+        };
+        self.accept(&object, applicant, deadline, answer).await
     }
 
     async fn subscribe_elsewhere(
@@ -64,6 +69,7 @@ impl SyncManager {
             let text = format!("{url} is not reported here, and there is no message node for {home}");
             return Err(Refusal::new(StatusCode::NOT_FOUND, text).because("no-route"));
         }
+        let deadline = Instant::now() + self.config().peer_timeout + UNDO_WAIT;
         // Whoever waits gives up after T_RESP; the next try finds the routes that stand by then.
         let preparing = tokio::time::timeout(self.config().peer_timeout, self.prepare(url, body)).await;
         let Ok(prepared) = preparing else {
@@ -73,7 +79,8 @@ impl SyncManager {
             return Err(Refusal::unreachable(home));
         };
         let object = prepared?;
-        let done = self.join(question, &object, hyperty, body).await;
+        let joiner = Joiner { question, hyperty, body, deadline };
+        let done = self.join(&object, &joiner).await;
         if done.is_err() {
             self.end_if_unused(&object).await;
         }
@@ -144,14 +151,8 @@ impl SyncManager {
     }
 
     /// Steps 6, 7 and 10: the provisional answer, the Reporter's decision, the final answer.
-    async fn join(
-        &self,
-        question: &Question,
-        object: &Arc<Observed>,
-        hyperty: &HypertyUrl,
-        body: &SubscribeBody,
-    ) -> Result<(), Refusal> {
-        let url = &object.url;
+    async fn join(&self, object: &Arc<Observed>, joiner: &Joiner<'_>) -> Result<(), Refusal> {
+        let (url, &Joiner { question, hyperty, body, .. }) = (&object.url, joiner);
         let (names, schema) = {
             let state = object.lock();
             let schema = state.metadata.as_ref().map(|metadata| metadata.schema.clone());
@@ -165,7 +166,7 @@ impl SyncManager {
         });
         if object.lock().observers.contains_key(hyperty) {
             // Subscribed already: a fresh snapshot, nothing else (INV-SUB-5). A stale record subscribes anew.
-            if self.fetch(object).await.is_ok() && self.answer_from_copy(question, object, hyperty, body)? {
+            if self.fetch(object).await.is_ok() && self.answer_from_copy(object, joiner).await? {
                 return Ok(());
             }
         }
@@ -176,7 +177,7 @@ impl SyncManager {
         // What the peer did wrong is not the fault of who asked.
         self.install(object, &answer).map_err(|refusal| Refusal { code: StatusCode::INTERNAL, ..refusal })?;
         drop(asking);
-        if !self.answer_from_copy(question, object, hyperty, body)? {
+        if !self.answer_from_copy(object, joiner).await? {
             return Err(malformed("no usable snapshot"));
         }
         Ok(())
@@ -260,54 +261,6 @@ impl SyncManager {
         object.lock().repair.whole = true;
         self.repair_soon(&object.url);
         Ok(())
-    }
-
-    /// Step 10: adds the observer with its routes and answers with the copy, in one step. `false` if there is no
-    /// copy yet.
-    fn answer_from_copy(
-        &self,
-        question: &Question,
-        object: &Arc<Observed>,
-        hyperty: &HypertyUrl,
-        body: &SubscribeBody,
-    ) -> Result<bool, Refusal> {
-        let names = object.lock().names.clone();
-        let forwards = self.forwards(&object.url, &names, hyperty)?;
-        let mut state = object.lock();
-        if state.gone {
-            return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
-        }
-        let Some(answer) = state.answer_since(body.since) else { return Ok(false) };
-        let answer = ResponseBody { recovered: answer.recovered.filter(|_| body.since.is_some()), ..answer };
-        let store = body.store.unwrap_or(false);
-        let observer = LocalObserver {
-            identity: body.identity.clone(),
-            store,
-            resumable: store || body.resumable.unwrap_or(false),
-            forwards,
-        };
-        state.observers.insert(hyperty.clone(), observer);
-        if state.repair.whole {
-            // Wished for while nobody observed: then nothing is repaired.
-            self.repair_soon(&object.url);
-        }
-        self.save_observed(&state);
-        question.answer(ResponseBody {
-            schema: state.metadata.as_ref().map(|metadata| metadata.schema.clone()),
-            children_resources: Some(state.name_strings()),
-            ..answer
-        });
-        drop(state);
-        // Those who observed before may have been told that they are cut off.
-        self.connected(object);
-        Ok(true)
-    }
-
-    /// Writes the whole record, if an observer here asked for one.
-    pub(crate) fn save_observed(&self, state: &super::object::State) {
-        if let Some(record) = state.record() {
-            self.storage().save(&record);
-        }
     }
 }
 

@@ -2,9 +2,11 @@
 
 use hyperty_model::message::{ResponseBody, UnsubscribeBody};
 use hyperty_model::{HypertyUrl, MessageType, ObjectUrl, StatusCode};
+use hyperty_storage::Ticket;
+use tokio::time::Instant;
 
 use crate::answer::Refusal;
-use crate::manager::SyncManager;
+use crate::manager::{SyncManager, UNDO_WAIT};
 
 impl SyncManager {
     pub(crate) async fn unsubscribe(
@@ -14,32 +16,42 @@ impl SyncManager {
     ) -> Result<ResponseBody, Refusal> {
         let url = body.resource.as_ref().ok_or_else(|| Refusal::missing("resource"))?;
         let done = ResponseBody { resource: Some(url.to_string()), ..ResponseBody::ok() };
+        let deadline = Instant::now() + self.config().peer_timeout + UNDO_WAIT;
+        let ticket = self.leave(url, hyperty).await?;
+        // A crash must not bring back what is said to have ended.
+        if let Some(ticket) = ticket {
+            self.durable_by(ticket, deadline).await?;
+        }
+        Ok(done)
+    }
+
+    /// Ends an observation, here in any case; gives when that is durable, if it was to be known after a restart.
+    async fn leave(&self, url: &ObjectUrl, hyperty: &HypertyUrl) -> Result<Option<Ticket>, Refusal> {
         if let Some(object) = self.reported(url) {
             if !object.lock().observers.contains_key(hyperty) {
                 return Err(not_observed(url, hyperty));
             }
-            self.drop_observer(&object, hyperty);
-            return Ok(done);
+            return Ok(self.drop_observer(&object, hyperty));
         }
-        if self.leave_dormant(url, hyperty) {
-            return Ok(done);
+        if let Some(ticket) = self.leave_dormant(url, hyperty) {
+            return Ok(Some(ticket));
         }
         let object = self.observed(url).ok_or_else(|| Refusal::unknown(url))?;
-        let removed = object.lock().observers.remove(hyperty);
-        let Some(observer) = removed else { return Err(not_observed(url, hyperty)) };
-        drop(observer.forwards);
-        let names = {
-            let state = object.lock();
-            self.save_observed(&state);
-            state.name_strings()
+        let (observer, names, ticket) = {
+            let mut state = object.lock();
+            let removed = state.observers.remove(hyperty);
+            let observer = removed.ok_or_else(|| not_observed(url, hyperty))?;
+            let ticket = if observer.resumable { Some(self.save_or_forget(&object, &state)) } else { None };
+            (observer, state.name_strings(), ticket)
         };
+        drop(observer.forwards);
         self.tell_reporter_side(url, hyperty, observer.identity, names).await;
         self.end_if_unused(&object).await;
-        Ok(done)
+        Ok(ticket)
     }
 
     /// Tells the Reporter's side. It may be gone or out of reach: the observer leaves all the same (INV-UNS-4).
-    async fn tell_reporter_side(
+    pub(super) async fn tell_reporter_side(
         &self,
         url: &ObjectUrl,
         hyperty: &HypertyUrl,

@@ -16,6 +16,7 @@ impl SyncManager {
         let mut leaving = Vec::new();
         {
             let mut state = object.lock();
+            state.joining.call_off_all_of(runtime);
             let mut away = Vec::new();
             for (hyperty, entry) in &mut state.observers {
                 if entry.runtime.as_ref() != Some(runtime) {

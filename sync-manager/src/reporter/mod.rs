@@ -1,6 +1,6 @@
 //! The Reporter's side: objects that a hyperty of this runtime owns.
 //!
-//! One flow per file, in the order of an object's life: [`create`], [`subscribe`], [`update`], [`children`],
+//! One flow per file, in the order of an object's life: [`create`], [`subscribe`], [`join`], [`update`], [`children`],
 //! [`read`], [`unsubscribe`], [`delete`], [`resume`]. The state of one object is in [`object`].
 
 mod answers;
@@ -10,6 +10,7 @@ mod children;
 mod commit;
 mod create;
 mod delete;
+mod join;
 mod object;
 mod read;
 mod resume;
@@ -18,7 +19,7 @@ mod subscribe;
 mod unsubscribe;
 mod update;
 
-pub(crate) use object::{Reported, State};
+pub(crate) use object::Reported;
 pub(crate) use resume::{homes_of, resumed_value};
 pub(crate) use routes::Path;
 pub(crate) use subscribe::{Applicant, snapshot_answer};

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use super::answers::Answers;
 use super::commit::Staged;
+use super::join::Joining;
 use crate::answer::Refusal;
 use crate::digest::DigestCache;
 
@@ -48,6 +49,8 @@ pub(crate) struct State {
     pub(crate) digest: DigestCache,
     pub(crate) children: Children,
     pub(crate) observers: BTreeMap<HypertyUrl, ObserverEntry>,
+    /// Those that observe as soon as the store has kept it.
+    pub(crate) joining: Joining,
     pub(crate) grants: BTreeSet<Url>,
     pub(crate) reporter_user: Option<Identity>,
     pub(crate) staged: VecDeque<Staged>,
@@ -197,6 +200,7 @@ impl State {
             digest: DigestCache::default(),
             children: Children::default(),
             observers: BTreeMap::new(),
+            joining: Joining::default(),
             grants: BTreeSet::new(),
             reporter_user: None,
             staged: VecDeque::new(),
@@ -236,7 +240,10 @@ impl State {
 
     /// What the store keeps: everything taken in, released or not.
     pub(crate) fn record(&self, names: Vec<ChildrenName>, status: RecordStatus) -> ObjectRecord {
-        let subscriptions = self.observers.iter().filter(|(_, entry)| entry.resumable || self.options.store);
+        let observers = self.observers.iter().filter(|(_, entry)| entry.resumable || self.options.store);
+        let joining = self.joining.iter().filter(|joining| !self.observers.contains_key(&joining.hyperty));
+        let subscriptions =
+            observers.map(|(hyperty, entry)| entry.subscriber(hyperty)).chain(joining.cloned());
         ObjectRecord {
             role: Role::Reporter,
             metadata: self.metadata.clone(),
@@ -246,7 +253,7 @@ impl State {
             broken: false,
             children: self.children.clone(),
             children_names: names,
-            subscriptions: subscriptions.map(|(hyperty, entry)| entry.subscriber(hyperty)).collect(),
+            subscriptions: subscriptions.collect(),
             grants: self.grants.iter().cloned().collect(),
             reporter_user: self.reporter_user.clone(),
             status,

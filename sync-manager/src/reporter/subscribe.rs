@@ -10,7 +10,7 @@ use hyperty_model::{
 use hyperty_policy::Point;
 use hyperty_storage::Role;
 
-use super::object::{ObserverEntry, Reported};
+use super::object::{ObserverEntry, Reported, State};
 use super::routes::Path;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
@@ -29,6 +29,7 @@ pub(crate) struct Applicant {
 impl SyncManager {
     /// A subscription that came from another runtime's Sync Manager.
     pub(crate) async fn accept_remote(&self, question: Question, object: &ObjectUrl, body: &SubscribeBody) {
+        let deadline = self.joining_deadline();
         let request = question.request();
         let applicant = match body.subscriber_or(request.from()) {
             Some(hyperty) => Applicant {
@@ -45,14 +46,17 @@ impl SyncManager {
             None => return question.answer(Refusal::missing("source")),
         };
         let accepted = match self.admit(object, &applicant).await {
-            Ok(reported) => self.accept(&reported, applicant, |answer, metadata| {
-                question.answer(ResponseBody {
-                    schema: Some(metadata.schema.clone()),
-                    owner: Some(metadata.reporter.clone()),
-                    children_resources: Some(reported.name_strings()),
-                    ..answer
-                });
-            }),
+            Ok(reported) => {
+                let answer = |answer, metadata: &Metadata| {
+                    question.answer(ResponseBody {
+                        schema: Some(metadata.schema.clone()),
+                        owner: Some(metadata.reporter.clone()),
+                        children_resources: Some(reported.name_strings()),
+                        ..answer
+                    });
+                };
+                self.accept(&reported, applicant, deadline, answer).await
+            }
             Err(refusal) => Err(refusal),
         };
         if let Err(refusal) = accepted {
@@ -126,32 +130,40 @@ impl SyncManager {
         self.bus().post(message);
     }
 
-    /// Step f: adds the observer, its routes and the answer, in one step with the snapshot, or what came since the applicant's position (M4). `answer` posts it
-    /// while no update can be released, so that it precedes every later one on the same path.
-    pub(crate) fn accept(
+    /// Step f: adds the observer, its routes and the answer, in one step with the snapshot, or what came since the
+    /// applicant's position (M4). Called by [`SyncManager::accept`], when what must be kept of it is durable.
+    /// `answer` posts it while no update can be released, so that it precedes every later one on the same path.
+    pub(super) fn accept_kept(
         &self,
-        object: &Arc<Reported>,
+        object: &Reported,
+        state: &mut State,
         applicant: Applicant,
         answer: impl FnOnce(ResponseBody, &Metadata),
     ) -> Result<(), Refusal> {
         let routes = self.observer_routes(object, &applicant.path)?;
-        let mut state = object.lock();
+        self.check_room(state, &applicant)?;
+        let Applicant { hyperty, runtime, identity, resumable, since, .. } = applicant;
+        let entry = ObserverEntry { runtime, identity, resumable, away: None, routes };
+        if !resumable {
+            // Not waited for: it did not ask to be known after a restart.
+            self.persist_observer(object, state, &hyperty, &entry);
+        }
+        state.observers.insert(hyperty, entry);
+        tracing::debug!(object = %object.url, observers = state.observers.len(), position = %state.position, "an observer is accepted");
+        answer(self.answer_since(object, state, since), &state.metadata);
+        self.schedule_beat(object, state);
+        Ok(())
+    }
+
+    /// Whether the object is there, and takes one more observer.
+    pub(super) fn check_room(&self, state: &State, applicant: &Applicant) -> Result<(), Refusal> {
         state.check_there()?;
-        if state.observers.len() >= self.config().observers_max
-            && !state.observers.contains_key(&applicant.hyperty)
-        {
+        let is_full = state.observers.len() >= self.config().observers_max;
+        if is_full && !state.observers.contains_key(&applicant.hyperty) {
             return Err(
                 Refusal::new(StatusCode::INTERNAL, "the object has too many observers").because("limit")
             );
         }
-        let Applicant { hyperty, runtime, identity, resumable, since, .. } = applicant;
-        let entry = ObserverEntry { runtime, identity, resumable, away: None, routes };
-        // Not waited for: the list is needed after a restart only, and an observer that it lost subscribes anew.
-        self.persist_observer(object, &state, &hyperty, &entry);
-        state.observers.insert(hyperty, entry);
-        tracing::debug!(object = %object.url, observers = state.observers.len(), position = %state.position, "an observer is accepted");
-        answer(self.answer_since(object, &state, since), &state.metadata);
-        self.schedule_beat(object, &mut state);
         Ok(())
     }
 
@@ -159,7 +171,7 @@ impl SyncManager {
     pub(crate) fn persist_observer(
         &self,
         object: &Reported,
-        state: &super::State,
+        state: &State,
         hyperty: &HypertyUrl,
         entry: &ObserverEntry,
     ) {

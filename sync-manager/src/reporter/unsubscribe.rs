@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use hyperty_model::message::{ForwardBody, ForwardKind, ResponseBody, UnsubscribeBody};
 use hyperty_model::{HypertyUrl, Identity, Message, ObjectUrl, RuntimeUrl, StatusCode, UrlKind};
-use hyperty_storage::Role;
+use hyperty_storage::{Role, Ticket};
+use tokio::time::Instant;
 
 use super::object::Reported;
 use super::subscribe::runtime_of;
@@ -31,7 +32,10 @@ impl SyncManager {
         let source = body.source.clone().unwrap_or_else(|| message.from().clone());
         let hyperty = HypertyUrl::try_from(source).map_err(|_| Refusal::missing("source"))?;
         self.check_leaver(&object, message, &hyperty, body.identity.as_ref())?;
-        self.drop_observer(&object, &hyperty);
+        let deadline = Instant::now() + self.config().decision_timeout;
+        if let Some(ticket) = self.drop_observer(&object, &hyperty) {
+            self.durable_by(ticket, deadline).await?;
+        }
         Ok(ResponseBody::ok())
     }
 
@@ -44,13 +48,13 @@ impl SyncManager {
         identity: Option<&Identity>,
     ) -> Result<(), Refusal> {
         let state = object.lock();
-        let entry = state
-            .observers
-            .get(hyperty)
+        let observing = state.observers.get(hyperty).map(|entry| (&entry.runtime, &entry.identity));
+        let joining = || state.joining.find(hyperty).map(|entry| (&entry.runtime, &entry.identity));
+        let (runtime, user) = observing
+            .or_else(joining)
             .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("{hyperty} does not observe this")))?;
-        let own_runtime = entry.runtime == runtime_of(message.from());
-        let same_user =
-            matches!((&entry.identity, identity), (Some(stored), Some(given)) if stored.same_user(given));
+        let own_runtime = *runtime == runtime_of(message.from());
+        let same_user = matches!((user, identity), (Some(stored), Some(given)) if stored.same_user(given));
         let own_name = message.from() == hyperty.as_url();
         if own_runtime || own_name || same_user {
             return Ok(());
@@ -61,15 +65,18 @@ impl SyncManager {
         ))
     }
 
-    /// Removes an observer with its routes and tells the Reporter.
-    pub(crate) fn drop_observer(&self, object: &Arc<Reported>, hyperty: &HypertyUrl) {
-        let removed = {
+    /// Removes an observer with its routes and tells the Reporter. Gives when that is durable, if the observer had asked
+    /// to be known after a restart.
+    pub(crate) fn drop_observer(&self, object: &Arc<Reported>, hyperty: &HypertyUrl) -> Option<Ticket> {
+        let (removed, ticket) = {
             let mut state = object.lock();
+            let called_off = state.joining.call_off(hyperty);
             let removed = state.observers.remove(hyperty);
-            if removed.is_some() && state.options.resumable {
-                self.storage().remove_subscriber(Role::Reporter, &object.url, hyperty);
-            }
-            removed
+            let is_kept = state.options.resumable && (removed.is_some() || called_off);
+            let ticket =
+                is_kept.then(|| self.storage().remove_subscriber(Role::Reporter, &object.url, hyperty));
+            let is_promised = called_off || removed.as_ref().is_some_and(|entry| entry.resumable);
+            (removed, ticket.filter(|_| is_promised))
         };
         if let Some(entry) = removed {
             let forward = ForwardBody {
@@ -82,5 +89,6 @@ impl SyncManager {
             };
             self.tell_reporter(object, forward);
         }
+        ticket
     }
 }

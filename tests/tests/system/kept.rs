@@ -3,73 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyperty_conformance::party::{Party, SCHEMA};
 use hyperty_conformance::world::World;
 use hyperty_model::StatusCode;
-use hyperty_storage::{Batch, MemoryTables, Progress, StorageError, Tables, Ticket};
 use hyperty_syncher::ChildError;
-use parking_lot::Mutex;
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::held::Held;
 use crate::support::topic;
-
-/// Tables that report nothing durable while they are held.
-struct Held {
-    inner: MemoryTables,
-    progress: watch::Sender<Progress>,
-    held: Mutex<Option<Ticket>>,
-}
-
-impl Held {
-    fn new() -> Held {
-        Held { inner: MemoryTables::new(), progress: watch::Sender::default(), held: Mutex::new(None) }
-    }
-
-    fn hold(&self) {
-        *self.held.lock() = Some(Ticket(0));
-    }
-
-    fn fail(&self) {
-        let error = StorageError::Io("the disk is full".to_owned());
-        self.progress.send_modify(|progress| progress.failed = Some(error));
-    }
-
-    fn let_go(&self) {
-        if let Some(last) = self.held.lock().take() {
-            self.progress.send_modify(|progress| progress.durable = progress.durable.max(last));
-        }
-    }
-}
-
-impl Tables for Held {
-    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        self.inner.get(table, key)
-    }
-
-    fn scan(&self, table: &str, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StorageError> {
-        self.inner.scan(table, prefix)
-    }
-
-    fn commit(&self, batch: Batch) -> Ticket {
-        let ticket = self.inner.commit(batch);
-        match &mut *self.held.lock() {
-            Some(last) => *last = ticket,
-            None => self.progress.send_modify(|progress| progress.durable = ticket),
-        }
-        ticket
-    }
-
-    fn progress(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
-    }
-
-    fn close(&self) {
-        self.inner.close();
-    }
-}
 
 const A_WHILE: Duration = Duration::from_secs(1);
 

@@ -1,0 +1,138 @@
+//! An observer of this runtime gets its place and its answer (protocol 5.3 step 10). What is to be known after a restart
+//! is durable before the answer says that it is.
+
+use std::sync::Arc;
+
+use hyperty_model::message::{ResponseBody, SubscribeBody};
+use hyperty_model::{HypertyUrl, StatusCode};
+use hyperty_storage::{Role, Ticket};
+use tokio::time::Instant;
+
+use super::object::{LocalObserver, Observed, State};
+use crate::answer::{Question, Refusal};
+use crate::manager::SyncManager;
+
+/// Who subscribes, and until when it waits.
+pub(super) struct Joiner<'a> {
+    pub(super) question: &'a Question,
+    pub(super) hyperty: &'a HypertyUrl,
+    pub(super) body: &'a SubscribeBody,
+    pub(super) deadline: Instant,
+}
+
+/// What somebody who observed before had asked to be kept.
+struct Before {
+    store: bool,
+    resumable: bool,
+}
+
+impl SyncManager {
+    /// Step 10: adds the observer with its routes, and answers with the copy when it is kept. `false` if there is no
+    /// copy yet. What is released meanwhile goes to the observer, whose answer is made of the copy as it is then.
+    pub(super) async fn answer_from_copy(
+        &self,
+        object: &Arc<Observed>,
+        joiner: &Joiner<'_>,
+    ) -> Result<bool, Refusal> {
+        let names = object.lock().names.clone();
+        let forwards = self.forwards(&object.url, &names, joiner.hyperty)?;
+        let (before, ticket) = {
+            let mut state = object.lock();
+            check_there(&state)?;
+            if state.metadata.is_none() || !state.replica.is_live() {
+                return Ok(false);
+            }
+            let store = joiner.body.store.unwrap_or(false);
+            let resumable = store || joiner.body.resumable.unwrap_or(false);
+            let identity = joiner.body.identity.clone();
+            let observer = LocalObserver { identity, store, resumable, forwards };
+            let before = state.observers.insert(joiner.hyperty.clone(), observer);
+            let saved = self.save_observed(&state);
+            let ticket = saved.filter(|ticket| resumable && !self.is_durable(*ticket));
+            if ticket.is_none() {
+                self.answer_joined(object, &mut state, joiner)?;
+            }
+            (before.map(|LocalObserver { store, resumable, .. }| Before { store, resumable }), ticket)
+        };
+        if let Some(ticket) = ticket {
+            let kept = self.durable_by(ticket, joiner.deadline).await;
+            let answered = kept.and_then(|()| self.answer_joined(object, &mut object.lock(), joiner));
+            if let Err(refusal) = answered {
+                self.undo_join(object, joiner, before).await;
+                return Err(refusal);
+            }
+        }
+        // Those who observed before may have been told that they are cut off.
+        self.connected(object);
+        Ok(true)
+    }
+
+    /// The answer, in one step with the copy that it tells.
+    fn answer_joined(
+        &self,
+        object: &Observed,
+        state: &mut State,
+        joiner: &Joiner<'_>,
+    ) -> Result<(), Refusal> {
+        check_there(state)?;
+        let since = joiner.body.since;
+        let answer = state.answer_since(since).filter(|_| state.observers.contains_key(joiner.hyperty));
+        let Some(answer) = answer else {
+            return Err(Refusal::new(StatusCode::TIMEOUT, "the observer has left meanwhile"));
+        };
+        if state.repair.whole {
+            // Wished for while nobody observed: then nothing is repaired.
+            self.repair_soon(&object.url);
+        }
+        joiner.question.answer(ResponseBody {
+            recovered: answer.recovered.filter(|_| since.is_some()),
+            schema: state.metadata.as_ref().map(|metadata| metadata.schema.clone()),
+            children_resources: Some(state.name_strings()),
+            ..answer
+        });
+        Ok(())
+    }
+
+    /// It was not kept: who did not observe before does not now, and the Reporter's side hears of it.
+    async fn undo_join(&self, object: &Arc<Observed>, joiner: &Joiner<'_>, before: Option<Before>) {
+        let left = {
+            let mut state = object.lock();
+            let left = match before {
+                Some(Before { store, resumable }) => {
+                    if let Some(observer) = state.observers.get_mut(joiner.hyperty) {
+                        (observer.store, observer.resumable) = (store, resumable);
+                    }
+                    None
+                }
+                None => state.observers.remove(joiner.hyperty),
+            };
+            if !state.gone && !state.observers.is_empty() {
+                self.save_or_forget(object, &state);
+            }
+            left.map(|observer| (observer, state.name_strings()))
+        };
+        if let Some((observer, names)) = left {
+            let (manager, url, hyperty) = (self.clone(), object.url.clone(), joiner.hyperty.clone());
+            self.later(Box::pin(async move {
+                manager.tell_reporter_side(&url, &hyperty, observer.identity, names).await;
+            }));
+        }
+    }
+
+    /// Writes the whole record, if an observer here asked for one; gives when it is durable.
+    pub(crate) fn save_observed(&self, state: &State) -> Option<Ticket> {
+        state.record().map(|record| self.storage().save(&record))
+    }
+
+    /// Writes the whole record, or that none of the observers here has asked for one any more.
+    pub(super) fn save_or_forget(&self, object: &Observed, state: &State) -> Ticket {
+        self.save_observed(state).unwrap_or_else(|| self.storage().remove(Role::Observer, &object.url))
+    }
+}
+
+fn check_there(state: &State) -> Result<(), Refusal> {
+    match state.gone {
+        true => Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
+        false => Ok(()),
+    }
+}
