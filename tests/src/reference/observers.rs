@@ -74,11 +74,6 @@ impl Reference {
         self.end(who, "it has unsubscribed", Invariant::I4);
     }
 
-    /// The Reporter's side may have lost that it let this one in; it decides anew when it is asked again.
-    pub fn forgotten(&mut self, who: &str) {
-        self.observers.admitted.remove(who);
-    }
-
     /// Whether this one may observe and read.
     pub fn may(&self, who: &str) -> bool {
         self.observers.admitted.get(who).copied().unwrap_or(self.observers.open)

@@ -26,8 +26,6 @@ pub(crate) struct Board {
     pub(crate) commits: Vec<(Position, Commit)>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) seats: [Seat; PARTIES],
-    /// The Reporter's side may have lost who observes: what these do with children is refused until they are back.
-    pub(crate) shaken: bool,
     /// Everybody could be told when it was deleted.
     pub(crate) announced: bool,
 }
@@ -38,8 +36,6 @@ pub(crate) struct Seat {
     pub(crate) watch: Option<Watch>,
     /// Whether it observes is not known: an answer was lost with a runtime, or never came.
     pub(crate) unsure: bool,
-    /// Its disk went on when it began to observe, or has since.
-    pub(crate) kept: bool,
 }
 
 /// An observation with the copy of an application that follows its events.
@@ -80,7 +76,6 @@ impl Board {
             commits: Vec::new(),
             operations: Vec::new(),
             seats: Default::default(),
-            shaken: false,
             announced: false,
         };
         board.reference.set_open(admission == Admission::All);
@@ -110,11 +105,11 @@ impl Board {
     }
 
     /// A party observes, from this copy on.
-    pub(crate) fn seat(&mut self, who: usize, name: &str, kept: bool, mut observer: Observer) {
+    pub(crate) fn seat(&mut self, who: usize, name: &str, mut observer: Observer) {
         let snapshot = observer.snapshot();
         let at = Position { epoch: snapshot.epoch, version: snapshot.version };
         let follower = Follower::new(name, name, at, snapshot.data);
-        self.seats[who] = Seat { watch: Some(Watch { observer, follower }), unsure: false, kept };
+        self.seats[who] = Seat { watch: Some(Watch { observer, follower }), unsure: false };
     }
 
     /// What has become of the changes that were made.

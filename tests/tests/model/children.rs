@@ -68,7 +68,7 @@ impl System {
                 What::Deletion
             }
         };
-        if failing || board.shaken || board.reference.is_deleting() {
+        if failing || board.reference.is_deleting() {
             board.reference.child_uncertain(&id); // refused, and undone wherever it was shown
         }
         let mut operation = Operation { who, id, what, read_only: forbidden, commit };

@@ -63,7 +63,7 @@ impl Board {
         if ended {
             self.reference.children_uncertain(name);
             // A disk that hangs or fails does not keep that it ended.
-            self.seats[who] = Seat { watch: None, unsure: !keeps, kept: false };
+            self.seats[who] = Seat { watch: None, unsure: !keeps };
             return Ok(());
         }
         let at = observer.position();

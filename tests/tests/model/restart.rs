@@ -52,8 +52,6 @@ impl System {
                 Request::Read(task) => task.abort(),
             }
         }
-        let observers: Vec<String> =
-            (0..PARTIES).filter_map(|who| Some(self.members[who].as_ref()?.who())).collect();
         for board in &mut self.boards {
             for operation in board.operations.extract_if(.., |operation| operation.who == who) {
                 if operation.read_only {
@@ -63,11 +61,6 @@ impl System {
             if board.owner == who {
                 // What the Reporter had not been answered may be gone.
                 board.reference.children_uncertain(&name);
-                if !kept {
-                    // The list of observers is not waited for: whom it lost is asked about again.
-                    observers.iter().for_each(|observer| board.reference.forgotten(observer));
-                    board.shaken = true;
-                }
                 board.commits.clear();
                 board.undecided.clear();
                 board.undecided_reads.clear();
@@ -122,7 +115,7 @@ impl System {
                 (Some(observer), true, _) => {
                     let at = observer.position();
                     board.reference.came_back(&name, at, &observer.data())?;
-                    board.seat(who, &name, true, observer.clone());
+                    board.seat(who, &name, observer.clone());
                 }
                 // Nobody knows that it observes, or it wanted to end that: it is ended now.
                 (Some(observer), false, true) => {
@@ -135,8 +128,6 @@ impl System {
                     return Err(broken(Invariant::I4, &name, detail));
                 }
                 (None, true, _) if board.reference.is_deleting() => {}
-                // A subscription is answered before it is durable.
-                (None, true, _) if !seat.kept => board.seats[who].unsure = true,
                 (None, true, _) => {
                     let detail = format!("the observation of {} is not resumed", board.url);
                     return Err(broken(Invariant::I6, &name, detail));

@@ -93,14 +93,14 @@ impl System {
 
     pub(crate) async fn unsubscribe(&mut self, who: usize, number: usize) -> Result<(), Violation> {
         self.finish_pending().await?;
-        let (name, keeps) = (self.member(who).who(), self.member(who).keeps());
+        let name = self.member(who).who();
         let board = &mut self.boards[number];
         let Some(watch) = board.seats[who].watch.take() else { return Ok(()) };
         board.reference.children_uncertain(&name);
         let Watch { mut observer, mut follower } = watch;
         // Without a connection the Reporter's side is not told; here it has ended all the same.
         let ended = observer.unsubscribe().await;
-        board.seats[who].unsure = ended.is_err() || !keeps;
+        board.seats[who].unsure = ended.is_err();
         board.reference.unsubscribed(&name);
         while let Some(event) = observer.next_event().now_or_never().flatten() {
             follower.take(event, &mut board.reference)?;
@@ -161,7 +161,7 @@ impl System {
         was_there: bool,
         answer: Result<Observer, SubscribeError>,
     ) -> Result<(), Violation> {
-        let (name, keeps) = (self.member(who).who(), self.member(who).keeps());
+        let name = self.member(who).who();
         let board = &mut self.boards[number];
         let mut observer = match answer {
             Ok(observer) => observer,
@@ -188,7 +188,7 @@ impl System {
         }
         board.reference.joined(&name, at, &snapshot.data)?;
         board.reference.granted(&name);
-        board.seat(who, &name, keeps, observer);
+        board.seat(who, &name, observer);
         Ok(())
     }
 

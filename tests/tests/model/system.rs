@@ -149,9 +149,6 @@ impl System {
                     member.held = false;
                     member.tables.thaw();
                 });
-                if !self.member(*who).failing {
-                    self.boards.iter_mut().for_each(|board| board.seats[*who].kept = true);
-                }
             }
             Command::FailStore(who) => {
                 member(&mut self.members, *who, |member| {
