@@ -168,6 +168,10 @@ impl System {
             Err(SubscribeError::OwnObject(_)) if who == board.owner => return Ok(()),
             Err(SubscribeError::Refused { .. } | SubscribeError::Timeout) => {
                 board.seats[who].unsure |= board.seats[who].watch.is_none();
+                if board.reference.may(&name) {
+                    // Its Reporter may have let it in, and reads of that later.
+                    board.reference.granted(&name);
+                }
                 return Ok(());
             }
             Err(error) => {
