@@ -37,7 +37,7 @@ impl Deref for Hyperty {
     }
 }
 
-/// A deployment that is being chosen; await it.
+/// A deployment that is being chosen; await it. It waits for the store, which keeps the address, without a timer.
 #[must_use = "a deployment does nothing before it is awaited"]
 pub struct Deploy {
     runtime: Runtime,

@@ -10,7 +10,9 @@ use super::WriteError;
 /// A change, made and under way since the call that returned this.
 ///
 /// Awaited it gives the object's position once the change is committed and published: durable, if the object is
-/// stored. Dropping it cancels nothing, so many changes can be in flight and only the last be awaited.
+/// stored. Dropping it cancels nothing, so many changes can be in flight and only the last be awaited. It has no timer:
+/// while the store hangs, it waits, for nobody knows whether the change will be kept;
+/// [`Reporter::lag`](crate::Reporter::lag) shows that.
 #[derive(Debug)]
 pub struct Commit {
     stage: Stage,
