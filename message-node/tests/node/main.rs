@@ -11,4 +11,5 @@ mod races;
 mod routing;
 mod sessions;
 mod support;
+mod sync_points;
 mod websocket;
