@@ -120,10 +120,15 @@ impl SyncManager {
         let Some(at) = state.pending.iter().position(|pending| pending.message.id() == answer.id()) else {
             return;
         };
-        let child = state.pending[at].child.clone();
-        let is_first = !state.pending.iter().take(at).any(|pending| pending.child == child);
+        let this = &state.pending[at];
+        // Ids are counted for each name: the channel tells children of equal ids apart.
+        let is_before =
+            |other: &PendingChild| other.child == this.child && other.message.to() == this.message.to();
+        let is_first = !state.pending.iter().take(at).any(is_before);
         if !code.is_success() && !is_first {
-            return self.shared.timers.set(&object.url, Due::Children, Instant::now());
+            // Not at once: as long as the first has no answer the others are refused again.
+            let at = Instant::now() + self.config().retry_min;
+            return self.shared.timers.set(&object.url, Due::Children, at);
         }
         let answered = state.pending.remove(at);
         if let Some(refused) = answered.filter(|_| !code.is_success()) {

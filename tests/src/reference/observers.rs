@@ -12,6 +12,8 @@ pub(super) struct Observers {
     /// Everybody may who is not named in `admitted`.
     pub(super) open: bool,
     admitted: ByName<bool>,
+    /// Those of whom it is not known whether they were let in.
+    doubtful: BTreeSet<String>,
     pub(super) seats: ByName<Seat>,
 }
 
@@ -55,17 +57,20 @@ impl Reference {
     /// This one may observe and read from now on.
     pub fn granted(&mut self, who: &str) {
         self.observers.admitted.insert(who.to_owned(), true);
+        self.observers.doubtful.remove(who);
     }
 
     /// This one was refused: it may not observe or read from now on.
     pub fn refused(&mut self, who: &str) {
         self.observers.admitted.insert(who.to_owned(), false);
+        self.observers.doubtful.remove(who);
         self.end(who, "it was refused", Invariant::I4);
     }
 
     /// This one was removed by the Reporter, which was told that it is done.
     pub fn removed(&mut self, who: &str) {
         self.observers.admitted.insert(who.to_owned(), false);
+        self.observers.doubtful.remove(who);
         self.end(who, "it was removed", Invariant::I4);
     }
 
@@ -74,9 +79,21 @@ impl Reference {
         self.end(who, "it has unsubscribed", Invariant::I4);
     }
 
+    /// This one asked, and its answer was lost: if it may observe now it may have been let in for good.
+    pub fn unanswered(&mut self, who: &str) {
+        if self.may(who) {
+            self.observers.doubtful.insert(who.to_owned());
+        }
+    }
+
     /// Whether this one may observe and read.
     pub fn may(&self, who: &str) -> bool {
         self.observers.admitted.get(who).copied().unwrap_or(self.observers.open)
+    }
+
+    /// Whether this one may observe and read, or may have been let in without a trace.
+    pub fn may_be_let_in(&self, who: &str) -> bool {
+        self.may(who) || self.observers.doubtful.contains(who)
     }
 
     /// Whether this one observes, as far as is known.
@@ -102,7 +119,7 @@ impl Reference {
         if self.is_deleted() {
             return Err(self.violation(Invariant::I9, who, format!("observes at {at} after the deletion")));
         }
-        if !self.may(who) {
+        if !self.may_be_let_in(who) {
             return Err(self.violation(
                 Invariant::I4,
                 who,
@@ -133,6 +150,8 @@ impl Reference {
             (seat.at, seat.told) = (at, at);
             seat.children_told.clear();
             seat.children_held.clear();
+            // Its store may be older than the deletions that it was told of.
+            seat.children_gone.clear();
         }
         Ok(())
     }
@@ -213,7 +232,7 @@ impl Reference {
         if self.is_deleted() {
             return Err(self.violation(Invariant::I9, who, format!("reads {at} after the deletion")));
         }
-        if !self.may(who) {
+        if !self.may_be_let_in(who) {
             return Err(self.violation(Invariant::I4, who, format!("reads {at} without being allowed")));
         }
         self.document(Invariant::I1, who, at, data)

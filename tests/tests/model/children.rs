@@ -21,7 +21,7 @@ impl System {
         write: &ChildWrite,
         wait: bool,
     ) -> Result<(), Violation> {
-        let name = self.member(who).who();
+        let (name, broken_disk) = (self.member(who).who(), self.member(who).failing);
         let failing = self.member(self.boards[board].owner).failing;
         let board = &mut self.boards[board];
         if failing && who == board.owner {
@@ -55,7 +55,7 @@ impl System {
         if let Some(Err(error)) = &early
             && !matches!(error, ChildError::Unanswered)
         {
-            return board.not_done(&name, &id, error, forbidden);
+            return board.not_done(&name, &id, error, (forbidden, broken_disk));
         }
         let id = format!("{}/{id}", NAMES[usize::from(read_only)]);
         let what = match &data {
@@ -144,11 +144,19 @@ impl Board {
     }
 
     /// An operation that was refused at once.
-    fn not_done(&self, name: &str, id: &str, error: &ChildError, forbidden: bool) -> Result<(), Violation> {
+    fn not_done(
+        &self,
+        name: &str,
+        id: &str,
+        error: &ChildError,
+        (forbidden, broken_disk): (bool, bool),
+    ) -> Result<(), Violation> {
         let ended = self.reference.is_deleting();
         match error {
             ChildError::Refused { .. } | ChildError::Undone { .. } if forbidden || ended => Ok(()),
             ChildError::Refused { code, .. } if code.0 == 500 => Ok(()), // by a disk that failed
+            // What that disk refused before is undone for the application, not in the copy of its runtime.
+            ChildError::Refused { code, .. } if broken_disk && matches!(code.0, 409 | 410) => Ok(()),
             ChildError::Closed | ChildError::Deleted if ended => Ok(()),
             other => Err(broken(Invariant::I11, name, format!("an operation on {id} is refused: {other}"))),
         }

@@ -8,8 +8,10 @@ use hyperty_conformance::world::Link;
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 
+use crate::SEED;
 use crate::command::{Command, Creation, PARTIES, Weights, command};
 use crate::system::System;
+use crate::watchdog::Watchdog;
 
 /// What is known of a system without running it.
 #[derive(Debug, Clone)]
@@ -77,6 +79,7 @@ impl ReferenceStateMachine for Life {
 pub(crate) struct Lab {
     runtime: tokio::runtime::Runtime,
     system: System,
+    watchdog: Watchdog,
 }
 
 impl StateMachineTest for Life {
@@ -86,22 +89,24 @@ impl StateMachineTest for Life {
     fn init_test(sketch: &Sketch) -> Lab {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
         let runtime = runtime.expect("a runtime starts");
-        let system = runtime.block_on(System::new(sketch.seed));
-        Lab { runtime, system }
+        let mut watchdog = Watchdog::start(SEED.get());
+        let system = runtime.block_on(watchdog.guard(System::new(sketch.seed)));
+        let system = system.unwrap_or_else(|stuck| panic!("{stuck} at the start"));
+        Lab { runtime, system, watchdog }
     }
 
     fn apply(mut lab: Lab, _: &Sketch, command: Command) -> Lab {
         if is_told() {
             eprintln!("{command:?}");
         }
-        let done = lab.runtime.block_on(lab.system.step(&command));
-        lab.judge(done);
+        let done = lab.runtime.block_on(lab.watchdog.guard(lab.system.step(&command)));
+        lab.judge(done.unwrap_or_else(|stuck| panic!("{stuck} at {command:?}")));
         lab
     }
 
     fn teardown(mut lab: Lab, _: Sketch) {
-        let settled = lab.runtime.block_on(lab.system.settle());
-        lab.judge(settled);
+        let settled = lab.runtime.block_on(lab.watchdog.guard(lab.system.settle()));
+        lab.judge(settled.unwrap_or_else(|stuck| panic!("{stuck} in the end")));
     }
 }
 

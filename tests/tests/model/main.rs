@@ -22,6 +22,7 @@ mod restart;
 mod settle;
 mod subscribe;
 mod system;
+mod watchdog;
 mod write;
 mod written;
 
@@ -32,6 +33,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use hyperty_conformance::level::{self, Work};
+use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 
@@ -42,10 +44,13 @@ const STEPS: usize = 100;
 thread_local! {
     /// A case runs on this thread.
     static QUIET: Cell<bool> = const { Cell::new(false) };
+    /// What it was drawn from.
+    pub(crate) static SEED: Cell<u64> = const { Cell::new(0) };
 }
 
-/// What making a failing case shorter may cost, in cases. Each is shorter than the one before.
+/// What making a failing case shorter may cost, in cases, each shorter than the one before, and in milliseconds.
 const SHRINKING_MAX: u32 = 300;
+const SHRINKING_TIME: u32 = 120_000;
 
 #[test]
 fn runtimes_agree_with_the_reference() {
@@ -88,40 +93,63 @@ fn runtimes_agree_with_the_reference() {
 
 /// One case; how it failed, in words, if it did.
 fn run(seed: u64, keep_going: bool) -> Result<(), String> {
-    let max_shrink_iters = if keep_going { 0 } else { SHRINKING_MAX };
-    let config = Config { cases: 1, failure_persistence: None, max_shrink_iters, ..Config::default() };
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let mut runner =
-        TestRunner::new_with_rng(config.clone(), TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let config = Config {
+        cases: 1,
+        failure_persistence: None,
+        max_shrink_iters: SHRINKING_MAX,
+        max_shrink_time: SHRINKING_TIME,
+        ..Config::default()
+    };
     let strategy = Life::sequential_strategy(STEPS..=STEPS);
-    QUIET.set(true);
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        runner.run(&strategy, |(sketch, commands, seen)| {
+    let drawn = || {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_le_bytes());
+        let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+        let rng = TestRunner::new_with_rng(config.clone(), rng).new_rng();
+        let mut runner = TestRunner::new_with_rng(config.clone(), rng);
+        let tree = strategy.new_tree(&mut runner).expect("every sequence can be drawn");
+        (runner, tree)
+    };
+    SEED.set(seed);
+    let first = quietly(|| {
+        let (sketch, commands, seen) = drawn().1.current();
+        Life::test_sequential(config.clone(), sketch, commands, seen);
+    });
+    let Err(why) = first else { return Ok(()) };
+    if keep_going {
+        return Err(format!("seed {seed}: {why}"));
+    }
+    let shrunk = quietly(|| {
+        let (mut runner, tree) = drawn();
+        runner.run_one(tree, |(sketch, commands, seen)| {
             Life::test_sequential(config.clone(), sketch, commands, seen);
             Ok::<(), TestCaseError>(())
         })
-    }));
-    QUIET.set(false);
-    let outcome = outcome.map_err(|panic| {
-        let text = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-        format!("seed {seed}: the case cannot be drawn or made shorter: {text}")
-    })?;
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(TestError::Abort(reason)) => Err(format!("seed {seed}: {reason}")),
-        Err(TestError::Fail(reason, _)) if keep_going => Err(format!("seed {seed}: {reason}")),
-        Err(TestError::Fail(reason, (_, commands, _))) => {
-            let mut text = format!("{reason}\n\nseed {seed}; the shortest sequence found:\n");
-            for command in &commands {
-                // Writing to a text does not fail.
-                let _ = writeln!(text, "    {command:?}");
-            }
-            let _ = write!(
-                text,
-                "again: HYPERTY_SEED={seed} HYPERTY_CASES=1 cargo test -p hyperty-conformance --test model"
-            );
-            Err(text)
+    });
+    let mut text = format!("seed {seed}: {why}\n\n");
+    // Writing to a text does not fail.
+    let _ = match shrunk {
+        Ok(Err(TestError::Fail(reason, (_, commands, _)))) => {
+            let lines: String = commands.iter().map(|command| format!("    {command:?}\n")).collect();
+            write!(text, "the shortest sequence found ends with {reason}:\n{lines}")
         }
-    }
+        Ok(other) => writeln!(text, "run again it ended otherwise: {other:?}"),
+        Err(panic) => writeln!(text, "it cannot be made shorter: {panic}"),
+    };
+    let _ = write!(
+        text,
+        "again: HYPERTY_SEED={seed} HYPERTY_CASES=1 cargo test -p hyperty-conformance --test model"
+    );
+    Err(text)
+}
+
+/// What `work` gives, or what it panicked with.
+fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    QUIET.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(false);
+    outcome.map_err(|panic| match panic.downcast::<String>() {
+        Ok(text) => *text,
+        Err(panic) => panic.downcast_ref::<&str>().copied().unwrap_or("a panic without words").to_owned(),
+    })
 }

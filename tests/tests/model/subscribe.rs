@@ -167,6 +167,7 @@ impl System {
             Ok(observer) => observer,
             Err(SubscribeError::OwnObject(_)) if who == board.owner => return Ok(()),
             Err(SubscribeError::Refused { .. } | SubscribeError::Timeout) => {
+                board.reference.unanswered(&name);
                 board.seats[who].unsure |= board.seats[who].watch.is_none();
                 if board.reference.may(&name) {
                     // Its Reporter may have let it in, and reads of that later.
@@ -250,7 +251,7 @@ impl Board {
                     Verdict::Refuse => request.reject(),
                     Verdict::Silence => self.undecided_reads.push(request),
                 },
-                ReporterEvent::Joined { hyperty, .. } if !self.reference.may(hyperty.as_str()) => {
+                ReporterEvent::Joined { hyperty, .. } if !self.reference.may_be_let_in(hyperty.as_str()) => {
                     let detail = format!("{hyperty} is said to observe, nobody let it in");
                     return Err(broken(Invariant::I4, &self.owner_who, detail));
                 }

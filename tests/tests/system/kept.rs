@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyperty_conformance::party::{Party, SCHEMA};
 use hyperty_conformance::world::World;
 use hyperty_model::StatusCode;
-use hyperty_syncher::ChildError;
+use hyperty_syncher::{Accept, ChildError};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -14,6 +14,9 @@ use crate::held::Held;
 use crate::support::topic;
 
 const A_WHILE: Duration = Duration::from_secs(1);
+
+/// What takes so long by the wall clock, and is milliseconds of work, does not end.
+const BUSY: Duration = Duration::from_secs(15);
 
 #[tokio::test(start_paused = true)]
 async fn an_operation_on_a_child_is_kept_before_it_is_sent_inv_dom_5() {
@@ -34,6 +37,43 @@ async fn an_operation_on_a_child_is_kept_before_it_is_sent_inv_dom_5() {
     tables.let_go();
     let child = timeout(A_WHILE, adding).await.expect("an answer in time").unwrap();
     assert_eq!(board.children("notes").unwrap().list()[0].id.to_string(), child.id());
+}
+
+/// Ids of children are counted for each name. That one child waits for the Reporter's disk is no reason to ask again
+/// for another of the same id that is refused, again and again without a pause.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_final_while_a_child_of_another_name_waits_inv_chd_1() {
+    let world = World::new(53);
+    let tables = Arc::new(Held::new());
+    let runtime = world.runtime("alice", &tables).await;
+    let schema = runtime.schema(SCHEMA).unwrap();
+    let alice = runtime.deploy("app").await.unwrap();
+    let create = alice.create(schema).name("board").data(topic("a")).store(true);
+    let board = create.accept(Accept::All).await.unwrap();
+    let bob = Party::new(&world, "bob").await;
+    drop(bob.observe(&board).await);
+    // Whoever comes back has not read the schema yet, and leaves it to the Reporter's side to refuse.
+    let bob = bob.crash().await;
+    let copy = bob.observer();
+    tokio::time::sleep(A_WHILE).await;
+
+    tables.hold();
+    let waiting = copy.children("notes").unwrap().add(json!({"n": 1}));
+    let refused = copy.children("news").unwrap().add(json!({"n": 2})).into_future();
+    // The paused clock stands as long as anything runs: only the wall clock tells who is busy for ever.
+    let (tell, busy) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        std::thread::sleep(BUSY);
+        tell.send(())
+    });
+    let answer = tokio::select! {
+        biased;
+        _ = busy => panic!("asked again and again without a pause"),
+        (answer, ()) = async { tokio::join!(refused, tokio::time::sleep(A_WHILE)) } => answer,
+    };
+    assert!(matches!(answer, Err(ChildError::Refused { code: StatusCode::FORBIDDEN, .. })));
+    tables.let_go();
+    timeout(A_WHILE, waiting.into_future()).await.expect("an answer in time").unwrap();
 }
 
 /// An operation that an observer's store did not keep is refused, was shown to nobody else, and is taken back here.
@@ -77,7 +117,7 @@ async fn a_change_is_durable_before_it_is_published_inv_dom_7() {
     let runtime = world.runtime("alice", &tables).await;
     let schema = runtime.schema(SCHEMA).unwrap();
     let alice = runtime.deploy("app").await.unwrap();
-    let accept = hyperty_syncher::Accept::All;
+    let accept = Accept::All;
     let board = alice.create(schema).name("b").data(topic("a")).store(true).accept(accept).await.unwrap();
     let mut copy = bob.observe(&board).await;
 
@@ -99,7 +139,7 @@ async fn nobody_is_told_of_a_deletion_before_it_is_kept_inv_res_7() {
     let runtime = world.runtime("alice", &tables).await;
     let schema = runtime.schema(SCHEMA).unwrap();
     let alice = runtime.deploy("app").await.unwrap();
-    let accept = hyperty_syncher::Accept::All;
+    let accept = Accept::All;
     let board = alice.create(schema).name("b").data(topic("a")).store(true).accept(accept).await.unwrap();
     let mut copy = bob.observe(&board).await;
 
