@@ -245,7 +245,11 @@ impl Reference {
             return Err(self.violation(Invariant::I2, who, detail));
         }
         if let Some(seat) = self.observers.seats.get_mut(who) {
-            seat.children_told.insert(seen.id.clone(), seen.version);
+            match deleted {
+                // Taken back: what the Reporter's side has of it may be older, and is told from the beginning.
+                true if !known_deleted => drop(seat.children_told.remove(id)),
+                _ => drop(seat.children_told.insert(seen.id.clone(), seen.version)),
+            }
             if deleted && known_deleted {
                 seat.children_gone.insert(seen.id.clone());
             }

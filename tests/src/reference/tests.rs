@@ -292,6 +292,17 @@ fn i12_what_was_forged_is_found_in_any_place() {
 }
 
 #[test]
+fn what_never_reached_the_reporters_side_is_taken_back_to_what_did() {
+    let mut kids = with_kid(1);
+    kids.child_proposed("bob", "notes/1", 2, &kid(2).data).unwrap();
+    kids.child_changed("carol", &kid(2), false).unwrap();
+    assert_eq!(broken(kids.child_changed("carol", &kid(1), false)), Invariant::I2);
+    kids.child_changed("carol", &kid(2), true).unwrap();
+    kids.child_changed("carol", &kid(1), false).unwrap();
+    assert_eq!(broken(kids.child_changed("carol", &kid(1), false)), Invariant::I2);
+}
+
+#[test]
 fn a_child_that_was_refused_or_is_uncertain_is_not_asked_for() {
     let mut kids = with_kid(0);
     (1..=2).for_each(|v| kids.child_proposed("bob", "notes/1", v, &kid(v).data).unwrap());
