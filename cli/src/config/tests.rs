@@ -90,7 +90,7 @@ fn what_is_shown_is_read_again() {
     let given = [
         "client.user=user://localhost/alice",
         "client.timeout=2500ms",
-        "node.data=/tmp/a b",
+        "node.data=/var/a b",
         "output=text",
         "node.durability=buffered:250",
     ];
