@@ -20,11 +20,18 @@ pub enum Point {
     Child,
     /// May the hyperty resume the objects of its identity? Asked after the identities were compared.
     Resume,
+    /// May the Reporter give its object away to this hyperty? Asked with the Reporter as the actor.
+    #[serde(rename = "delegate-out")]
+    DelegateOut,
+    /// May the hyperty take over an object? Asked in its own runtime, with it as the actor and the former Reporter as
+    /// the reporter.
+    #[serde(rename = "delegate-in")]
+    DelegateIn,
 }
 
 impl Point {
     /// Every point, for rule sets and tests.
-    pub const ALL: [Point; 7] = [
+    pub const ALL: [Point; 9] = [
         Point::Create,
         Point::Invite,
         Point::Subscribe,
@@ -32,6 +39,8 @@ impl Point {
         Point::Delete,
         Point::Child,
         Point::Resume,
+        Point::DelegateOut,
+        Point::DelegateIn,
     ];
 
     /// A short name, for logs and rules.
@@ -44,6 +53,8 @@ impl Point {
             Point::Delete => "delete",
             Point::Child => "child",
             Point::Resume => "resume",
+            Point::DelegateOut => "delegate-out",
+            Point::DelegateIn => "delegate-in",
         }
     }
 }
@@ -63,6 +74,8 @@ pub struct PolicyRequest {
     pub schema: Option<Url>,
     /// The children name, at [`Point::Child`].
     pub children: Option<ChildrenName>,
+    /// Who takes over, at [`Point::DelegateOut`].
+    pub target: Option<HypertyUrl>,
     /// Who reports the object, or wants to.
     pub reporter: Option<HypertyUrl>,
     /// The user behind the Reporter.
@@ -79,6 +92,7 @@ impl PolicyRequest {
             object: None,
             schema: None,
             children: None,
+            target: None,
             reporter: None,
             reporter_user: None,
         }
@@ -106,6 +120,12 @@ impl PolicyRequest {
     #[must_use]
     pub fn children(self, name: ChildrenName) -> PolicyRequest {
         PolicyRequest { children: Some(name), ..self }
+    }
+
+    /// With who takes over.
+    #[must_use]
+    pub fn target(self, hyperty: HypertyUrl) -> PolicyRequest {
+        PolicyRequest { target: Some(hyperty), ..self }
     }
 
     /// With who reports the object, and the user behind it.

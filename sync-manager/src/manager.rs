@@ -7,7 +7,9 @@ use dashmap::DashMap;
 use futures_core::future::BoxFuture;
 use hyperty_address_allocation::AddressAllocator;
 use hyperty_message_bus::{BusError, DomainRoutes, Listener, MessageBus, StubStatus};
-use hyperty_model::{Clock, HypertyUrl, Message, MessageId, ObjectUrl, RuntimeUrl, StatusCode, Url};
+use hyperty_model::{
+    Clock, HypertyUrl, Message, MessageId, ObjectUrl, RuntimeUrl, StatusCode, Timestamp, Url,
+};
 use hyperty_policy::Policy;
 use hyperty_registry::{Registrations, RuntimeRegistry, SchemaCatalogue};
 use hyperty_storage::{DataObjectStorage, ObjectRecord, Progress, Role, StorageError, Ticket};
@@ -197,6 +199,10 @@ impl SyncManager {
 
     pub(crate) fn storage(&self) -> &dyn DataObjectStorage {
         &*self.shared.parts.storage
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.shared.parts.clock.now()
     }
 
     pub(crate) fn reported(&self, object: &ObjectUrl) -> Option<Arc<Reported>> {

@@ -64,6 +64,8 @@ pub struct Timeouts {
     pub child: Duration,
     /// For the application's decision on a subscription or read; then it is refused.
     pub decision: Duration,
+    /// For the application's decision on an invitation; then nobody decided. People decide, so it is days.
+    pub invitation: Duration,
     /// For the answer to a read that repairs a copy.
     pub repair: Duration,
     /// Before the second try of a repair; doubled up to `repair_backoff_max`.
@@ -81,6 +83,7 @@ impl Default for Timeouts {
             child: Duration::from_secs(3),
             // The Sync Manager gives up on the application after 9 s, and its peer after 12 s.
             decision: Duration::from_secs(6),
+            invitation: Duration::from_secs(7 * 24 * 3600),
             repair: Duration::from_secs(3),
             repair_backoff: Duration::from_millis(100),
             repair_backoff_max: Duration::from_secs(5),
@@ -98,6 +101,9 @@ pub struct Limits {
     pub events_max: usize,
     /// Subscriptions and reads that wait for the application; one more is refused at once.
     pub decisions_max: usize,
+    /// Notifications of one kind, such as invitations, that are not answered; one more is refused at once, and comes
+    /// again later.
+    pub notifications_max: usize,
     /// Operations on the children of one object that are not answered yet.
     pub child_operations_max: usize,
     /// Messages that are kept for one object while its subscription, creation or repair is under way.
@@ -113,6 +119,9 @@ pub const EVENTS_MAX: usize = 1_024;
 /// More than a person can answer in the seconds there are, few enough to list.
 pub const DECISIONS_MAX: usize = 4_096;
 
+/// More than a person reads in days; each holds the metadata of an object.
+pub const NOTIFICATIONS_MAX: usize = 256;
+
 /// Hours of a person's notes while offline.
 pub const CHILD_OPERATIONS_MAX: usize = 4_096;
 
@@ -125,6 +134,7 @@ impl Default for Limits {
             in_flight_max: IN_FLIGHT_MAX,
             events_max: EVENTS_MAX,
             decisions_max: DECISIONS_MAX,
+            notifications_max: NOTIFICATIONS_MAX,
             child_operations_max: CHILD_OPERATIONS_MAX,
             buffered_max: BUFFERED_MAX,
         }

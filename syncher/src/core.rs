@@ -16,6 +16,7 @@ use crate::SyncherConfig;
 use crate::children::{Board, Key};
 use crate::decisions::Decisions;
 use crate::driver::Job;
+use crate::notifications::Notifications;
 use crate::observer::ObserverShared;
 use crate::reporter::ReporterShared;
 
@@ -30,6 +31,7 @@ pub(crate) struct Core {
     pub(crate) config: SyncherConfig,
     pub(crate) sync_manager: Url,
     pub(crate) decisions: Arc<Decisions>,
+    pub(crate) notifications: Notifications,
     jobs: mpsc::UnboundedSender<Job>,
     /// How many creations and resumes are under way. Beside the lock, because every message asks for it.
     adopting: Arc<AtomicUsize>,
@@ -88,6 +90,7 @@ impl Core {
         let decisions =
             Decisions::new(minibus.clone(), config.timeouts.decision, config.limits.decisions_max);
         let core = Arc::new(Core {
+            notifications: Notifications::new(&minibus, &config),
             sync_manager: config.runtime.sync_manager(),
             minibus,
             config,
@@ -154,6 +157,7 @@ impl Core {
             objects.held.clear();
             objects.live.values().filter_map(Entry::upgrade).collect::<Vec<_>>()
         };
+        self.notifications.stop();
         for object in live {
             match object {
                 Live::Reporter(reporter) => reporter.stop(),

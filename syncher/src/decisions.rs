@@ -127,6 +127,11 @@ impl Decision {
         self.settle(|_| ResponseBody::ok())
     }
 
+    /// Answers in words of one's own.
+    pub(crate) fn answer(&self, body: ResponseBody) {
+        self.settle(|_| body);
+    }
+
     /// Refuses.
     pub(crate) fn reject(&self, why: &str) {
         self.settle(|open| refused(open.refusal, why));

@@ -20,19 +20,25 @@ pub struct SyncherDriver {
     /// Without a bound of its own: each object has at most one repair and one ending on the way.
     jobs: mpsc::UnboundedReceiver<Job>,
     decisions: Arc<Decisions>,
+    invited: Arc<Decisions>,
     core: Weak<Core>,
 }
 
 impl SyncherDriver {
     pub(crate) fn new(core: &Arc<Core>, jobs: mpsc::UnboundedReceiver<Job>) -> SyncherDriver {
-        SyncherDriver { jobs, decisions: Arc::clone(&core.decisions), core: Arc::downgrade(core) }
+        SyncherDriver {
+            jobs,
+            decisions: Arc::clone(&core.decisions),
+            invited: Arc::clone(&core.notifications.invited),
+            core: Arc::downgrade(core),
+        }
     }
 
     /// Runs until every handle of the Syncher and of its objects is dropped.
     pub async fn run(mut self) {
-        let decisions = Arc::clone(&self.decisions);
-        let expire = decisions.expire();
-        tokio::pin!(expire);
+        let (decisions, invited) = (Arc::clone(&self.decisions), Arc::clone(&self.invited));
+        let (expire, expire_invited) = (decisions.expire(), invited.expire());
+        tokio::pin!(expire, expire_invited);
         let mut running = JoinSet::new();
         loop {
             tokio::select! {
@@ -43,6 +49,7 @@ impl SyncherDriver {
                 },
                 Some(_) = running.join_next() => {}
                 () = &mut expire => {}
+                () = &mut expire_invited => {}
             }
         }
     }

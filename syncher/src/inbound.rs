@@ -1,15 +1,18 @@
 //! What comes to the hyperty's own address.
 
+use std::sync::Arc;
+
 use hyperty_model::message::{DeleteBody, ForwardBody, ResponseBody, UnsubscribeBody};
 use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode};
 
 use crate::core::{Abandoned, Core, Live};
 
 impl Core {
-    pub(crate) fn on_message(&self, message: &Message) {
+    pub(crate) fn on_message(self: &Arc<Core>, message: &Message) {
         match message.kind() {
             MessageType::Forward => self.on_forward(message),
             MessageType::Response => self.on_response(message),
+            MessageType::Create => self.on_invitation(message),
             MessageType::Unsubscribe => self.on_unsubscribe(message),
             _ => self.refuse(message, StatusCode::BAD_REQUEST, "not served here"),
         }

@@ -10,6 +10,7 @@
 //! |---|---|---|
 //! | own an object | [`Syncher::create`] | [`Reporter`] |
 //! | follow somebody's object | [`Syncher::subscribe`] | [`Observer`] |
+//! | hear of objects that others report | [`Syncher::invitations`] | [`Invitation`]s |
 //! | look at an object once | [`Syncher::read`] | a snapshot |
 //! | go on after a restart | [`Syncher::resume`] | [`Resumed`] |
 //! | add notes, messages, files to an object | [`Reporter::children`], [`Observer::children`] | [`ChildrenHandle`], [`Child`] |
@@ -72,6 +73,7 @@ mod events;
 mod exchange;
 mod inbound;
 mod lag;
+mod notifications;
 mod observer;
 mod outbox;
 mod queue;
@@ -82,13 +84,14 @@ mod syncher;
 
 pub use children::{Child, ChildCommit, ChildError, ChildView, ChildrenHandle, UnknownChildren};
 pub use config::{
-    BUFFERED_MAX, CHILD_OPERATIONS_MAX, DECISIONS_MAX, EVENTS_MAX, IN_FLIGHT_MAX, Limits, SyncherConfig,
-    Timeouts,
+    BUFFERED_MAX, CHILD_OPERATIONS_MAX, DECISIONS_MAX, EVENTS_MAX, IN_FLIGHT_MAX, Limits, NOTIFICATIONS_MAX,
+    SyncherConfig, Timeouts,
 };
 pub use data::DataError;
 pub use driver::SyncherDriver;
 pub use events::{ChangeEvent, ChildEvent, ChildOp, CloseReason, ObserverEvent, ReporterEvent};
 pub use lag::Lag;
+pub use notifications::{AcceptInvitation, Invitation, Invitations};
 pub use observer::{Observer, ObserverEvents, ObserverState, Subscribe, SubscribeError, UnsubscribeError};
 pub use read::ReadError;
 pub use reporter::{

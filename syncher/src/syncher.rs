@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 
 use crate::core::Core;
 use crate::{
-    Create, Observer, ReadError, Reporter, ResumeError, Resumed, Subscribe, SyncherConfig, SyncherDriver,
-    resume,
+    Create, Invitations, Observer, ReadError, Reporter, ResumeError, Resumed, Subscribe, SyncherConfig,
+    SyncherDriver, resume,
 };
 
 /// What a hyperty reports and observes objects with. Clones are the same Syncher; there is one per hyperty.
@@ -43,6 +43,11 @@ impl Syncher {
     /// Subscribes to an object of somebody else; its options are set on what this returns, which is then awaited.
     pub fn subscribe(&self, object: &ObjectUrl) -> Subscribe {
         Subscribe::new(Arc::clone(&self.core), object.clone())
+    }
+
+    /// What this hyperty is invited to, also before this was called.
+    pub fn invitations(&self) -> Invitations {
+        Invitations { core: Arc::clone(&self.core) }
     }
 
     /// Reads an object as it is now.

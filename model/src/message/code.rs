@@ -20,6 +20,8 @@ impl StatusCode {
     pub const FORBIDDEN: StatusCode = StatusCode(403);
     /// Unknown, or no route to the addressee.
     pub const NOT_FOUND: StatusCode = StatusCode(404);
+    /// An invitation or a delegation is declined.
+    pub const DECLINED: StatusCode = StatusCode(406);
     /// No answer in time; or registered, but disconnected.
     pub const TIMEOUT: StatusCode = StatusCode(408);
     /// In conflict with the present state or owner.

@@ -12,8 +12,8 @@ mod scan;
 mod update;
 
 pub use bodies::{
-    ChildBody, CreateObject, DeleteBody, ForwardBody, ForwardKind, OneOrMany, ReadBody, ReadCriteria,
-    ResponseBody, RoutesBody, SubscribeBody, UnsubscribeBody,
+    ChildBody, CreateObject, DeleteBody, ForwardBody, ForwardKind, InviteBody, OneOrMany, ReadBody,
+    ReadCriteria, ResponseBody, RoutesBody, Scope, SubscribeBody, UnsubscribeBody,
 };
 pub use body::{Body, BodyError, WireBody};
 pub use code::StatusCode;

@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 
 use hyperty_model::object::{Children, Metadata};
-use hyperty_model::{ChildrenName, Identity, Position, Url};
+use hyperty_model::{ChildrenName, Identity, Position};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ObjectRecord, RecordStatus, Role, json};
+use super::{Grant, Invited, ObjectRecord, RecordStatus, Role, json};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -16,7 +16,9 @@ struct Header<'a> {
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     children_names: Cow<'a, [ChildrenName]>,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
-    grants: Cow<'a, [Url]>,
+    grants: Cow<'a, [Grant]>,
+    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
+    invitations: Cow<'a, [Invited]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reporter_user: Option<Cow<'a, Identity>>,
     status: RecordStatus,
@@ -39,6 +41,7 @@ pub(super) fn encode(record: &ObjectRecord, breaks: u64) -> Vec<u8> {
         metadata: Cow::Borrowed(&record.metadata),
         children_names: Cow::Borrowed(&record.children_names),
         grants: Cow::Borrowed(&record.grants),
+        invitations: Cow::Borrowed(&record.invitations),
         reporter_user: record.reporter_user.as_ref().map(Cow::Borrowed),
         status: record.status,
         store: record.store,
@@ -70,6 +73,7 @@ pub(super) fn decode(
         children_names: header.children_names.into_owned(),
         subscriptions: Vec::new(),
         grants: header.grants.into_owned(),
+        invitations: header.invitations.into_owned(),
         reporter_user: header.reporter_user.map(Cow::into_owned),
         status: header.status,
         store: header.store,

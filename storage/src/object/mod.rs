@@ -4,6 +4,7 @@ mod base;
 pub(crate) mod breaks;
 pub(crate) mod check;
 mod children;
+mod grant;
 mod header;
 mod json;
 mod keys;
@@ -14,6 +15,7 @@ mod store;
 mod subscribers;
 mod tail;
 
+pub use grant::{Grant, Invited, InvitedStage};
 pub use record::{ObjectRecord, RecordStatus, Role, Subscriber};
 pub use store::ObjectStore;
 

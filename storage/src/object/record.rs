@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use hyperty_model::message::UpdateBody;
 use hyperty_model::object::{Children, Metadata};
-use hyperty_model::{ChildrenName, HypertyUrl, Identity, Position, RuntimeUrl, Url};
+use hyperty_model::{ChildrenName, HypertyUrl, Identity, Position, RuntimeUrl};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::{Grant, Invited};
 
 /// On which side of an object a runtime stands. The two are kept apart: a runtime may report and observe one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,6 +52,13 @@ pub struct Subscriber {
     /// Its session ended, and it may come back (protocol M13).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub away: bool,
+    /// Whether it may write children, where the schema lets observers: the scope of the grant by which it came.
+    #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
+    pub children: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Everything that is kept of an object.
@@ -81,7 +90,9 @@ pub struct ObjectRecord {
     /// the order of their URLs.
     pub subscriptions: Vec<Subscriber>,
     /// Who may observe without being asked for.
-    pub grants: Vec<Url>,
+    pub grants: Vec<Grant>,
+    /// Who was invited and is not done with it.
+    pub invitations: Vec<Invited>,
     /// The user behind the Reporter.
     pub reporter_user: Option<Identity>,
     /// Where the object is in its life.

@@ -248,9 +248,11 @@ impl State {
                     runtime: None,
                     identity: observer.identity.clone(),
                     away: false,
+                    children: true,
                 })
                 .collect(),
             grants: Vec::new(),
+            invitations: Vec::new(),
             reporter_user: None,
             status: RecordStatus::Live,
             store: self.stores_data(),

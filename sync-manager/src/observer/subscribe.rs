@@ -38,16 +38,17 @@ impl SyncManager {
         hyperty: &HypertyUrl,
         body: &SubscribeBody,
     ) -> Result<(), Refusal> {
-        let applicant = Applicant {
+        let mut applicant = Applicant {
             hyperty: hyperty.clone(),
             runtime: Some(self.shared.parts.runtime.clone()),
             identity: body.identity.clone(),
             resumable: body.resumable.or(body.store).unwrap_or(false),
             since: body.since,
             path: Path::Local(hyperty.clone()),
+            needs_admission: false,
         };
         let deadline = self.joining_deadline();
-        let object = self.admit(url, &applicant).await?;
+        let object = self.admit(url, &mut applicant).await?;
         let schema = object.lock().metadata.schema.clone();
         question.progress(provisional(url, object.name_strings(), &schema));
         let answer = |answer, metadata: &Metadata| {

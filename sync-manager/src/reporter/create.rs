@@ -8,7 +8,7 @@ use hyperty_model::object::Metadata;
 use hyperty_model::{HypertyUrl, ObjectUrl, Position, StatusCode, Url};
 use hyperty_policy::{Decision, Point, PolicyRequest};
 use hyperty_registry::{RegistrationRecord, Schema};
-use hyperty_storage::RecordStatus;
+use hyperty_storage::{Grant, RecordStatus};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -200,7 +200,8 @@ impl SyncManager {
             mutual_authentication: wanted.mutual_authentication.or(body.mutual),
         };
         let mut state = State::new(metadata, Position::default(), data, options);
-        state.grants = wanted.authorise.into_iter().chain(body.authorise.0.iter().cloned()).collect();
+        let authorised = wanted.authorise.into_iter().chain(body.authorise.0.iter().cloned());
+        state.grants = authorised.map(Grant::unlimited).collect();
         state.reporter_user = body.identity.clone();
         let object = Arc::new(Reported::new(schema, state));
 

@@ -117,6 +117,7 @@ impl SyncManager {
             runtime: applicant.runtime.clone(),
             identity: applicant.identity.clone(),
             away: false,
+            children: state.may_write_children(&applicant.hyperty, applicant.identity.as_ref(), self.now()),
         };
         let ticket = self.storage().put_subscriber(Role::Reporter, &object.url, &subscriber);
         *number = Some(state.joining.add(subscriber));

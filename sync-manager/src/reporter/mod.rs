@@ -10,6 +10,8 @@ mod children;
 mod commit;
 mod create;
 mod delete;
+mod grants;
+mod invitations;
 mod join;
 mod object;
 mod read;

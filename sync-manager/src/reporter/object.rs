@@ -7,7 +7,7 @@ use hyperty_message_bus::{Listener, PublishRoute, Wish};
 use hyperty_model::log::{ChangeLog, LogLimits};
 use hyperty_model::object::{Children, Metadata};
 use hyperty_model::{
-    ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, Snapshot, StatusCode, Url,
+    ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, Snapshot, StatusCode, Timestamp, Url,
 };
 use hyperty_policy::{Point, PolicyRequest};
 use hyperty_registry::Schema;
@@ -19,6 +19,8 @@ use tokio::time::Instant;
 
 use super::answers::Answers;
 use super::commit::Staged;
+use super::grants::Grants;
+use super::invitations::Invitations;
 use super::join::Joining;
 use crate::answer::Refusal;
 use crate::digest::DigestCache;
@@ -51,7 +53,9 @@ pub(crate) struct State {
     pub(crate) observers: BTreeMap<HypertyUrl, ObserverEntry>,
     /// Those that observe as soon as the store has kept it.
     pub(crate) joining: Joining,
-    pub(crate) grants: BTreeSet<Url>,
+    pub(crate) grants: Grants,
+    /// Who was invited, and is not done with it.
+    pub(crate) invitations: Invitations,
     pub(crate) reporter_user: Option<Identity>,
     pub(crate) staged: VecDeque<Staged>,
     pub(crate) phase: Phase,
@@ -96,6 +100,8 @@ pub(crate) struct ObserverEntry {
     pub(crate) runtime: Option<RuntimeUrl>,
     pub(crate) identity: Option<Identity>,
     pub(crate) resumable: bool,
+    /// Whether it may write children, where the schema lets observers.
+    pub(crate) children: bool,
     /// Since when its session has ended; it keeps its place and gets nothing until it reads again (M13).
     pub(crate) away: Option<Instant>,
     pub(crate) routes: ObserverRoutes,
@@ -109,6 +115,7 @@ impl ObserverEntry {
             runtime: self.runtime.clone(),
             identity: self.identity.clone(),
             away: self.away.is_some(),
+            children: self.children,
         }
     }
 }
@@ -201,7 +208,8 @@ impl State {
             children: Children::default(),
             observers: BTreeMap::new(),
             joining: Joining::default(),
-            grants: BTreeSet::new(),
+            grants: Grants::default(),
+            invitations: Invitations::default(),
             reporter_user: None,
             staged: VecDeque::new(),
             phase: Phase::Live,
@@ -231,11 +239,25 @@ impl State {
 
     /// Whether `url` may read and listen without asking the Reporter: observers, granted hyperties and users,
     /// everybody in a public object.
-    pub(crate) fn admits(&self, url: &HypertyUrl, identity: Option<&Identity>) -> bool {
+    pub(crate) fn admits(&self, url: &HypertyUrl, identity: Option<&Identity>, now: Timestamp) -> bool {
         self.metadata.public_observation
             || self.observers.contains_key(url)
-            || self.grants.contains(url.as_url())
-            || self.grants.iter().any(|grant| covers(grant, url, identity))
+            || self.grants.find(url, identity, now).is_some()
+    }
+
+    /// What the scope of its grant says of an observer and children, as long as it observes: its own grant, else what
+    /// it came by before, else the grant of its user or domain. Without a grant nothing is forbidden here.
+    pub(crate) fn may_write_children(
+        &self,
+        url: &HypertyUrl,
+        identity: Option<&Identity>,
+        now: Timestamp,
+    ) -> bool {
+        let own =
+            self.grants.get(url.as_url()).filter(|grant| grant.holds_at(now)).map(|grant| grant.children);
+        let before = || self.observers.get(url).map(|entry| entry.children);
+        let group = || self.grants.find(url, identity, now).map(|grant| grant.children);
+        own.or_else(before).or_else(group).unwrap_or(true)
     }
 
     /// What the store keeps: everything taken in, released or not.
@@ -255,6 +277,7 @@ impl State {
             children_names: names,
             subscriptions: subscriptions.collect(),
             grants: self.grants.iter().cloned().collect(),
+            invitations: self.invitations.kept(),
             reporter_user: self.reporter_user.clone(),
             status,
             store: self.options.store,
@@ -262,33 +285,5 @@ impl State {
             domain_routing: self.options.domain_routing,
             pending: Vec::new(),
         }
-    }
-}
-
-/// Whether a grant for a group covers a hyperty (5.3.8c): `hyperty://<domain>/*` for all of a domain, a user URL or
-/// GUID for all of a user. A grant is never matched as a prefix.
-fn covers(grant: &Url, url: &HypertyUrl, identity: Option<&Identity>) -> bool {
-    let of_domain = grant.path() == "*" && grant.scheme() == "hyperty" && grant.domain() == url.domain();
-    let of_user = || {
-        let text = grant.as_str();
-        identity.is_some_and(|identity| identity.user() == Some(text) || identity.guid() == Some(text))
-    };
-    of_domain || of_user()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grants_cover_domains_and_users_never_prefixes() {
-        let url = |text: &str| Url::parse(text).unwrap();
-        let bob = HypertyUrl::parse("hyperty://b.example/bob-1").unwrap();
-        let identity = Identity::of_user("user://b.example/bob");
-        assert!(covers(&url("hyperty://b.example/*"), &bob, None));
-        assert!(covers(&url("user://b.example/bob"), &bob, Some(&identity)));
-        assert!(!covers(&url("hyperty://a.example/*"), &bob, Some(&identity)));
-        assert!(!covers(&url("hyperty://b.example/bob"), &bob, Some(&identity)));
-        assert!(!covers(&url("user://b.example/bo"), &bob, Some(&identity)));
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyperty_model::change::{AttrPath, resolve};
 use hyperty_model::message::{ForwardBody, ForwardKind, ReadBody, ResponseBody};
-use hyperty_model::{Body, HypertyUrl, Identity, ObjectUrl, RuntimeUrl, StatusCode, Url};
+use hyperty_model::{Body, HypertyUrl, Identity, ObjectUrl, RuntimeUrl, StatusCode, Timestamp, Url};
 use hyperty_policy::Point;
 
 use super::answers::Answered;
@@ -63,7 +63,7 @@ impl SyncManager {
             let text = "no observer of this runtime is known; subscribe again";
             return Err(Refusal::new(StatusCode::FORBIDDEN, text).because("not-observing"));
         }
-        if !reader.is_known(&object.lock()) {
+        if !reader.is_known(&object.lock(), self.now()) {
             self.ask_to_read(&object, reader).await?;
         }
         let since = body.criteria.as_ref().and_then(|criteria| criteria.since);
@@ -141,9 +141,9 @@ impl SyncManager {
 impl Reader<'_> {
     /// Whether this reader needs no decision: the Reporter itself, an observer or the Sync Manager of a runtime
     /// that hosts one, a granted hyperty or user, anybody for a public object.
-    fn is_known(&self, state: &State) -> bool {
+    fn is_known(&self, state: &State, now: Timestamp) -> bool {
         let own = self.hyperty.as_ref() == Some(&state.metadata.reporter);
-        let admitted = self.hyperty.as_ref().is_some_and(|hyperty| state.admits(hyperty, self.identity));
+        let admitted = self.hyperty.as_ref().is_some_and(|hyperty| state.admits(hyperty, self.identity, now));
         own || admitted || state.metadata.public_observation || self.hosts_observer(state)
     }
 

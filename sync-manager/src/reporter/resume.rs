@@ -189,6 +189,7 @@ impl SyncManager {
         }
         state.children = record.children;
         state.grants = record.grants.into_iter().collect();
+        state.invitations = record.invitations.into_iter().collect();
         state.reporter_user = record.reporter_user;
         let object = Arc::new(Reported::new(schema, state));
         for subscriber in record.subscriptions {
@@ -199,6 +200,7 @@ impl SyncManager {
                 runtime: subscriber.runtime,
                 identity: subscriber.identity,
                 resumable: true,
+                children: subscriber.children,
             };
             object.lock().observers.insert(subscriber.hyperty, entry);
         }

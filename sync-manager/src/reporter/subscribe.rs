@@ -24,6 +24,8 @@ pub(crate) struct Applicant {
     /// Where its copy stands (10.1).
     pub(crate) since: Option<Position>,
     pub(crate) path: Path,
+    /// It comes in by what the object allows, which may be taken back while the store is waited for.
+    pub(crate) needs_admission: bool,
 }
 
 impl SyncManager {
@@ -31,7 +33,7 @@ impl SyncManager {
     pub(crate) async fn accept_remote(&self, question: Question, object: &ObjectUrl, body: &SubscribeBody) {
         let deadline = self.joining_deadline();
         let request = question.request();
-        let applicant = match body.subscriber_or(request.from()) {
+        let mut applicant = match body.subscriber_or(request.from()) {
             Some(hyperty) => Applicant {
                 path: match request.hops().last() {
                     Some(stub) => Path::Stub(stub.clone()),
@@ -42,10 +44,11 @@ impl SyncManager {
                 identity: body.identity.clone(),
                 resumable: body.resumable.or(body.store).unwrap_or(false),
                 since: body.since,
+                needs_admission: false,
             },
             None => return question.answer(Refusal::missing("source")),
         };
-        let accepted = match self.admit(object, &applicant).await {
+        let accepted = match self.admit(object, &mut applicant).await {
             Ok(reported) => {
                 let answer = |answer, metadata: &Metadata| {
                     question.answer(ResponseBody {
@@ -68,7 +71,7 @@ impl SyncManager {
     pub(crate) async fn admit(
         &self,
         url: &ObjectUrl,
-        applicant: &Applicant,
+        applicant: &mut Applicant,
     ) -> Result<Arc<Reported>, Refusal> {
         let object = self.reported(url).ok_or_else(|| self.not_here(url))?;
         let actor = applicant.hyperty.as_url();
@@ -77,7 +80,9 @@ impl SyncManager {
         let authorised = {
             let state = object.lock();
             state.check_there()?;
-            permitted || state.admits(&applicant.hyperty, applicant.identity.as_ref())
+            let admitted = state.admits(&applicant.hyperty, applicant.identity.as_ref(), self.now());
+            applicant.needs_admission = admitted && !permitted;
+            permitted || admitted
         };
         let forward = ForwardBody {
             kind: ForwardKind::Subscribe,
@@ -142,8 +147,10 @@ impl SyncManager {
     ) -> Result<(), Refusal> {
         let routes = self.observer_routes(object, &applicant.path)?;
         self.check_room(state, &applicant)?;
+        let now = self.now();
+        let children = state.may_write_children(&applicant.hyperty, applicant.identity.as_ref(), now);
         let Applicant { hyperty, runtime, identity, resumable, since, .. } = applicant;
-        let entry = ObserverEntry { runtime, identity, resumable, away: None, routes };
+        let entry = ObserverEntry { runtime, identity, resumable, children, away: None, routes };
         if !resumable {
             // Not waited for: it did not ask to be known after a restart.
             self.persist_observer(object, state, &hyperty, &entry);
@@ -158,6 +165,11 @@ impl SyncManager {
     /// Whether the object is there, and takes one more observer.
     pub(super) fn check_room(&self, state: &State, applicant: &Applicant) -> Result<(), Refusal> {
         state.check_there()?;
+        if applicant.needs_admission
+            && !state.admits(&applicant.hyperty, applicant.identity.as_ref(), self.now())
+        {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "the grant was taken back"));
+        }
         let is_full = state.observers.len() >= self.config().observers_max;
         if is_full && !state.observers.contains_key(&applicant.hyperty) {
             return Err(

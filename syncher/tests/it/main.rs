@@ -4,6 +4,7 @@ mod children;
 mod convergence;
 mod create;
 mod decisions;
+mod invitations;
 mod lifetime;
 mod manager;
 mod observe;

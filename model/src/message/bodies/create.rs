@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::OneOrMany;
+use super::{OneOrMany, Scope};
 use crate::message::WireBody;
 use crate::{HypertyUrl, Identity, ObjectUrl, Url};
 
@@ -40,6 +40,12 @@ pub struct CreateObject {
     /// Invited (with a known `resource`) or pre-authorised hyperties.
     #[serde(skip_serializing_if = "OneOrMany::is_empty")]
     pub authorise: OneOrMany<Url>,
+    /// Hyperties that are told of the object (with a known `resource`), without a grant.
+    #[serde(skip_serializing_if = "OneOrMany::is_empty")]
+    pub announce: OneOrMany<Url>,
+    /// What is granted to those in `authorise`.
+    #[serde(skip_serializing_if = "Scope::is_unlimited")]
+    pub scope: Scope,
     /// Register the object at its domain; `true` if absent.
     #[serde(rename = "domain_registration", skip_serializing_if = "Option::is_none")]
     pub domain_registration: Option<bool>,

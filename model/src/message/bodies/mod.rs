@@ -4,12 +4,14 @@
 //! not know stay in the message's raw body, which is what relays pass on.
 
 mod create;
+mod invite;
 mod list;
 mod observe;
 mod response;
 mod routes;
 
 pub use create::{ChildBody, CreateObject};
+pub use invite::{InviteBody, Scope};
 pub use list::OneOrMany;
 pub use observe::{
     DeleteBody, ForwardBody, ForwardKind, ReadBody, ReadCriteria, SubscribeBody, UnsubscribeBody,

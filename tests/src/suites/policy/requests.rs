@@ -53,6 +53,7 @@ impl Asked {
             schema: self
                 .schema
                 .map(|number| parse(format!("https://example.com/.well-known/dataschema/S{number}"))),
+            target: None,
             children: self.children.as_deref().and_then(|name| ChildrenName::new(name).ok()),
             reporter: None,
             reporter_user: None,

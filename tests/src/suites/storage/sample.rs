@@ -7,7 +7,9 @@ use hyperty_model::log::{LOG_BYTES_MAX, LOG_CHANGES_MAX};
 use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::object::{ChildEntry, ChildId, ChildValue, Children, Metadata};
 use hyperty_model::{ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, Timestamp};
-use hyperty_storage::{LOG_BYTES_KEPT, ObjectRecord, RecordStatus, Role, Subscriber};
+use hyperty_storage::{
+    Grant, Invited, InvitedStage, LOG_BYTES_KEPT, ObjectRecord, RecordStatus, Role, Subscriber,
+};
 use serde_json::{Value, json};
 
 /// An object of this name.
@@ -55,6 +57,7 @@ pub fn record(role: Role, name: &str, data: Option<Value>) -> ObjectRecord {
         children_names: Vec::new(),
         subscriptions: Vec::new(),
         grants: Vec::new(),
+        invitations: Vec::new(),
         reporter_user: None,
         status: RecordStatus::Live,
         domain_registration: true,
@@ -82,9 +85,24 @@ pub fn full_record() -> ObjectRecord {
     full.children
         .delete(&children_name("notes"), "hyperty://example.com/bob#2", &hyperty("bob"))
         .expect("it is his");
-    full.subscriptions =
-        vec![Subscriber { away: true, ..subscriber("bob") }, subscriber("carol"), subscriber("dave")];
-    full.grants = vec!["hyperty://example.org/*".parse().expect("a URL")];
+    full.subscriptions = vec![
+        Subscriber { away: true, ..subscriber("bob") },
+        subscriber("carol"),
+        Subscriber { children: false, ..subscriber("dave") },
+    ];
+    full.grants = vec![
+        Grant::unlimited("hyperty://example.org/*".parse().expect("a URL")),
+        Grant { who: hyperty("dave").into(), children: false, until: Some(1_767_225_600_000) },
+    ];
+    full.invitations = vec![
+        Invited {
+            who: hyperty("dave"),
+            announced: false,
+            until: 1_767_225_600_000,
+            stage: InvitedStage::Delivered,
+        },
+        Invited { who: hyperty("erin"), announced: true, until: 7, stage: InvitedStage::Waiting },
+    ];
     full.reporter_user = Some(Identity::of_user("user://example.com/alice"));
     full.status = RecordStatus::Disconnected;
     full.domain_registration = false;
@@ -157,6 +175,7 @@ pub fn subscriber(name: &str) -> Subscriber {
         runtime: "runtime://example.com/phone".parse().ok(),
         identity: Some(Identity::of_user("user://example.com/bob")),
         away: false,
+        children: true,
     }
 }
 
