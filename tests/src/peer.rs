@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyperty_message_node::MessageNode;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::world::DOMAIN;
 
@@ -83,6 +83,15 @@ impl Peer {
     pub async fn next(&mut self) -> Value {
         let frame = timeout(PATIENCE, self.from_node.recv()).await.expect("a message in time");
         serde_json::from_slice(&frame.expect("an open connection")).expect("a message is JSON")
+    }
+
+    /// The next message, if one comes before `until`; none comes once the connection has ended.
+    ///
+    /// # Panics
+    /// When what came is not JSON.
+    pub async fn next_before(&mut self, until: Instant) -> Option<Value> {
+        let frame = timeout_at(until, self.from_node.recv()).await.ok()??;
+        Some(serde_json::from_slice(&frame).expect("a message is JSON"))
     }
 
     /// The next message that is this one; others before it are passed over.

@@ -166,6 +166,27 @@ async fn what_only_observers_and_a_childs_reporter_may_do() {
     assert_eq!(scene.copy.children("notes").unwrap().list().len(), 1, "nor does it reach an observer");
 }
 
+/// INV-SUB-7: an observer's Sync Manager asks for it, nobody else's.
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_on_behalf_of_somebody_else() {
+    let mut scene = Scene::new(46).await;
+    let (object, sm) = (scene.object(), scene.eve.sm());
+    let bob = scene.bob.hyperty.url().to_string();
+    let named = json!({"source": bob, "subscriber": bob, "resumable": true});
+    let since = json!({"source": bob, "criteria": {"since": {"epoch": 0, "version": 0}}});
+    for (kind, to, body) in [
+        ("read", object.clone(), named.clone()),
+        ("read", object.clone(), since),
+        ("subscribe", format!("{object}/subscription"), named.clone()),
+        ("unsubscribe", format!("{object}/subscription"), named),
+    ] {
+        let answer = scene.eve.request(kind, &sm, &to, body).await;
+        assert_eq!(code(&answer), 403, "{kind}: {answer}");
+        assert!(!answer.to_string().contains("start"), "{kind} tells of the object: {answer}");
+        scene.undisturbed(kind).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn requests_that_lead_nowhere() {
     let mut scene = Scene::new(44).await;

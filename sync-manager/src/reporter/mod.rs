@@ -6,6 +6,7 @@
 mod answers;
 mod away;
 mod beat;
+mod behalf;
 mod children;
 mod commit;
 mod create;

@@ -35,7 +35,10 @@ impl SyncManager {
             identity: body.identity.as_ref(),
             stub: request.hops().last().cloned(),
         };
-        let answer = self.read_as(url, &reader, body).await;
+        let answer = match self.check_behalf(url, request, &reader.actor, reader.identity) {
+            Ok(()) => self.read_as(url, &reader, body).await,
+            Err(refusal) => Err(refusal),
+        };
         question.answer_with(answer.unwrap_or_else(Body::from));
     }
 

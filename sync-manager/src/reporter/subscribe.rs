@@ -48,6 +48,10 @@ impl SyncManager {
             },
             None => return question.answer(Refusal::missing("source")),
         };
+        let (named, identity) = (applicant.hyperty.as_url(), applicant.identity.as_ref());
+        if let Err(refusal) = self.check_behalf(object, request, named, identity) {
+            return question.answer(refusal);
+        }
         let accepted = match self.admit(object, &mut applicant).await {
             Ok(reported) => {
                 let answer = |answer, metadata: &Metadata| {
