@@ -27,6 +27,7 @@
 //! ```
 
 pub mod change;
+pub mod delegation;
 pub mod digest;
 pub mod log;
 pub mod message;

@@ -35,6 +35,8 @@ pub struct ChangeLog {
     changes: VecDeque<Arc<UpdateBody>>,
     end: Position,
     bytes: usize,
+    /// The last position of the epoch before, if this one began with the same state.
+    continues: Option<Position>,
 }
 
 impl Default for ChangeLog {
@@ -51,7 +53,20 @@ impl ChangeLog {
 
     /// The empty log of an object that has this position already.
     pub fn starting_at(position: Position, limits: LogLimits) -> ChangeLog {
-        ChangeLog { limits, changes: VecDeque::new(), end: position, bytes: 0 }
+        ChangeLog { limits, changes: VecDeque::new(), end: position, bytes: 0, continues: None }
+    }
+
+    /// The empty log of an object that goes on in a new epoch where it stood in the one before, because it changed
+    /// hands: whoever stands there can be told the changes (protocol 5.11).
+    pub fn continuing(from: Position, epoch: u64, limits: LogLimits) -> ChangeLog {
+        let log = ChangeLog::starting_at(Position { epoch, ..from }, limits);
+        ChangeLog { continues: Some(from), ..log }
+    }
+
+    /// The same of a log that was restored: it helps as long as it reaches back to where the epoch began.
+    #[must_use]
+    pub fn continued_from(self, from: Option<Position>) -> ChangeLog {
+        ChangeLog { continues: from, ..self }
     }
 
     /// The log of an object that stands at `end`, from changes that were kept: as many of them as lead there without
@@ -98,6 +113,7 @@ impl ChangeLog {
         if position != self.end.next() {
             self.changes.clear();
             self.bytes = 0;
+            self.continues = None;
         }
         self.end = position;
         self.bytes += update.approximate_size();
@@ -122,7 +138,8 @@ impl ChangeLog {
     /// How many of the changes kept were made before a position.
     fn skipped(&self, position: Position) -> Option<usize> {
         if position.epoch != self.end.epoch {
-            return None;
+            let first = self.end.version.checked_sub(self.changes.len() as u64)?;
+            return (self.continues == Some(position) && first == position.version).then_some(0);
         }
         let missing = usize::try_from(self.end.version.checked_sub(position.version)?).ok()?;
         self.changes.len().checked_sub(missing)
@@ -204,6 +221,24 @@ mod tests {
         let few =
             ChangeLog::restored(Position::new(0, 7), &kept, LogLimits { changes: 2, bytes: usize::MAX });
         assert_eq!(versions(&few, Position::new(0, 5)), Some(vec![6, 7]));
+    }
+
+    #[test]
+    fn an_epoch_that_continues_another_is_told_to_who_stood_at_its_end_inv_dlg_3() {
+        let (from, first) = (Position::new(0, 7), Position::new(1, 8));
+        let mut log = ChangeLog::continuing(from, 1, LogLimits { changes: 2, bytes: usize::MAX });
+        assert_eq!(versions(&log, from), Some(vec![]));
+        log.push(first, update(first, "x"));
+        assert_eq!(versions(&log, from), Some(vec![8]));
+        assert_eq!(versions(&log, Position::new(1, 7)), Some(vec![8]));
+        assert_eq!(versions(&log, Position::new(0, 6)), None, "it is not known what came before");
+        assert_eq!(versions(&log, Position::new(0, 8)), None, "that never was");
+        for version in 9..=10 {
+            log.push(Position::new(1, version), update(Position::new(1, version), "x"));
+        }
+        assert_eq!(versions(&log, from), None, "8 is not kept any longer");
+        let log = ChangeLog::restored(first, &[update(first, "x")], LogLimits::default());
+        assert_eq!(versions(&log.continued_from(Some(from)), from), Some(vec![8]));
     }
 
     #[test]

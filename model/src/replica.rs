@@ -250,11 +250,16 @@ impl Replica {
         Replaced::Replaced { then }
     }
 
-    /// The answer of a repair by changes arrived: the object stands at `to`, and these lead there (protocol 10.1).
+    /// The answer of a repair by changes arrived: the object stands at `to`, and these lead there (protocol 10.1), also
+    /// from the end of one epoch into the next, where the object changed hands (5.11).
     /// Returns those that were applied, with the held ones that follow them, in order. Whether all is well now is
     /// told by [`Replica::need`].
     pub fn on_changes(&mut self, to: Position, changes: &[Arc<UpdateBody>]) -> Vec<Arc<UpdateBody>> {
         if self.phase != Phase::Live {
+            return Vec::new();
+        }
+        if to.epoch > self.position.epoch && !self.enter(to, changes) {
+            self.phase = Phase::Diverged;
             return Vec::new();
         }
         let mut released = Vec::new();
@@ -266,6 +271,18 @@ impl Replica {
         }
         self.settle(to);
         released
+    }
+
+    /// The reporter's side says that a newer epoch goes on where the copy stands: the object changed hands (protocol
+    /// 5.11). False if it goes on elsewhere.
+    fn enter(&mut self, to: Position, changes: &[Arc<UpdateBody>]) -> bool {
+        let first = changes.first().map_or(Some(to.version + 1), |change| change.version);
+        let fits = first == Some(self.position.version + 1);
+        if fits {
+            self.position.epoch = to.epoch;
+            self.forget_held_until(self.position);
+        }
+        fits
     }
 
     /// After an answer of the reporter's side that reaches to `known`: what was heard of before, and neither

@@ -204,6 +204,7 @@ fn record(i: usize, data: serde_json::Value) -> ObjectRecord {
         store: true,
         domain_registration: true,
         domain_routing: true,
+        delegation: None,
         pending: Vec::new(),
     }
 }

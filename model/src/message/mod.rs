@@ -12,8 +12,9 @@ mod scan;
 mod update;
 
 pub use bodies::{
-    ChildBody, CreateObject, DeleteBody, ForwardBody, ForwardKind, InviteBody, OneOrMany, ReadBody,
-    ReadCriteria, ResponseBody, RoutesBody, Scope, SubscribeBody, UnsubscribeBody,
+    ChildBody, ClaimBody, ClaimKind, Control, ControlBody, CreateObject, DeleteBody, ForwardBody,
+    ForwardKind, GiveBackBody, InviteBody, OneOrMany, PassedBody, ReadBody, ReadCriteria, ResponseBody,
+    RoutesBody, Scope, SubscribeBody, UnsubscribeBody,
 };
 pub use body::{Body, BodyError, WireBody};
 pub use code::StatusCode;

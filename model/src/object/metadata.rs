@@ -54,7 +54,8 @@ pub enum MetadataError {
 }
 
 impl Metadata {
-    /// Applies a metadata change (protocol 3.3). Ownership is not changed by updates.
+    /// Applies a metadata change (protocol 3.3). That of the Reporter is announced by its new Sync Manager (5.11); no
+    /// hyperty may make it.
     ///
     /// # Errors
     /// [`MetadataError`]; then nothing is changed.
@@ -63,6 +64,9 @@ impl Metadata {
         let text = || value.as_str().map(str::to_owned).ok_or_else(unfit);
         let texts = || Vec::<String>::deserialize(value).map_err(|_| unfit());
         match member {
+            "reporter" => {
+                self.reporter = text()?.parse().map_err(|_| unfit())?;
+            }
             "name" => self.name = text()?,
             "description" => self.description = Some(text()?),
             "tags" => self.tags = texts()?,

@@ -7,7 +7,7 @@ use hyperty_model::{ChildrenName, Identity, Position};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Grant, Invited, ObjectRecord, RecordStatus, Role, json};
+use super::{Delegation, Grant, Invited, ObjectRecord, RecordStatus, Role, json};
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -27,6 +27,8 @@ struct Header<'a> {
     domain_routing: bool,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pending: Cow<'a, [Value]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delegation: Option<Cow<'a, Delegation>>,
     /// How often the history of the store was broken when the record was saved whole.
     #[serde(default, skip_serializing_if = "is_zero")]
     breaks: u64,
@@ -48,6 +50,7 @@ pub(super) fn encode(record: &ObjectRecord, breaks: u64) -> Vec<u8> {
         domain_registration: record.domain_registration,
         domain_routing: record.domain_routing,
         pending: Cow::Borrowed(&record.pending),
+        delegation: record.delegation.as_ref().map(Cow::Borrowed),
         breaks,
     };
     json::of(&header)
@@ -80,6 +83,7 @@ pub(super) fn decode(
         domain_registration: header.domain_registration,
         domain_routing: header.domain_routing,
         pending: header.pending.into_owned(),
+        delegation: header.delegation.map(Cow::into_owned),
     };
     Ok((record, header.breaks))
 }

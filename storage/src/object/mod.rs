@@ -16,7 +16,7 @@ mod subscribers;
 mod tail;
 
 pub use grant::{Grant, Invited, InvitedStage};
-pub use record::{ObjectRecord, RecordStatus, Role, Subscriber};
+pub use record::{Delegation, ObjectRecord, RecordStatus, Role, Subscriber};
 pub use store::ObjectStore;
 
 use hyperty_model::message::UpdateBody;

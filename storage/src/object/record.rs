@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyperty_model::delegation::{Giver, Taker};
 use hyperty_model::message::UpdateBody;
 use hyperty_model::object::{Children, Metadata};
 use hyperty_model::{ChildrenName, HypertyUrl, Identity, Position, RuntimeUrl};
@@ -36,6 +37,33 @@ pub enum RecordStatus {
     Frozen,
     /// Delegated to another Reporter.
     Delegated,
+    /// Claimed by a hyperty of this runtime, and not granted yet: it is claimed again (protocol 5.11).
+    Requested,
+    /// Given to a hyperty of this runtime, which cannot host it: it is given back (protocol 5.11.5).
+    Returning,
+}
+
+/// What is kept of an object that changes hands (protocol 5.11).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Delegation {
+    /// At the side that gives it away.
+    Giving {
+        /// How far that has come.
+        state: Giver<String, Url>,
+        /// Whose it was.
+        former: HypertyUrl,
+        /// Where it stood then.
+        from: Position,
+    },
+    /// At the side that takes it.
+    Taking {
+        /// How far that has come.
+        state: Taker<String, Url>,
+        /// Where it stood at the former owner's, once that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Position>,
+    },
 }
 
 /// A hyperty that observes an object.
@@ -103,6 +131,8 @@ pub struct ObjectRecord {
     pub domain_registration: bool,
     /// Whether the object is routed by its domain's message node.
     pub domain_routing: bool,
+    /// That it changes hands, if it does.
+    pub delegation: Option<Delegation>,
     /// Child operations of hyperties of this runtime that are not answered yet, as whole messages.
     pub pending: Vec<Value>,
 }

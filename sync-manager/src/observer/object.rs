@@ -258,6 +258,7 @@ impl State {
             store: self.stores_data(),
             domain_registration: false,
             domain_routing: false,
+            delegation: None,
             pending: self
                 .pending
                 .iter()

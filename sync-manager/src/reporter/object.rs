@@ -283,6 +283,7 @@ impl State {
             store: self.options.store,
             domain_registration: self.options.domain_registration,
             domain_routing: self.options.domain_routing,
+            delegation: None,
             pending: Vec::new(),
         }
     }

@@ -144,6 +144,10 @@ fn take_in(object: &Reported, state: &mut State, kind: &UpdateKind) -> Result<()
             }
             Ok(())
         }
+        // Who reports is changed by a delegation, never by an update of the Reporter.
+        UpdateKind::Metadata { attribute, .. } if attribute == "reporter" => {
+            Err(Refusal::bad_request("the reporter is not changed by updates").because("value"))
+        }
         UpdateKind::Metadata { attribute, value } => {
             let set = state.metadata.set(attribute, value);
             set.map_err(|error| Refusal::bad_request(error.to_string()).because("value"))

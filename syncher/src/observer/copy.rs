@@ -103,6 +103,8 @@ impl Copy {
     ) {
         let changes: Vec<Arc<UpdateBody>> = changes.into_iter().map(Arc::new).collect();
         let released = self.replica.on_changes(to, &changes);
+        // It may have gone on in the epoch of another Reporter.
+        self.position.epoch = self.replica.position().epoch;
         self.apply_all(released.iter(), &mut tell);
     }
 

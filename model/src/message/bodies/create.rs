@@ -61,6 +61,12 @@ pub struct CreateObject {
     /// Delegation (5.11).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delegation: Option<String>,
+    /// Delegation: whose the object is, or the Sync Manager that offers it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Url>,
+    /// Delegation: how long the offer stands, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
 }
 
 /// Body of `create` on a children channel (5.9.1).

@@ -4,6 +4,7 @@
 //! not know stay in the message's raw body, which is what relays pass on.
 
 mod create;
+mod delegation;
 mod invite;
 mod list;
 mod observe;
@@ -11,6 +12,7 @@ mod response;
 mod routes;
 
 pub use create::{ChildBody, CreateObject};
+pub use delegation::{ClaimBody, ClaimKind, Control, ControlBody, GiveBackBody, PassedBody};
 pub use invite::{InviteBody, Scope};
 pub use list::OneOrMany;
 pub use observe::{

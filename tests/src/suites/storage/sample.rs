@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use hyperty_model::change::{Change, ChangeOp, apply};
+use hyperty_model::delegation::Giver;
 use hyperty_model::log::{LOG_BYTES_MAX, LOG_CHANGES_MAX};
 use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::object::{ChildEntry, ChildId, ChildValue, Children, Metadata};
 use hyperty_model::{ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, Timestamp};
 use hyperty_storage::{
-    Grant, Invited, InvitedStage, LOG_BYTES_KEPT, ObjectRecord, RecordStatus, Role, Subscriber,
+    Delegation, Grant, Invited, InvitedStage, LOG_BYTES_KEPT, ObjectRecord, RecordStatus, Role, Subscriber,
 };
 use serde_json::{Value, json};
 
@@ -62,6 +63,7 @@ pub fn record(role: Role, name: &str, data: Option<Value>) -> ObjectRecord {
         status: RecordStatus::Live,
         domain_registration: true,
         domain_routing: true,
+        delegation: None,
         pending: Vec::new(),
     }
 }
@@ -106,6 +108,16 @@ pub fn full_record() -> ObjectRecord {
     full.reporter_user = Some(Identity::of_user("user://example.com/alice"));
     full.status = RecordStatus::Disconnected;
     full.domain_registration = false;
+    full.delegation = Some(Delegation::Giving {
+        state: Giver::Given {
+            epoch: 4,
+            offer: "8a7b".to_owned(),
+            taker: "hyperty-runtime://example.com/b/sm".parse().expect("a URL"),
+            confirmed: false,
+        },
+        former: hyperty("alice"),
+        from: full.position,
+    });
     full.pending = vec![json!({"id": 7, "type": "create"})];
     // Two changes that led to where it stands; the data has them already.
     full.log = [16, 17]
