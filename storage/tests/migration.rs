@@ -43,6 +43,7 @@ fn write(path: &Path, damage: impl Fn(&str, &mut Vec<u8>)) {
 fn saved() -> (ObjectRecord, ObjectRecord, ObjectRecord) {
     let mut full = full_record();
     full.log.clear();
+    full.delegation = None;
     let plain = Subscriber { runtime: None, identity: None, ..subscriber("Carol") };
     full.subscriptions = vec![plain, Subscriber { away: true, ..subscriber("bob") }];
     let mut long = record(Role::Reporter, "long", Some(json!({"filler": "x".repeat(10_000)})));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyperty_model::delegation::{Giver, Taker};
 use hyperty_model::message::UpdateBody;
 use hyperty_model::object::{Children, Metadata};
-use hyperty_model::{ChildrenName, HypertyUrl, Identity, Position, RuntimeUrl};
+use hyperty_model::{ChildrenName, HypertyUrl, Identity, Position, RuntimeUrl, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
