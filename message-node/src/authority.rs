@@ -77,7 +77,8 @@ impl Core {
         if let Some(bound) = self.directory.bound(from.key()) {
             return if bound == *session { Ok(()) } else { Err(Refusal::Sender(from.clone())) };
         }
-        if self.allocations.owner(from).is_some_and(|owner| owner != session.runtime) {
+        let elsewhere = self.allocations.owner(from).is_some_and(|owner| owner != session.runtime);
+        if elsewhere || !session.may_be(from) {
             return Err(Refusal::Sender(from.clone()));
         }
         self.bind(session, from, from.key())

@@ -5,11 +5,17 @@ use std::time::Duration;
 use hyperty_model::message::Limits;
 use hyperty_model::queue::{QUEUE_BYTES_MAX, QueueLimits};
 
+use crate::admission::AdmissionConfig;
+
 /// Most sessions, live and graced. Fifty thousand runtimes fit twice; each costs some kilobytes.
 pub const SESSIONS_MAX: usize = 100_000;
 
 /// Most connections, with a session or not yet: every session may be on its way to a new connection.
 pub const LINKS_MAX: usize = 2 * SESSIONS_MAX;
+
+/// Most connections that have no session yet: a fleet that comes back at once, for the moment that each needs. More are
+/// refused before anything of them is read.
+pub const UNADMITTED_LINKS_MAX: usize = 10_000;
 
 /// Most routes of one session: a gateway with 25,000 objects of four addresses each. A route costs about 200 bytes.
 pub const ROUTES_PER_SESSION_MAX: usize = 100_000;
@@ -55,6 +61,8 @@ pub struct NodeLimits {
     pub sessions: usize,
     /// Connections, with or without a session.
     pub links: usize,
+    /// Connections without a session.
+    pub unadmitted_links: usize,
     /// Routes of one session: addresses it subscribed or bound by use.
     pub routes_per_session: usize,
     /// What may wait for one connection (Q_OUT, protocol M15).
@@ -71,6 +79,7 @@ impl Default for NodeLimits {
             message: Limits::default(),
             sessions: SESSIONS_MAX,
             links: LINKS_MAX,
+            unadmitted_links: UNADMITTED_LINKS_MAX,
             routes_per_session: ROUTES_PER_SESSION_MAX,
             queue: QueueLimits::default(),
             graced: QueueLimits { count: GRACED_COUNT_MAX, bytes: QUEUE_BYTES_MAX },
@@ -88,7 +97,8 @@ pub struct NodeTimers {
     pub ping: Duration,
     /// For any sign of life of a connection.
     pub idle: Duration,
-    /// For a new connection to open a session.
+    /// For a new connection to open a session; less if sessions need a token
+    /// ([`TokenAdmission::wait`](crate::admission::TokenAdmission::wait)).
     pub open: Duration,
     /// For what is under way, when the node is stopped in order: once until it is on disk and answered, and once
     /// until the connections have taken it.
@@ -110,6 +120,8 @@ pub struct NodeConfig {
     pub limits: NodeLimits,
     /// How long it waits.
     pub timers: NodeTimers,
+    /// Who may open a session.
+    pub admission: AdmissionConfig,
     /// Whether only the session that holds or allocated an object may publish its changes (protocol 5.14).
     pub enforce_publisher: bool,
     /// Where `/metrics` and `/status` are; `/healthz` and `/readyz` are always served.
@@ -123,6 +135,7 @@ impl NodeConfig {
             domain: domain.to_owned(),
             limits: NodeLimits::default(),
             timers: NodeTimers::default(),
+            admission: AdmissionConfig::default(),
             enforce_publisher: true,
             admin: AdminPages::default(),
         }

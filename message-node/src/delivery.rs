@@ -8,6 +8,7 @@ use hyperty_model::message::{HOPS_MAX, ResponseBody, Rewrite};
 use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode, Url, UrlKind};
 
 use crate::address::{expects_answer, tells_a_position};
+use crate::identity;
 use crate::node::Core;
 use crate::outbox::{Outbox, Push};
 use crate::outgoing::Outgoing;
@@ -33,12 +34,14 @@ impl Core {
         }
     }
 
-    /// The message as others may see it: without `body.auth`, and with this session on its way if it keeps one.
-    /// `None` if it has come too far.
+    /// The message as others may see it: without `body.auth`, with the session's user if it is known, and with this
+    /// session on its way if it keeps one. `None` if it has come too far.
     fn cleaned(&self, session: &Session, message: Message) -> Option<Message> {
         let mut via = message.via();
+        let message = identity::inside(session, message);
+        let identity = identity::of(session, &message);
         if via.is_empty() {
-            return message.relayed(&Rewrite { strip_auth: true, ..Rewrite::default() }).ok();
+            return message.relayed(&Rewrite { strip_auth: true, identity, ..Rewrite::default() }).ok();
         }
         if via.len() >= HOPS_MAX {
             self.counters.looped.add(1);
@@ -47,7 +50,7 @@ impl Core {
         // A runtime may name itself with its token behind its URL: the URL alone goes on.
         via.retain(|hop| !hop.is_at_or_below(&session.runtime));
         via.push(session.runtime.as_url().clone());
-        message.relayed(&Rewrite { strip_auth: true, via: Some(&via), ..Rewrite::default() }).ok()
+        message.relayed(&Rewrite { strip_auth: true, identity, via: Some(&via) }).ok()
     }
 
     /// Delivers a message that `ingress` sent, or the node itself. A message never goes back to where it came from.

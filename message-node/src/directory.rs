@@ -32,6 +32,8 @@ pub(crate) struct Sessions {
     by_runtime: BTreeMap<Arc<str>, Arc<Session>>,
     /// What is due, in order of time: all waits are equally long.
     due: VecDeque<Due>,
+    /// When passes are looked at, each session once; by number where two are due at once.
+    expiries: BTreeMap<(Instant, u64), Arc<Session>>,
 }
 
 /// Something to look at when its time has come.
@@ -141,6 +143,7 @@ impl Sessions {
             return false;
         }
         self.by_runtime.remove(key);
+        self.expire_at(None, session);
         directory.unbind(key, session);
         true
     }
@@ -157,9 +160,31 @@ impl Sessions {
         self.due.push_back(Due { at: Instant::now() + wait, session: Arc::clone(session), what });
     }
 
+    /// Has the pass of a session looked at then, and no more at the time that was set before; at no time if `None`.
+    pub(crate) fn expire_at(&mut self, at: Option<(Instant, &Arc<Session>)>, session: &Session) {
+        let mut expiry = session.expiry.lock();
+        if let Some(former) = expiry.take() {
+            self.expiries.remove(&(former, session.number));
+        }
+        if let Some((at, session)) = at {
+            *expiry = Some(at);
+            self.expiries.insert((at, session.number), Arc::clone(session));
+        }
+    }
+
+    /// Takes a session whose pass is to be looked at.
+    pub(crate) fn pop_expiry(&mut self, now: Instant) -> Option<Arc<Session>> {
+        let first = self.expiries.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let session = first.remove();
+        *session.expiry.lock() = None;
+        Some(session)
+    }
+
     /// When the next is due.
     pub(crate) fn next_due(&self) -> Option<Instant> {
-        self.due.front().map(|due| due.at)
+        let due = self.due.front().map(|due| due.at);
+        let expiry = self.expiries.keys().next().map(|(at, _)| *at);
+        due.into_iter().chain(expiry).min()
     }
 
     /// Takes one that is due.

@@ -29,6 +29,7 @@
 
 mod address;
 pub mod admin;
+pub mod admission;
 mod authority;
 mod channel;
 mod components;
@@ -36,6 +37,7 @@ mod config;
 mod delivery;
 mod directory;
 mod driver;
+mod identity;
 mod lifecycle;
 mod link;
 mod metrics;
@@ -52,6 +54,7 @@ mod websocket;
 pub use config::{
     AdminPages, DRAIN_WAIT, GRACE, GRACED_COUNT_MAX, IDLE_MAX, LINKS_MAX, NodeConfig, NodeLimits, NodeTimers,
     OPEN_WAIT, PENDING_ANSWERS_MAX, PING_INTERVAL, ROUTES_PER_SESSION_MAX, SESSIONS_MAX,
+    UNADMITTED_LINKS_MAX,
 };
 pub use driver::NodeDriver;
 pub use link::Link;
@@ -63,7 +66,8 @@ pub use status::{NodeStatus, Readiness, SESSIONS_SHOWN, SessionStatus, StoreStat
 pub use websocket::serve;
 
 /// How an operator's check looks at what a node stores.
-pub const TABLE_CHECKS: [hyperty_storage::operations::TableCheck; 3] = [
+pub const TABLE_CHECKS: [hyperty_storage::operations::TableCheck; 4] = [
+    admission::OWNERS_CHECK,
     hyperty_address_allocation::ALLOCATIONS_CHECK,
     hyperty_registry::REGISTRY_CHECK,
     hyperty_registry::CATALOGUE_CHECK,

@@ -2,23 +2,42 @@
 
 use std::sync::Arc;
 
-use hyperty_model::message::{ResponseBody, UnsubscribeBody};
+use hyperty_model::message::UnsubscribeBody;
 use hyperty_model::{Message, MessageType, ObjectUrl, RuntimeUrl, StatusCode, Url};
+use hyperty_storage::Ticket;
 use tokio::time::Instant;
 
 use crate::address::{is_children_channel, object_of_changes};
+use crate::admission::{Pass, TokenError};
 use crate::directory::{Due, DueKind, Sessions, names_a_runtime};
 use crate::link::Link;
+use crate::metrics::{Asked, Service};
 use crate::node::Core;
-use crate::outbox::CloseReason;
+use crate::outbox::{CloseReason, Outbox};
 use crate::outgoing::Outgoing;
 use crate::session::{Routes, Session, Token};
 
 /// Why a session is not opened.
 enum OpenError {
+    NotAdmitted(TokenError),
     NotARuntime(String),
     Taken,
     Full,
+}
+
+impl From<TokenError> for OpenError {
+    fn from(error: TokenError) -> OpenError {
+        OpenError::NotAdmitted(error)
+    }
+}
+
+/// A session that was opened.
+struct Begun {
+    session: Arc<Session>,
+    /// In the place of a former one.
+    former: bool,
+    /// Its runtime is this user's from now on: known for good once this is on disk.
+    claimed: Option<Ticket>,
 }
 
 impl Core {
@@ -28,17 +47,29 @@ impl Core {
             let text = "this connection has a session already";
             return link.refuse(message, StatusCode::CONFLICT, "conflict", text);
         }
-        match self.directory.with_sessions(|sessions| self.begin(sessions, link, message.from())) {
-            Ok((session, former)) => {
+        let asked = Asked::now(Service::Admission);
+        let pass = match self.admitted(message) {
+            Ok(pass) => pass,
+            Err(error) => return self.turn_away(link, message, &error),
+        };
+        match self
+            .directory
+            .with_sessions(|sessions| self.begin(sessions, link, message.from(), pass.clone()))
+        {
+            Ok(Begun { session, former, claimed }) => {
                 self.counters.opened.add(1);
                 tracing::info!(session = session.number, runtime = %session.runtime, link = link.number(), "opened");
-                if former {
+                if former || pass.is_some() {
                     self.wake_driver.notify_one();
                 }
-                let mut body = ResponseBody::ok();
+                let mut body = self.welcome(pass.as_ref());
                 body.extra.insert("runtimeToken".to_owned(), session.token.as_str().into());
-                link.answer(message, body);
+                match claimed {
+                    Some(ticket) => self.answer_when_durable(&session, message, body, ticket, asked),
+                    None => link.answer(message, body),
+                }
             }
+            Err(OpenError::NotAdmitted(error)) => self.turn_away(link, message, &error),
             Err(OpenError::NotARuntime(text)) => {
                 link.refuse(message, StatusCode::BAD_REQUEST, "malformed", &text)
             }
@@ -57,26 +88,39 @@ impl Core {
         }
     }
 
-    /// Makes the session and puts it in the place of a former one. Tells whether there was one.
+    /// Makes the session and puts it in the place of a former one.
     fn begin(
         &self,
         sessions: &mut Sessions,
         link: &Link,
         from: &Url,
-    ) -> Result<(Arc<Session>, bool), OpenError> {
-        let (runtime, former) = match sessions.get(from) {
-            Some(former) if former.is_live() => return Err(OpenError::Taken),
-            Some(former) => (former.runtime.clone(), Some(former)),
-            None => match session_by_token(sessions, from) {
-                Some(former) => (former.runtime.clone(), Some(former)),
-                None => (self.free_runtime(sessions, from)?, None),
-            },
+        pass: Option<Arc<Pass>>,
+    ) -> Result<Begun, OpenError> {
+        let by_token = || session_by_token(sessions, from);
+        let (runtime, former) = match sessions
+            .get(from)
+            .map(|former| (former, false))
+            .or_else(|| by_token().map(|former| (former, true)))
+        {
+            Some((former, proven)) => {
+                Core::may_open(pass.as_ref(), &former.runtime, Some(&former))?;
+                if former.is_live() && !proven {
+                    return Err(OpenError::Taken);
+                }
+                (former.runtime.clone(), Some(former))
+            }
+            None => (self.free_runtime(sessions, from, pass.as_ref())?, None),
         };
         if former.is_none() && sessions.len() >= self.config.limits.sessions {
             return Err(OpenError::Full);
         }
+        let claimed = match &pass {
+            Some(pass) => self.owners.claim(&runtime, pass.who(), self.clock.now())?,
+            None => None,
+        };
         let token = Token::new(self.ids.random());
-        let session = Session::new(self.next_number(), runtime, token, link.outbox(), link.number());
+        let session =
+            Session::new(self.next_number(), runtime, token, link.outbox(), link.number(), pass.clone());
         let session = Arc::new(session);
         if let Some(former) = &former {
             sessions.remove(&self.directory, former);
@@ -87,13 +131,22 @@ impl Core {
             sessions.remind(&session, DueKind::Replay, self.config.timers.grace);
         }
         sessions.insert(&self.directory, &session);
+        if let Some(pass) = &pass {
+            sessions.expire_at(Some((self.look_at(pass), &session)), &session);
+        }
         link.serve(Arc::clone(&session));
-        Ok((session, former.is_some()))
+        Ok(Begun { session, former: former.is_some(), claimed })
     }
 
-    fn free_runtime(&self, sessions: &Sessions, from: &Url) -> Result<RuntimeUrl, OpenError> {
+    fn free_runtime(
+        &self,
+        sessions: &Sessions,
+        from: &Url,
+        pass: Option<&Arc<Pass>>,
+    ) -> Result<RuntimeUrl, OpenError> {
         let runtime =
             RuntimeUrl::try_from(from.clone()).map_err(|error| OpenError::NotARuntime(error.to_string()))?;
+        Core::may_open(pass, &runtime, None)?;
         if !names_a_runtime(&runtime, &self.config.domain) {
             return Err(OpenError::NotARuntime(format!("{runtime} is not the URL of one runtime")));
         }
@@ -109,15 +162,34 @@ impl Core {
             let text = "this connection has a session already";
             return link.refuse(message, StatusCode::CONFLICT, "conflict", text);
         }
-        let accepted = Outgoing::published(message.reply(ResponseBody::ok()));
+        let pass = match self.admitted(message) {
+            Ok(pass) => pass,
+            Err(error) => return self.turn_away(link, message, &error),
+        };
+        let accepted = Outgoing::published(message.reply(self.welcome(pass.as_ref())));
+        let mut refused = None;
         let moved = self.directory.with_sessions(|sessions| {
             let session = session_by_token(sessions, message.from())?;
+            if let Err(error) = Core::may_open(pass.as_ref(), &session.runtime, Some(&session)) {
+                refused = Some(error);
+                return None;
+            }
             let limits = self.config.limits.queue;
             let lost = session.outbox.relink(link.number(), limits, &link.outbox(), accepted)?;
             session.set_link(link.number());
+            if let Some(pass) = &pass {
+                session.renew(Arc::clone(pass));
+                sessions.expire_at(Some((self.look_at(pass), &session)), &session);
+            }
             link.serve(Arc::clone(&session));
             Some((session, lost))
         });
+        if let Some(error) = refused {
+            return self.turn_away(link, message, &error);
+        }
+        if pass.is_some() {
+            self.wake_driver.notify_one();
+        }
         match moved {
             Some((session, lost)) => {
                 self.counters.reopened.add(1);
@@ -172,6 +244,7 @@ impl Core {
 
     /// Does what is due, and tells when the next is.
     pub(crate) fn act_on_due(&self, now: Instant) -> Option<Instant> {
+        self.end_expired(now);
         loop {
             let (due, over) = match self.directory.with_sessions(|sessions| {
                 let due = sessions.pop_due(now).ok_or(sessions.next_due())?;
@@ -192,9 +265,18 @@ impl Core {
     /// The end of a session that was removed from the directory: its routes go, its registrations become
     /// disconnected, and the owners of what it listened to are told (M13).
     fn end(&self, session: &Session, reason: CloseReason) {
+        self.ended(session, reason, |outbox| outbox.close(reason));
+    }
+
+    /// The same, with a last message to the runtime.
+    pub(crate) fn end_behind(&self, session: &Session, last: Outgoing, reason: CloseReason) {
+        self.ended(session, reason, |outbox| outbox.close_behind(last, reason));
+    }
+
+    fn ended(&self, session: &Session, reason: CloseReason, close: impl FnOnce(&Outbox) -> Vec<Outgoing>) {
         session.set_link(0);
         let listened = self.retire(session);
-        self.answer_lost(session.outbox.close(reason));
+        self.answer_lost(close(&session.outbox));
         self.counters.ended.add(1);
         tracing::info!(session = session.number, runtime = %session.runtime, ?reason, "ended");
         self.disconnect_registrations(&session.runtime);

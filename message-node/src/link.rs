@@ -10,6 +10,7 @@ use hyperty_model::{Message, MessageType, StatusCode, UrlKind};
 use parking_lot::Mutex;
 
 use crate::address::may_be_refused;
+use crate::admission::UNADMITTED_BYTES_MAX;
 use crate::node::Core;
 use crate::outbox::{CloseReason, Outbox, Stop};
 use crate::outgoing::Outgoing;
@@ -30,6 +31,10 @@ pub struct Link {
 }
 
 struct LinkState {
+    /// What was said before there is a session, in bytes.
+    early: usize,
+    /// It was refused a session and told why: it is heard no more.
+    dismissed: bool,
     /// Its session's outbox, or one of its own before there is a session.
     outbox: Arc<Outbox>,
     session: Option<Arc<Session>>,
@@ -39,7 +44,11 @@ impl Link {
     pub(crate) fn new(core: Arc<Core>) -> Link {
         let number = core.next_number();
         let outbox = Arc::new(Outbox::new(number, core.config.limits.queue));
-        Link { core, number, state: Mutex::new(LinkState { outbox, session: None }) }
+        Link {
+            core,
+            number,
+            state: Mutex::new(LinkState { early: 0, dismissed: false, outbox, session: None }),
+        }
     }
 
     /// Whether a session was opened.
@@ -53,13 +62,35 @@ impl Link {
     /// as long as it waits for a slow receiver.
     pub fn receive(&self, frame: Bytes) {
         self.core.counters.received.add(1);
+        if !self.is_heard(frame.len()) {
+            return;
+        }
         match Message::from_frame(frame.clone(), &self.core.config.limits.message) {
             Ok(messages) => messages.into_iter().for_each(|message| self.take(message)),
             Err(error) => self.answer_malformed(&frame, error.code(), &error.to_string()),
         }
     }
 
+    /// Whether what comes over this connection is looked at: until there is a session only so much of it is.
+    fn is_heard(&self, bytes: usize) -> bool {
+        let mut state = self.state.lock();
+        if state.session.is_some() {
+            return true;
+        }
+        state.early = state.early.saturating_add(bytes);
+        if state.early > UNADMITTED_BYTES_MAX && !state.dismissed {
+            state.dismissed = true;
+            tracing::debug!(link = self.number, "said too much before it had a session");
+            self.core.counters.refused.add(1);
+            state.outbox.close(CloseReason::NotAdmitted);
+        }
+        !state.dismissed
+    }
+
     fn take(&self, message: Message) {
+        if self.state.lock().dismissed {
+            return;
+        }
         match self.session() {
             // What still comes over a connection that its session has left is nobody's.
             Some(session) if !session.is_served_by(self.number) => {}
@@ -76,6 +107,12 @@ impl Link {
             MessageType::Close => self.core.close(self, message),
             _ if !self.has_session() => {
                 self.refuse(message, StatusCode::FORBIDDEN, "forbidden", "no session: send open first");
+            }
+            MessageType::Update => {
+                // There is one, as was just seen; it may be over by now.
+                if let Some(session) = self.session() {
+                    self.core.renew(self, &session, message);
+                }
             }
             MessageType::Ping => self.answer(message, ResponseBody::ok()),
             other => {
@@ -112,6 +149,13 @@ impl Link {
         self.core.push(&outbox, &Outgoing::published(message), None);
     }
 
+    /// Says why this connection gets no session, and has it closed behind that.
+    pub(crate) fn dismiss(&self, answer: Message) {
+        let mut state = self.state.lock();
+        state.dismissed = true;
+        state.outbox.close_behind(Outgoing::published(answer), CloseReason::NotAdmitted);
+    }
+
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
@@ -128,7 +172,9 @@ impl Link {
     pub(crate) fn serve(&self, session: Arc<Session>) -> Arc<Outbox> {
         let mut state = self.state.lock();
         let outbox = Arc::clone(&session.outbox);
-        state.session = Some(session);
+        if state.session.replace(session).is_none() {
+            self.core.link_decided();
+        }
         std::mem::replace(&mut state.outbox, outbox)
     }
 
@@ -185,8 +231,9 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.core.link_gone();
-        if let Some(session) = self.session() {
-            self.core.lost(&session, self.number);
+        match self.session() {
+            Some(session) => self.core.lost(&session, self.number),
+            None => self.core.link_decided(),
         }
     }
 }

@@ -25,6 +25,7 @@ pub(crate) enum Service {
     Allocation,
     Registry,
     Catalogue,
+    Admission,
 }
 
 /// The one label there is, and its value.
@@ -51,6 +52,7 @@ pub(crate) struct Latencies {
     allocation: Histogram,
     registry: Histogram,
     catalogue: Histogram,
+    admission: Histogram,
 }
 
 impl Latencies {
@@ -62,6 +64,7 @@ impl Latencies {
             allocation: of("allocation"),
             registry: of("registry"),
             catalogue: of("catalogue"),
+            admission: of("admission"),
             all,
         }
     }
@@ -72,6 +75,7 @@ impl Latencies {
             Service::Allocation => &self.allocation,
             Service::Registry => &self.registry,
             Service::Catalogue => &self.catalogue,
+            Service::Admission => &self.admission,
         };
         of.observe(asked.at.elapsed().as_secs_f64());
     }

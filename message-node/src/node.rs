@@ -1,7 +1,7 @@
 //! The node: its tables, its components, and how others reach it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyperty_address_allocation::{AllocationLimits, AllocationTable};
@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
+use crate::admission::{AdmissionConfig, ForeignProvider, RuntimeOwners, install_provider};
 use crate::components::Addresses;
 use crate::config::NodeConfig;
 use crate::directory::Directory;
@@ -35,6 +36,9 @@ pub enum StartError {
         /// What is wrong with it.
         source: UrlError,
     },
+    /// Tokens cannot be verified in this process.
+    #[error(transparent)]
+    Tokens(#[from] ForeignProvider),
     /// What the node had stored cannot be read; the text says what to do.
     #[error("stored state cannot be read: {0}")]
     Storage(#[from] StorageError),
@@ -70,6 +74,7 @@ pub(crate) struct Core {
     pub(crate) allocations: AllocationTable,
     pub(crate) registry: RegistryTable,
     pub(crate) catalogue: CatalogueTable,
+    pub(crate) owners: RuntimeOwners,
     pub(crate) pending: PendingAnswers,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn Ids>,
@@ -82,6 +87,8 @@ pub(crate) struct Core {
     next_number: AtomicU64,
     next_message: AtomicU64,
     links: watch::Sender<usize>,
+    /// How many of them have no session yet.
+    unadmitted: AtomicUsize,
     pub(crate) phase: watch::Sender<Phase>,
 }
 
@@ -103,13 +110,18 @@ impl MessageNode {
     /// that wait for the store.
     ///
     /// # Errors
-    /// [`StartError`] for a domain that cannot be served or stored state that cannot be read.
+    /// [`StartError`] for a domain that cannot be served, stored state that cannot be read, or tokens that cannot be
+    /// verified.
     pub fn new(
-        config: NodeConfig,
+        mut config: NodeConfig,
         tables: Arc<dyn Tables>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn Ids>,
     ) -> Result<(MessageNode, NodeDriver), StartError> {
+        if let AdmissionConfig::Tokens(tokens) = &config.admission {
+            install_provider()?;
+            config.timers.open = config.timers.open.min(tokens.wait);
+        }
         let domain = config.domain.clone();
         let addresses =
             Addresses::of(&domain).map_err(|source| StartError::Domain { domain: domain.clone(), source })?;
@@ -120,6 +132,7 @@ impl MessageNode {
             AllocationLimits::default(),
         )?;
         let registry = RegistryTable::open(Arc::clone(&tables), RegistryLimits::default())?;
+        let owners = RuntimeOwners::open(Arc::clone(&tables))?;
         let catalogue = CatalogueTable::open(&domain, Arc::clone(&tables), CatalogueLimits::default())?;
         let core = Arc::new(Core {
             pending: PendingAnswers::new(tables.progress(), config.limits.pending_answers),
@@ -130,6 +143,7 @@ impl MessageNode {
             allocations,
             registry,
             catalogue,
+            owners,
             clock,
             counters: Counters::default(),
             latencies: Latencies::new(),
@@ -138,6 +152,7 @@ impl MessageNode {
             next_number: AtomicU64::new(1),
             next_message: AtomicU64::new(ids.first_message_id()),
             links: watch::Sender::new(0),
+            unadmitted: AtomicUsize::new(0),
             phase: watch::Sender::new(Phase::Serving),
             ids,
             config,
@@ -188,6 +203,7 @@ impl MessageNode {
             lost: counters.lost.get(),
             ended: counters.ended.get(),
             repairs: counters.repairs.get(),
+            not_admitted: counters.not_admitted.get(),
             received: counters.received.get(),
             delivered: counters.delivered.get(),
             conflated: counters.conflated.get(),
@@ -206,13 +222,21 @@ impl MessageNode {
         if *self.0.phase.borrow() != Phase::Serving {
             return Err(AttachError::Stopping);
         }
+        if self.0.unadmitted.load(Ordering::Relaxed) >= self.0.config.limits.unadmitted_links {
+            return Err(AttachError::Full);
+        }
         let max = self.0.config.limits.links;
         let taken = self.0.links.send_if_modified(|links| {
             let room = *links < max;
             *links += usize::from(room);
             room
         });
-        if taken { Ok(Link::new(Arc::clone(&self.0))) } else { Err(AttachError::Full) }
+        if !taken {
+            return Err(AttachError::Full);
+        }
+        // Two that come at the same moment may both be the last one: the limit is not a matter of one.
+        self.0.unadmitted.fetch_add(1, Ordering::Relaxed);
+        Ok(Link::new(Arc::clone(&self.0)))
     }
 
     /// How many connections there are, with a session or without.
@@ -293,6 +317,11 @@ impl Core {
     /// An id for a message of the node's own.
     pub(crate) fn next_message_id(&self) -> u64 {
         self.next_message.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A connection has a session, or is gone before it had one.
+    pub(crate) fn link_decided(&self) {
+        self.unadmitted.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A connection is gone.

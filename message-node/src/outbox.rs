@@ -26,6 +26,11 @@ pub enum CloseReason {
     Stalled,
     /// The node stops in order, and somebody is expected to start it again: the client comes back.
     Restart,
+    /// No session was opened, and the client was told why: its token is missing, not believed, or does not allow what
+    /// it asks for.
+    NotAdmitted,
+    /// The session's token has expired: a new session needs a new token.
+    Expired,
 }
 
 impl CloseReason {
@@ -38,6 +43,8 @@ impl CloseReason {
             CloseReason::Replaced => 4001,
             CloseReason::Idle => 4002,
             CloseReason::Stalled => 4003,
+            CloseReason::NotAdmitted => 4004,
+            CloseReason::Expired => 4005,
             CloseReason::Restart => 1012,
         }
     }
@@ -51,6 +58,8 @@ impl CloseReason {
             CloseReason::Replaced => "session continued elsewhere",
             CloseReason::Idle => "idle",
             CloseReason::Stalled => "nothing is read",
+            CloseReason::NotAdmitted => "not admitted",
+            CloseReason::Expired => "the token has expired",
             CloseReason::Restart => "the node restarts: come back",
         }
     }
@@ -101,6 +110,8 @@ enum Mode {
     Graced,
     /// Something that must not be dropped was dropped: only a new session helps.
     Forfeited,
+    /// Nothing goes in any more; the connection that drains it goes when it has taken what is left.
+    Leaving(CloseReason),
     /// Nothing goes in or out any more; the connection that drained it goes.
     Closed(CloseReason),
     /// The connection that drained it goes on with another outbox.
@@ -244,6 +255,23 @@ impl Outbox {
         self.finish(Mode::Closed(reason))
     }
 
+    /// The end, for good, behind a last message; what stood in the queue is handed back.
+    pub(crate) fn close_behind(&self, last: Outgoing, reason: CloseReason) -> Vec<Outgoing> {
+        let mut state = self.0.lock();
+        if !matches!(state.mode, Mode::Linked(_) | Mode::Graced) {
+            return Vec::new();
+        }
+        let mut rest = state.give_up();
+        if let Pushed::Refused(last) = state.queue.push(last) {
+            rest.push(last);
+        }
+        state.mode = Mode::Leaving(reason);
+        let waker = state.waker.take();
+        drop(state);
+        wake(waker);
+        rest
+    }
+
     /// The connection goes on with another outbox; what stood here is handed back.
     pub(crate) fn leave(&self) -> Vec<Outgoing> {
         self.finish(Mode::Left)
@@ -267,6 +295,8 @@ impl State {
             Mode::Linked(current) if current == link => None,
             Mode::Linked(_) | Mode::Graced => Some(Stop::Close(CloseReason::Replaced)),
             Mode::Forfeited => Some(Stop::Close(CloseReason::Overflow)),
+            Mode::Leaving(_) if !self.queue.is_empty() => None,
+            Mode::Leaving(reason) => Some(Stop::Close(reason)),
             Mode::Closed(reason) => Some(Stop::Close(reason)),
             Mode::Left => Some(Stop::Moved),
         }

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use foldhash::fast::RandomState;
-use hyperty_model::{ObjectUrl, RuntimeUrl};
+use hyperty_model::{ObjectUrl, RuntimeUrl, Url};
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
+use crate::admission::{Pass, Who};
 use crate::outbox::Outbox;
 
 /// A set of addresses by their key.
@@ -52,6 +54,12 @@ pub(crate) struct Session {
     /// How often it lost its connection: tells a grace from a later one.
     pub(crate) losses: AtomicU64,
     pub(crate) routes: Mutex<Routes>,
+    /// The user who was admitted; `None` if nobody is asked who it is.
+    who: Option<Arc<Who>>,
+    /// What admitted the user, last.
+    pass: Mutex<Option<Arc<Pass>>>,
+    /// When the pass is looked at next: the session's place in [`Sessions`](crate::directory::Sessions), under its lock.
+    pub(crate) expiry: Mutex<Option<Instant>>,
 }
 
 /// What a session owns in the routing tables, so that its end finds it without a search.
@@ -80,6 +88,7 @@ impl Session {
         token: Token,
         outbox: Arc<Outbox>,
         link: u64,
+        pass: Option<Arc<Pass>>,
     ) -> Session {
         Session {
             number,
@@ -89,7 +98,30 @@ impl Session {
             link: AtomicU64::new(link),
             losses: AtomicU64::new(0),
             routes: Mutex::default(),
+            who: pass.as_ref().map(|pass| Arc::clone(pass.who())),
+            pass: Mutex::new(pass),
+            expiry: Mutex::default(),
         }
+    }
+
+    /// The user who was admitted, if sessions are somebody's here.
+    pub(crate) fn who(&self) -> Option<&Arc<Who>> {
+        self.who.as_ref()
+    }
+
+    /// What admitted the user; `None` if nobody is asked for a token.
+    pub(crate) fn pass(&self) -> Option<Arc<Pass>> {
+        self.pass.lock().clone()
+    }
+
+    /// Goes on with a new pass of the same user.
+    pub(crate) fn renew(&self, pass: Arc<Pass>) {
+        *self.pass.lock() = Some(pass);
+    }
+
+    /// Whether the session may speak as a hyperty, as far as its token says.
+    pub(crate) fn may_be(&self, hyperty: &Url) -> bool {
+        self.pass.lock().as_ref().is_none_or(|pass| pass.covers_hyperty(hyperty))
     }
 
     /// Whether the connection `link` serves this session.

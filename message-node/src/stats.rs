@@ -48,6 +48,9 @@ pub struct Stats {
     /// Reads and subscriptions that passed and told a position: repairs of copies that had missed something, and
     /// observers that came back.
     pub repairs: u64,
+    /// Sessions that were not opened because their token did not admit them.
+    #[serde(default)]
+    pub not_admitted: u64,
 }
 
 /// The counters behind [`Stats`].
@@ -65,6 +68,7 @@ pub(crate) struct Counters {
     pub(crate) lost: Counter,
     pub(crate) ended: Counter,
     pub(crate) repairs: Counter,
+    pub(crate) not_admitted: Counter,
 }
 
 /// One total.

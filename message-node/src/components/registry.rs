@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use hyperty_model::{Message, RuntimeUrl};
+use hyperty_model::{Message, MessageType, RuntimeUrl, StatusCode};
 use hyperty_registry::{RegistrationStatus, StatusEvent};
 use hyperty_storage::Ticket;
+use serde_json::Value;
 
 use crate::metrics::{Asked, Service};
 use crate::node::Core;
@@ -12,6 +13,10 @@ use crate::session::Session;
 
 impl Core {
     pub(super) fn serve_registry(&self, session: &Arc<Session>, message: &Message) {
+        if !names_its_user(session, message) {
+            let text = "a session registers for its own user";
+            return self.refuse(session, message, StatusCode::FORBIDDEN, "forbidden", text);
+        }
         let asked = Asked::now(Service::Registry);
         let answer = self.registry.handle(message, &session.runtime, self.clock.now());
         self.answer_when_durable(session, message, self.marked(answer.body), answer.ticket, asked);
@@ -53,4 +58,20 @@ impl Core {
             }
         }
     }
+}
+
+/// Whether a registration names nobody but the session's user, if that is known: people are found by it.
+fn names_its_user(session: &Session, message: &Message) -> bool {
+    let Some(who) = session.who() else { return true };
+    if !matches!(message.kind(), MessageType::Create | MessageType::Update) {
+        return true;
+    }
+    // What cannot be read is refused by the registry, with a better reason.
+    let Ok(body) = serde_json::from_slice::<Value>(message.body().raw()) else { return true };
+    let given = |name: &str| match body["attribute"].as_str() {
+        Some(attribute) => Some(&body["value"]).filter(|_| attribute == name),
+        None => body["value"].get(name),
+    };
+    let own = |value: &Value| value.is_null() || value.as_str() == Some(who.user().as_str());
+    [given("user"), given("guid")].into_iter().flatten().all(own)
 }

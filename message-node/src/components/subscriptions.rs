@@ -161,7 +161,11 @@ impl Core {
 
     fn may_bind(&self, session: &Arc<Session>, url: &Url) -> Result<(), SubscribeRefusal> {
         let bound_elsewhere = self.directory.bound(binding_key(url)).is_some_and(|bound| bound != *session);
-        if bound_elsewhere || self.allocations.owner(url).is_some_and(|owner| owner != session.runtime) {
+        let allowed = url.kind() != UrlKind::Hyperty || session.may_be(url);
+        if !allowed
+            || bound_elsewhere
+            || self.allocations.owner(url).is_some_and(|owner| owner != session.runtime)
+        {
             return Err(SubscribeRefusal::Forbidden(url.clone()));
         }
         Ok(())

@@ -20,40 +20,46 @@ pub(super) enum Event {
 /// Joins the fragments of one connection.
 #[derive(Debug)]
 pub(super) struct Assembler {
-    /// Longest message, in all its fragments.
-    len_max: usize,
     /// What has come of a message in several frames.
     fragments: Option<Vec<u8>>,
 }
 
 impl Assembler {
-    pub(super) fn new(len_max: usize) -> Assembler {
-        Assembler { len_max, fragments: None }
+    pub(super) fn new() -> Assembler {
+        Assembler { fragments: None }
     }
 
     /// Takes whole frames off the start of `input`, which it unmasks, and hands on what they say. Returns how many
-    /// bytes it took, and how many the next frame needs in all, as far as that is known.
+    /// bytes it took, and how many the next frame needs in all, as far as that is known. `len_max` is asked before each
+    /// frame how long a message may be, in all its fragments.
     pub(super) fn take(
         &mut self,
         input: &mut [u8],
+        len_max: impl Fn() -> usize,
         mut hand: impl FnMut(Event),
     ) -> Result<(usize, usize), FrameError> {
         let mut taken = 0;
         loop {
             let rest = &mut input[taken..];
-            let Some(header) = Header::read(rest, self.len_max)? else { return Ok((taken, 0)) };
+            let len_max = len_max();
+            let Some(header) = Header::read(rest, len_max)? else { return Ok((taken, 0)) };
             let whole = header.head + header.len;
             let Some(frame) = rest.get_mut(..whole) else { return Ok((taken, whole)) };
             let payload = &mut frame[header.head..];
             mask(payload, header.key);
-            if let Some(event) = self.accept(header, payload)? {
+            if let Some(event) = self.accept(header, payload, len_max)? {
                 hand(event);
             }
             taken += whole;
         }
     }
 
-    fn accept(&mut self, header: Header, payload: &[u8]) -> Result<Option<Event>, FrameError> {
+    fn accept(
+        &mut self,
+        header: Header,
+        payload: &[u8],
+        len_max: usize,
+    ) -> Result<Option<Event>, FrameError> {
         match header.opcode {
             Opcode::Ping => return Ok(Some(Event::Ping(Bytes::copy_from_slice(payload)))),
             Opcode::Pong => return Ok(Some(Event::Pong)),
@@ -67,7 +73,7 @@ impl Assembler {
             Opcode::Continuation => {
                 let fragments =
                     self.fragments.as_mut().ok_or(FrameError::Protocol("nothing to be continued"))?;
-                if fragments.len() + payload.len() > self.len_max {
+                if fragments.len() + payload.len() > len_max {
                     return Err(FrameError::TooLong);
                 }
                 fragments.extend_from_slice(payload);
@@ -147,14 +153,14 @@ mod tests {
         ) {
             let wire: Vec<u8> = sent.iter().flat_map(|(wire, _)| wire.clone()).collect();
             let expected: Vec<Event> = sent.into_iter().flat_map(|(_, events)| events).collect();
-            let mut assembler = Assembler::new(10_000);
+            let mut assembler = Assembler::new();
             let (mut got, mut input, mut cuts) = (Vec::new(), Vec::new(), cuts.into_iter().cycle());
             let mut wire = &wire[..];
             while !wire.is_empty() {
                 let (piece, rest) = wire.split_at(wire.len().min(cuts.next().unwrap()));
                 wire = rest;
                 input.extend_from_slice(piece);
-                let (taken, needed) = assembler.take(&mut input, |event| got.push(event)).unwrap();
+                let (taken, needed) = assembler.take(&mut input, || 10_000, |event| got.push(event)).unwrap();
                 input.drain(..taken);
                 prop_assert!(needed == 0 || needed > input.len());
             }
@@ -164,16 +170,16 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(mut input: Vec<u8>) {
-            let _ = Assembler::new(100).take(&mut input, |_| {});
+            let _ = Assembler::new().take(&mut input, || 100, |_| {});
         }
     }
 
     #[test]
     fn fragments_do_not_outgrow_the_limit() {
-        let mut assembler = Assembler::new(100);
+        let mut assembler = Assembler::new();
         let mut take = |opcode, fin, len: usize| {
             let frame = Frame::message(vec![b'x'; len], OpCode::Data(opcode), fin);
-            assembler.take(&mut masked(frame), |_| {})
+            assembler.take(&mut masked(frame), || 100, |_| {})
         };
         assert!(take(Data::Text, false, 60).is_ok());
         assert!(matches!(take(Data::Text, true, 1), Err(FrameError::Protocol(_))));

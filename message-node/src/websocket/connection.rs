@@ -1,6 +1,6 @@
 //! One WebSocket: bytes in, bytes out, both in one task and neither waiting for the other.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::IoSlice;
@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::assemble::{Assembler, Event};
 use super::frame::{Opcode, write_header};
+use crate::admission::UNADMITTED_BYTES_MAX;
 use crate::config::NodeTimers;
 use crate::link::Link;
 use crate::outbox::CloseReason;
@@ -64,6 +65,10 @@ struct Connection<S> {
     /// How long that frame is in all, if known.
     needed: usize,
     assembler: Assembler,
+    /// Longest message.
+    len_max: usize,
+    /// Whether a session was seen: until then a message may only be so long.
+    opened: Cell<bool>,
     /// The last ping, to be answered; more than one at a time need not be.
     ping: Option<Bytes>,
     batch: Vec<Outgoing>,
@@ -84,7 +89,9 @@ where
         socket,
         input: BytesMut::new(),
         needed: 0,
-        assembler: Assembler::new(len_max),
+        assembler: Assembler::new(),
+        len_max,
+        opened: Cell::new(false),
         ping: None,
         batch: Vec::new(),
         output: VecDeque::new(),
@@ -318,7 +325,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.heard = Instant::now();
         let mut closed = None;
         let ping = &mut self.ping;
-        let taken = self.assembler.take(input, |event| match event {
+        let (opened, len_max) = (&self.opened, self.len_max);
+        let len_max = || {
+            if !opened.get() {
+                opened.set(link.has_session());
+            }
+            if opened.get() { len_max } else { len_max.min(UNADMITTED_BYTES_MAX) }
+        };
+        let taken = self.assembler.take(input, len_max, |event| match event {
             // What follows a close is not heard any more.
             _ if closed.is_some() => {}
             Event::Message(message) => link.receive(message),

@@ -1,5 +1,6 @@
 //! The node as a black box, spoken to by messages only.
 
+mod admission;
 mod authority;
 mod bad_input;
 mod components;

@@ -23,6 +23,8 @@ pub enum IdentityEdit<'a> {
     Remove,
     /// It becomes this, whatever it was.
     Set(&'a RawValue),
+    /// It becomes this if it is there; else it stays away.
+    Replace(&'a RawValue),
 }
 
 /// What a relay changes in a message. All of it is one splice of the frame, or none if nothing changes.
@@ -144,8 +146,11 @@ impl<'a> Edits<'a> {
     fn of(rewrite: &Rewrite<'a>, spans: &Spans) -> Edits<'a> {
         let identity = match rewrite.identity {
             IdentityEdit::Keep => Edit::Keep,
+            IdentityEdit::Replace(_) if spans.identity.is_none() => Edit::Keep,
             IdentityEdit::Remove => Edit::Remove,
-            IdentityEdit::Set(identity) => Edit::Set(identity.get().as_bytes().into()),
+            IdentityEdit::Set(identity) | IdentityEdit::Replace(identity) => {
+                Edit::Set(identity.get().as_bytes().into())
+            }
         };
         let via = match rewrite.via {
             None => Edit::Keep,
