@@ -27,6 +27,21 @@ pub(crate) fn is_children_channel(url: &Url) -> bool {
     last == "children" || parent.ends_with("/children")
 }
 
+/// The key of the object whose stream an address belongs to, given its key: whatever is derived from an object and told
+/// to who listens, but for the status in the registry, which the registry tells.
+pub(crate) fn object_of_stream(key: &str) -> Option<&str> {
+    let (scheme, _) = key.split_once("://")?;
+    if matches!(scheme, "hyperty" | "hyperty-runtime" | "runtime") {
+        return None; // What else is published is an object's.
+    }
+    let (parent, last) = key.rsplit_once('/')?;
+    // Children may be named by any of the words.
+    parent.strip_suffix("/children").or(match last {
+        "changes" | "status" | "observers" | "children" => Some(parent),
+        _ => None,
+    })
+}
+
 /// Whether the sender waits for an answer.
 pub(crate) fn expects_answer(message: &Message) -> bool {
     message.kind().is_request() && !is_published(message.to())

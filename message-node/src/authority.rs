@@ -128,7 +128,7 @@ impl Core {
             return Ok(());
         }
         let refused = || Err(Refusal::Publisher(to.clone()));
-        if to.key().ends_with("/registration") {
+        if to.key().ends_with("/registration") && !is_children_channel(to) {
             return refused();
         }
         // Who is an observer only the Reporter's side knows; who does not even listen is none (protocol 5.9.1).
@@ -171,5 +171,6 @@ impl Core {
 }
 
 fn listens(session: &Session, key: &str) -> bool {
-    session.routes.lock().listening.contains(key)
+    let routes = session.routes.lock();
+    routes.listening.contains(key) && !routes.streams.is_pending(key)
 }

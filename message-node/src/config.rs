@@ -124,6 +124,9 @@ pub struct NodeConfig {
     pub admission: AdmissionConfig,
     /// Whether only the session that holds or allocated an object may publish its changes (protocol 5.14).
     pub enforce_publisher: bool,
+    /// Whether only sessions whose runtime the owner of an object has accepted listen to its stream (protocol 10.4).
+    /// Not given: where sessions are admitted by token; whoever may just open one could listen in any name.
+    pub enforce_subscriber: Option<bool>,
     /// Where `/metrics` and `/status` are; `/healthz` and `/readyz` are always served.
     pub admin: AdminPages,
 }
@@ -137,7 +140,13 @@ impl NodeConfig {
             timers: NodeTimers::default(),
             admission: AdmissionConfig::default(),
             enforce_publisher: true,
+            enforce_subscriber: None,
             admin: AdminPages::default(),
         }
+    }
+
+    /// Whether who listens to the stream of an object has to be accepted by its owner.
+    pub fn enforces_subscriber(&self) -> bool {
+        self.enforce_subscriber.unwrap_or(false)
     }
 }

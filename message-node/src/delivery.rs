@@ -28,10 +28,15 @@ impl Core {
         let Some(message) = self.cleaned(session, message) else { return };
         self.counters.repairs.add(usize::from(tells_a_position(&message)));
         if message.to().kind() == UrlKind::Domain {
-            self.serve_component(session, &message);
-        } else {
-            self.route(Some(session), message);
+            return self.serve_component(session, &message);
         }
+        if !self.note_asked(session, &message) {
+            let text = "too many subscriptions of this session are not answered";
+            return self.refuse(session, &message, StatusCode::INTERNAL, "limit", text);
+        }
+        self.route(Some(session), message.clone());
+        // Behind the answer itself: what is delivered because of it comes later (protocol 5.3 step 8e).
+        self.note_answer(session, &message);
     }
 
     /// The message as others may see it: without `body.auth`, with the session's user if it is known, and with this
@@ -70,7 +75,7 @@ impl Core {
     }
 
     /// The session of a hyperty: the one that allocated it or, else, the one that used it first.
-    fn of_hyperty(&self, url: &Url) -> Option<Arc<Session>> {
+    pub(crate) fn of_hyperty(&self, url: &Url) -> Option<Arc<Session>> {
         self.directory.bound(url.key()).or_else(|| {
             let owner = self.allocations.owner(url)?;
             self.directory.bound(owner.key())

@@ -40,6 +40,7 @@ mod driver;
 mod identity;
 mod lifecycle;
 mod link;
+mod listening;
 mod metrics;
 mod node;
 mod outbox;
@@ -48,6 +49,7 @@ mod pending;
 mod session;
 mod stats;
 mod status;
+mod streams;
 mod subscriptions;
 mod websocket;
 
@@ -63,6 +65,7 @@ pub use outbox::CloseReason;
 pub use outgoing::Outgoing;
 pub use stats::Stats;
 pub use status::{NodeStatus, Readiness, SESSIONS_SHOWN, SessionStatus, StoreStatus};
+pub use streams::ASKED_MAX;
 pub use websocket::serve;
 
 /// How an operator's check looks at what a node stores.

@@ -7,7 +7,7 @@ use hyperty_model::{Message, MessageType, ObjectUrl, RuntimeUrl, StatusCode, Url
 use hyperty_storage::Ticket;
 use tokio::time::Instant;
 
-use crate::address::{is_children_channel, object_of_changes};
+use crate::address::{is_children_channel, object_of_changes, object_of_stream};
 use crate::admission::{Pass, TokenError};
 use crate::directory::{Due, DueKind, Sessions, names_a_runtime};
 use crate::link::Link;
@@ -286,15 +286,20 @@ impl Core {
     /// Takes all routes of a session away. Returns the objects that it listened to and did not hold.
     fn retire(&self, session: &Session) -> Vec<ObjectUrl> {
         let ended = Routes { ended: true, ..Routes::default() };
-        let Routes { listening, bound, mut inherited, .. } =
-            std::mem::replace(&mut *session.routes.lock(), ended);
+        let routes = std::mem::replace(&mut *session.routes.lock(), ended);
+        self.retire_waiting(session, &routes);
+        let Routes { listening, streams: waits, bound, mut inherited, .. } = routes;
         for key in &bound {
             self.directory.unbind(key, session);
         }
-        for key in &listening {
+        for key in listening.iter().filter(|key| !waits.is_pending(key)) {
             self.subscriptions.remove(key, session);
         }
-        let streams = listening.iter().filter_map(|key| Url::parse(key).ok());
+        // An owner that never heard of this session is not told that it is gone.
+        let known = |key: &&Arc<str>| {
+            !waits.is_pending(key) || object_of_stream(key).is_some_and(|object| waits.is_known(object))
+        };
+        let streams = listening.iter().filter(known).filter_map(|key| Url::parse(key).ok());
         let streams = streams.filter(|url| object_of_changes(url).is_some() || is_children_channel(url));
         let objects = streams.filter_map(|url| url.split_derived().map(|(object, _)| object));
         inherited.extend(objects.filter(|object| !listening.contains(object.key())));

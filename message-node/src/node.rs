@@ -18,6 +18,7 @@ use crate::config::NodeConfig;
 use crate::directory::Directory;
 use crate::driver::NodeDriver;
 use crate::link::Link;
+use crate::listening::Waiting;
 use crate::metrics::Latencies;
 use crate::outbox::CloseReason;
 use crate::pending::PendingAnswers;
@@ -69,6 +70,8 @@ pub(crate) struct Core {
     pub(crate) addresses: Addresses,
     pub(crate) directory: Directory,
     pub(crate) subscriptions: Subscriptions,
+    /// Subscriptions that wait for the owner of what they are for.
+    pub(crate) waiting: Waiting,
     /// Held while addresses that only one session may have change hands.
     pub(crate) claims: Mutex<()>,
     pub(crate) allocations: AllocationTable,
@@ -139,6 +142,7 @@ impl MessageNode {
             addresses,
             directory: Directory::default(),
             subscriptions: Subscriptions::default(),
+            waiting: Waiting::default(),
             claims: Mutex::new(()),
             allocations,
             registry,
@@ -194,6 +198,7 @@ impl MessageNode {
             live: sessions.iter().filter(|session| session.is_live()).count(),
             connections: self.links(),
             routes: self.0.subscriptions.len(),
+            waiting: sessions.iter().map(|session| session.routes.lock().streams.pending_len()).sum(),
             bound: self.0.directory.bound_len(),
             queued,
             queued_bytes,
@@ -334,6 +339,7 @@ impl Drop for Core {
     fn drop(&mut self) {
         // The tables hold the sessions; sessions hold no tables. This only makes the end of queued requests prompt.
         self.subscriptions.clear();
+        self.waiting.clear();
         self.directory.clear();
     }
 }

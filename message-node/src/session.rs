@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use crate::admission::{Pass, Who};
 use crate::outbox::Outbox;
+use crate::streams::Streams;
 
 /// A set of addresses by their key.
 pub(crate) type KeySet = HashSet<Arc<str>, RandomState>;
@@ -69,6 +70,8 @@ pub(crate) struct Routes {
     pub(crate) ended: bool,
     /// Addresses in the subscription table.
     pub(crate) listening: KeySet,
+    /// What of the subscribed waits for an owner, and who has accepted this session.
+    pub(crate) streams: Streams,
     /// Addresses in the directory, its own runtime URL apart.
     pub(crate) bound: KeySet,
     /// Objects that the session before this one of the same runtime listened to; see [`Session::forsaken`].

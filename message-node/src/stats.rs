@@ -15,6 +15,9 @@ pub struct Stats {
     pub connections: usize,
     /// Addresses that somebody listens to.
     pub routes: usize,
+    /// Subscriptions that wait for the owner of an object to accept who made them (protocol 10.4).
+    #[serde(default)]
+    pub waiting: usize,
     /// Addresses of runtimes, stubs and hyperties that belong to a session.
     pub bound: usize,
     /// Messages that wait for the sessions to take them.

@@ -19,6 +19,8 @@ pub(crate) struct Listener {
     pub(crate) number: u64,
     /// For route `O`: the epoch at which the registry named this session's runtime when it took the route.
     pub(crate) epoch: u64,
+    /// For route `O`: whether everybody may listen to the object (protocol 10.4).
+    pub(crate) public: AtomicBool,
     /// Cleared under the session's outbox lock, so that nothing follows the 200 to an `unsubscribe` (INV-MN-3).
     pub(crate) active: AtomicBool,
 }
@@ -50,6 +52,7 @@ impl Subscriptions {
             outbox: Arc::clone(&session.outbox),
             number: session.number,
             epoch,
+            public: AtomicBool::new(false),
             active: AtomicBool::new(true),
         });
         // A list that nobody is delivering to is extended in place; else deliveries under way keep the old one.

@@ -11,6 +11,9 @@ use crate::directory::stub_root;
 use crate::node::Core;
 use crate::session::Session;
 
+/// In the answer to `subscribe`: this node lets nobody listen to an object whom its owner has not accepted (10.4).
+const ENFORCES: &str = "enforceSubscriber";
+
 /// Why a subscription is refused. Nothing of its list has an effect then.
 #[derive(Debug, thiserror::Error)]
 enum SubscribeRefusal {
@@ -64,7 +67,7 @@ impl Core {
             }
         };
         match outcome {
-            Ok(()) => self.answer(session, message, ResponseBody::ok()),
+            Ok(()) => self.answer(session, message, self.done(message.kind())),
             Err(refusal) => {
                 let (code, reason) = refusal.code_and_reason();
                 self.refuse(session, message, code, reason, &refusal.to_string());
@@ -72,10 +75,22 @@ impl Core {
         }
     }
 
+    /// Owners are told that they are asked who may listen: those of nodes that do not ask need not say.
+    fn done(&self, kind: MessageType) -> ResponseBody {
+        let mut body = ResponseBody::ok();
+        if kind == MessageType::Subscribe && self.config.enforces_subscriber() {
+            body.extra.insert(ENFORCES.to_owned(), true.into());
+        }
+        body
+    }
+
     fn subscribe(&self, session: &Arc<Session>, message: &Message) -> Result<(), SubscribeRefusal> {
         let (body, urls) = routes_of(message)?;
         if let Some(receiver) = &body.transfer {
             return self.transfer(session, receiver, &urls);
+        }
+        if body.grant == Some(true) {
+            return self.judge_listener(session, &body, &urls, Core::accept_listener);
         }
         let mut claims = Vec::with_capacity(urls.len());
         for url in urls {
@@ -93,19 +108,33 @@ impl Core {
             }
         }
         self.check_room(session, &claims)?;
+        self.take_up(session, &claims)?;
+        if let Some(public) = body.public {
+            let stream: Vec<Url> = claims.iter().map(|(url, _)| url.clone()).collect();
+            for (url, claim) in &claims {
+                if let Claim::Hold(object) = claim
+                    && url == object.as_url()
+                {
+                    self.set_public(session, object, &stream, public);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_up(&self, session: &Arc<Session>, claims: &[(Url, Claim)]) -> Result<(), SubscribeRefusal> {
         for (url, claim) in claims {
             match claim {
-                Claim::Listen => self.listen(session, &url),
+                Claim::Listen => self.listen_since(session, url, 0),
                 Claim::Hold(object) => {
-                    self.displace(session, &url);
-                    self.listen_since(
-                        session,
-                        &url,
-                        self.registered_epoch(session, &object).unwrap_or_default(),
-                    );
+                    self.displace(session, url);
+                    let epoch = self.registered_epoch(session, object).unwrap_or_default();
+                    self.listen_since(session, url, epoch);
+                    // Who holds an object listens to its stream, in whatever order it asked for both.
+                    self.activate(session, object.key());
                 }
                 Claim::Bind => {
-                    self.bind(session, &url, binding_key(&url))
+                    self.bind(session, url, binding_key(url))
                         .map_err(|_| SubscribeRefusal::Forbidden(url.clone()))?;
                 }
                 Claim::Own => {}
@@ -115,7 +144,10 @@ impl Core {
     }
 
     fn unsubscribe(&self, session: &Arc<Session>, message: &Message) -> Result<(), SubscribeRefusal> {
-        let (_, urls) = routes_of(message)?;
+        let (body, urls) = routes_of(message)?;
+        if body.revoke == Some(true) {
+            return self.judge_listener(session, &body, &urls, Core::revoke_listener);
+        }
         for url in urls {
             self.forget(session, &url);
         }
@@ -180,17 +212,34 @@ impl Core {
         if new > 0 && routes.len() + new > max { Err(SubscribeRefusal::Limit(max)) } else { Ok(()) }
     }
 
-    fn listen(&self, session: &Arc<Session>, url: &Url) {
-        self.listen_since(session, url, 0);
-    }
-
-    /// Adds a listener, once.
-    fn listen_since(&self, session: &Arc<Session>, url: &Url, epoch: u64) {
-        let key: Arc<str> = url.key().into();
-        let mut routes = session.routes.lock();
-        if !routes.ended && routes.listening.insert(Arc::clone(&key)) {
-            self.subscriptions.add(key, session, epoch);
+    /// The owner of objects accepts the runtime that `source` names as a listener, or takes that back (10.4). A runtime
+    /// that has no session is nothing to do for.
+    fn judge_listener(
+        &self,
+        session: &Arc<Session>,
+        body: &RoutesBody,
+        urls: &[Url],
+        judge: fn(&Core, &Arc<Session>, &str),
+    ) -> Result<(), SubscribeRefusal> {
+        let source = body.source.as_ref();
+        let source = source.ok_or_else(|| SubscribeRefusal::Malformed("missing source".to_owned()))?;
+        let mut objects: Vec<ObjectUrl> = Vec::new();
+        for url in urls {
+            let object = url.split_derived().map(|(object, _)| object);
+            let object = object.ok_or_else(|| {
+                SubscribeRefusal::Malformed(format!("{url} is no address of a data object"))
+            })?;
+            if !self.owns(session, &object) {
+                return Err(SubscribeRefusal::NotHeld(url.clone()));
+            }
+            objects.push(object);
         }
+        objects.sort();
+        objects.dedup();
+        if let Some(listener) = self.session_of(source).filter(|listener| listener != session) {
+            objects.iter().for_each(|object| judge(self, &listener, object.key()));
+        }
+        Ok(())
     }
 
     /// Takes an address that only one session may have from the one that has it.
@@ -202,13 +251,15 @@ impl Core {
         }
         tracing::info!(%url, from = holder.number, to = session.number, "route taken over");
         self.forget(holder, url);
+        // It may observe the object when the new owner has accepted it.
+        if let Some((object, None)) = url.split_derived() {
+            self.revoke_listener(holder, object.key());
+        }
     }
 
     fn forget(&self, session: &Arc<Session>, url: &Url) {
         let mut routes = session.routes.lock();
-        if routes.listening.remove(url.key()) {
-            self.subscriptions.remove(url.key(), session);
-        }
+        self.stop_listening(session, &mut routes, url.key());
         if routes.bound.remove(binding_key(url)) {
             self.directory.unbind(binding_key(url), session);
         }
@@ -230,10 +281,17 @@ impl Core {
         }
         self.check_room_for(&receiver, urls.len())?;
         for url in urls {
-            if let Ok(Claim::Hold(_)) = self.claim_of(session, url) {
-                self.forget(session, url);
+            let Ok(Claim::Hold(object)) = self.claim_of(session, url) else {
+                self.listen_since(&receiver, url, 0);
+                continue;
+            };
+            self.forget(session, url);
+            self.listen_since(&receiver, url, 0);
+            if url == object.as_url() {
+                self.activate(&receiver, object.key());
+                // Who gave the object away goes on as one that observes it, until the new owner says otherwise.
+                self.accept_listener(session, object.key());
             }
-            self.listen(&receiver, url);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ mod bad_input;
 mod components;
 mod conformance;
 mod fleet;
+mod listening;
 mod model;
 mod operation;
 mod races;

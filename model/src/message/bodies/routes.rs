@@ -31,6 +31,15 @@ pub struct RoutesBody {
     /// The runtime that the holder gives the addresses to (M17).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transfer: Option<Url>,
+    /// The owner of an object: whether everybody may listen (10.4).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public: Option<bool>,
+    /// The owner of an object: the runtime in `source` may listen (10.4).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grant: Option<bool>,
+    /// The owner of an object, in `unsubscribe`: the runtime in `source` may listen no longer (10.4).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoke: Option<bool>,
 }
 
 impl RoutesBody {
