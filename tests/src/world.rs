@@ -32,7 +32,10 @@ struct Inner {
     clock: Arc<dyn Clock>,
     seed: u64,
     starts: AtomicU64,
+    configure: Configure,
 }
+
+type Configure = Box<dyn Fn(NodeConfig) -> NodeConfig + Send + Sync>;
 
 /// How a connection does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,6 +67,14 @@ impl Drop for RunningNode {
 impl World {
     /// A world with a running node. Whatever is random in it follows from the seed.
     pub fn new(seed: u64) -> World {
+        World::with_node(seed, |config| config)
+    }
+
+    /// The same with other settings of the node, each time it starts.
+    pub fn with_node(
+        seed: u64,
+        configure: impl Fn(NodeConfig) -> NodeConfig + Send + Sync + 'static,
+    ) -> World {
         let world = World {
             inner: Arc::new(Inner {
                 node: Mutex::new(None),
@@ -73,6 +84,7 @@ impl World {
                 clock: Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000))),
                 seed,
                 starts: AtomicU64::new(0),
+                configure: Box::new(configure),
             }),
         };
         world.start_node();
@@ -92,8 +104,9 @@ impl World {
         let tables = Arc::new(self.inner.node_tables.lock().snapshot());
         *self.inner.node_tables.lock() = Arc::clone(&tables);
         let clock = Arc::clone(&self.inner.clock);
-        let (node, driver) =
-            MessageNode::new(NodeConfig::new(DOMAIN), tables, clock, self.ids()).expect("a node starts");
+        let config = NodeConfig::new(DOMAIN);
+        let config = (self.inner.configure)(config);
+        let (node, driver) = MessageNode::new(config, tables, clock, self.ids()).expect("a node starts");
         let driver = tokio::spawn(driver.run()).abort_handle();
         *self.inner.node.lock() = Some(RunningNode { node, driver });
     }

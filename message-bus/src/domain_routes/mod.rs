@@ -4,8 +4,10 @@
 //! Several parts of a runtime may want the same route; it ends with the last wish. What is wished survives the loss
 //! of a session: a stub that has opened a new one sends [`Replay::replay`] first.
 
+mod listeners;
 mod table;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hyperty_model::message::{ResponseBody, RoutesBody};
@@ -13,7 +15,7 @@ use hyperty_model::url::node;
 use hyperty_model::{Message, MessageType, RuntimeUrl, StatusCode, Url, UrlError};
 use parking_lot::Mutex;
 
-use crate::{MessageBus, Replay, Request, ResponseWatch, Retry};
+use crate::{LIMIT, MessageBus, Replay, Request, ResponseWatch, Retry};
 use table::RouteTable;
 
 /// Most URLs of one message: with the longest URLs still half of what the strictest node takes (1 MiB).
@@ -35,6 +37,8 @@ struct Shared {
     order: Mutex<()>,
     /// Over the answers to the last replay, to report what a node refused.
     replayed: Mutex<Vec<ResponseWatch>>,
+    /// Domains whose nodes let anybody listen (protocol 10.4).
+    lenient: Mutex<BTreeSet<String>>,
 }
 
 /// Why routes could not be set up or taken down.
@@ -54,7 +58,7 @@ pub enum RouteError {
     Refused {
         /// The domain.
         domain: String,
-        /// 400, 403 or 409.
+        /// 400, 403, 409, or 500 when this session has as many routes as it may.
         code: StatusCode,
         /// The node's own words.
         description: String,
@@ -84,6 +88,7 @@ impl DomainRoutes {
             table: Mutex::new(RouteTable::default()),
             order: Mutex::new(()),
             replayed: Mutex::new(Vec::new()),
+            lenient: Mutex::default(),
         };
         DomainRoutes { shared: Arc::new(shared), retry: Retry::default() }
     }
@@ -139,7 +144,7 @@ impl DomainRoutes {
         let domain = domain.to_ascii_lowercase();
         let taken = self.shared.table.lock().take_deferred(&domain);
         let batches: Vec<_> =
-            taken.chunks(URLS_PER_MESSAGE_MAX).map(|urls| self.batch(&domain, urls)).collect();
+            self.batches(&domain, taken).iter().map(|urls| self.batch(&domain, urls)).collect();
         let routes = self.clone();
         async move {
             let mut result = Ok(());
@@ -155,10 +160,20 @@ impl DomainRoutes {
         }
     }
 
+    /// As few lists as the number of URLs allows. One message says of all its objects whether they are public.
+    fn batches(&self, domain: &str, urls: Vec<Url>) -> Vec<Vec<Url>> {
+        let (public, others): (Vec<_>, Vec<_>) = {
+            let table = self.shared.table.lock();
+            urls.into_iter().partition(|url| table.is_public(domain, url))
+        };
+        let lists = others.chunks(URLS_PER_MESSAGE_MAX).chain(public.chunks(URLS_PER_MESSAGE_MAX));
+        lists.map(<[Url]>::to_vec).collect()
+    }
+
     fn batch(&self, domain: &str, urls: &[Url]) -> (Vec<Url>, Option<Request>) {
         let to = node::subscription_manager(domain).ok();
         let wanted = &mut || self.still_wanted(domain, urls);
-        let sent = to.and_then(|to| self.send(MessageType::Subscribe, &to, wanted));
+        let sent = to.and_then(|to| self.send(MessageType::Subscribe, domain, &to, wanted));
         (urls.to_vec(), sent)
     }
 
@@ -194,36 +209,54 @@ impl DomainRoutes {
             .map_err(|error| RouteError::Domain { domain: domain.to_owned(), error })?;
         let mut attempts = 0;
         loop {
-            let next = sent.take().or_else(|| self.send(kind, &to, &mut urls));
+            let next = sent.take().or_else(|| self.send(kind, domain, &to, &mut urls));
             let Some(request) = next else { return Ok(()) };
             attempts += 1;
             let answer = request.await;
             let body = answer.decode::<ResponseBody>().unwrap_or_default();
-            let (code, description) = (body.code, body.why().to_owned());
+            let code = body.code;
             if code.is_success() {
+                self.note_enforcement(domain, kind, &body);
                 return Ok(());
             }
-            let domain = domain.to_owned();
-            if matches!(code, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::CONFLICT) {
-                return Err(RouteError::Refused { domain, code, description });
+            if let Some(error) = self.given_up(domain, attempts, &body) {
+                return Err(error);
             }
-            if attempts >= self.retry.attempts {
-                return Err(RouteError::Unreachable { domain, attempts, code, description });
-            }
-            tracing::debug!(%kind, domain, attempts, %code, description, "the message node is asked again");
+            tracing::debug!(%kind, domain, attempts, %code, why = body.why(), "the message node is asked again");
             tokio::time::sleep(self.retry.wait(attempts, self.shared.bus.ids())).await;
         }
     }
 
+    /// Why it is of no use to ask once more; `None` if it is.
+    fn given_up(&self, domain: &str, attempts: u32, answer: &ResponseBody) -> Option<RouteError> {
+        let (domain, code, description) = (domain.to_owned(), answer.code, answer.why().to_owned());
+        // A node has said what its limit is: nothing changes that before routes are given up.
+        let limit = answer.reason.as_deref() == Some(LIMIT) && answer.source.is_some();
+        if limit || matches!(code, StatusCode::BAD_REQUEST | StatusCode::FORBIDDEN | StatusCode::CONFLICT) {
+            return Some(RouteError::Refused { domain, code, description });
+        }
+        let last = attempts >= self.retry.attempts;
+        last.then_some(RouteError::Unreachable { domain, attempts, code, description })
+    }
+
     /// Queues one attempt; `None` when there is nothing left to ask for.
-    fn send(&self, kind: MessageType, to: &Url, urls: &mut impl FnMut() -> Vec<Url>) -> Option<Request> {
+    fn send(
+        &self,
+        kind: MessageType,
+        domain: &str,
+        to: &Url,
+        urls: &mut impl FnMut() -> Vec<Url>,
+    ) -> Option<Request> {
         let _order = self.shared.order.lock();
         let urls = urls();
         if urls.is_empty() {
             return None;
         }
         let from = self.shared.runtime.sync_manager();
-        let body = RoutesBody::new(urls, self.shared.runtime.as_url().clone());
+        let body = match kind {
+            MessageType::Subscribe => self.subscription(domain, urls),
+            _ => RoutesBody::new(urls, self.shared.runtime.as_url().clone()),
+        };
         let mut request = self.shared.bus.request(self.shared.bus.new_message(kind, &from, to, body));
         request.send();
         Some(request)
@@ -243,15 +276,18 @@ impl Replay for DomainRoutes {
         };
         let Ok(to) = node::subscription_manager(&domain) else { return Vec::new() };
         let from = self.shared.runtime.sync_manager();
-        let message = |urls: &[Url]| {
-            let body = RoutesBody::new(urls.to_vec(), self.shared.runtime.as_url().clone());
+        let message = |urls: Vec<Url>| {
+            let body = self.subscription(&domain, urls);
             self.shared.bus.new_message(MessageType::Subscribe, &from, &to, body)
         };
-        let messages: Vec<_> = urls.chunks(URLS_PER_MESSAGE_MAX).map(message).collect();
+        let messages: Vec<_> = self.batches(&domain, urls).into_iter().map(message).collect();
         let watch = |message: &Message| {
-            let domain = domain.clone();
+            let (domain, routes) = (domain.clone(), self.downgrade());
             self.shared.bus.watch_responses(&from, message.id(), move |answer| {
                 let body = answer.decode::<ResponseBody>().unwrap_or_default();
+                if let Some(routes) = routes().filter(|_| body.code.is_success()) {
+                    routes.note_enforcement(&domain, MessageType::Subscribe, &body);
+                }
                 if !body.code.is_success() {
                     tracing::error!(domain, code = %body.code, why = body.why(), "the node refused replayed routes");
                 }
@@ -300,7 +336,7 @@ impl Wish {
     pub fn begin(&self) {
         let Ok(to) = node::subscription_manager(&self.domain) else { return };
         for urls in self.urls.chunks(URLS_PER_MESSAGE_MAX) {
-            drop(self.routes.send(MessageType::Subscribe, &to, &mut || urls.to_vec()));
+            drop(self.routes.send(MessageType::Subscribe, &self.domain, &to, &mut || urls.to_vec()));
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) struct RouteTable {
 struct Domain {
     /// Never zero.
     wishes: BTreeMap<Url, usize>,
+    /// Of the wished: addresses of objects that everybody may listen to (protocol 10.4).
+    public: BTreeSet<Url>,
     /// Wished for no longer, and nobody is telling the node.
     orphans: BTreeSet<Url>,
     /// Wished for, and not asked for yet: a replay does it, or whoever asks for all of them at once.
@@ -46,6 +48,7 @@ impl RouteTable {
                 Some(_) => {
                     entry.wishes.remove(url);
                     entry.deferred.remove(url);
+                    entry.public.remove(url);
                     ended.push(url.clone());
                 }
                 None => {}
@@ -53,6 +56,23 @@ impl RouteTable {
         }
         self.tidy(domain);
         ended
+    }
+
+    /// Notes whether everybody may listen to what these are the addresses of, as far as they are wished for.
+    pub(super) fn set_public(&mut self, domain: &str, urls: &[Url], public: bool) {
+        let Some(entry) = self.domains.get_mut(domain) else { return };
+        for url in urls {
+            if public && entry.wishes.contains_key(url) {
+                entry.public.insert(url.clone());
+            } else {
+                entry.public.remove(url);
+            }
+        }
+    }
+
+    /// Whether everybody may listen to what this is an address of.
+    pub(super) fn is_public(&self, domain: &str, url: &Url) -> bool {
+        self.domains.get(domain).is_some_and(|domain| domain.public.contains(url))
     }
 
     pub(super) fn is_wanted(&self, domain: &str, url: &Url) -> bool {

@@ -87,6 +87,7 @@ impl SyncManager {
             Release::Update { message, body, receipt } => {
                 advance(state, &body);
                 self.bus().release(&message);
+                self.tell_openness(state, &body);
                 self.tally().released.add(1);
                 self.schedule_beat(object, state);
                 if receipt {

@@ -208,7 +208,7 @@ impl SyncManager {
         self.save_durably(&object, RecordStatus::Creating).await?;
         if options.domain_routing {
             self.publish_schema(&schema_url).await?;
-            let wish = self.shared.parts.routes.wish(url.home(), object.routed());
+            let wish = self.wish_of(&object, &object.lock());
             let established = wish.establish().await;
             object.lock().wish = Some(wish);
             established?;

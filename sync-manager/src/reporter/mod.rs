@@ -14,6 +14,7 @@ mod delete;
 mod grants;
 mod invitations;
 mod join;
+mod listeners;
 mod object;
 mod read;
 mod resume;

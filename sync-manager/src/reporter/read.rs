@@ -88,6 +88,11 @@ impl SyncManager {
         let mut state = object.lock();
         state.check_there()?;
         self.welcome_back(object, &mut state, reader);
+        if let (Some(runtime), true) =
+            (reader.manager_of(), reader.stub.is_some() && reader.hosts_observer(&state))
+        {
+            self.let_listen(object, runtime);
+        }
         match &body.attribute {
             Some(attribute) => attribute_of(&state, attribute).map(Answered::Now),
             None => {

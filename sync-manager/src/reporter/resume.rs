@@ -102,7 +102,7 @@ impl SyncManager {
             if state.options.domain_routing {
                 // Not waited for: the object serves this runtime at once, and its node as soon as that is there. All
                 // that are resumed ask the node together.
-                let wish = self.shared.parts.routes.wish(url.home(), object.routed());
+                let wish = self.wish_of(&object, &state);
                 wish.begin_with_others();
                 state.wish = Some(wish);
             }
