@@ -147,6 +147,7 @@ impl NodeConfig {
 
     /// Whether who listens to the stream of an object has to be accepted by its owner.
     pub fn enforces_subscriber(&self) -> bool {
-        self.enforce_subscriber.unwrap_or(false)
+        let by_token = matches!(self.admission, AdmissionConfig::Tokens(_));
+        self.enforce_subscriber.unwrap_or(by_token)
     }
 }
