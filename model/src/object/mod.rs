@@ -7,7 +7,7 @@ mod snapshot;
 
 pub use children::{
     CHILD_ID_BYTES_MAX, ChildEntry, ChildId, ChildIdError, ChildOutcome, ChildRefusal, ChildTable,
-    ChildValue, Children, FLOORS_MAX, Merged, MergedAs, TOMBSTONES_MAX, Trust,
+    ChildValue, Children, FLOORS_MAX, Merged, MergedAs, TOMBSTONES_MAX, Trust, Unreleased,
 };
 pub use metadata::{Metadata, MetadataError};
 pub use position::Position;

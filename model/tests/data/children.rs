@@ -289,7 +289,12 @@ fn differences(before: &Children, after: &Children) -> Vec<Merged> {
         _ => Some(MergedAs::Updated),
     };
     old.union(&new)
-        .filter_map(|key| Some(Merged { what: what(key)?, name: key.0.clone(), id: key.1.clone() }))
+        .filter_map(|key| {
+            let what = what(key)?;
+            let gone = matches!(what, MergedAs::Deleted | MergedAs::Replaced);
+            let former = before.get(&key.0, key.1.as_str()).filter(|_| gone).cloned();
+            Some(Merged { what, name: key.0.clone(), id: key.1.clone(), former })
+        })
         .collect()
 }
 

@@ -134,7 +134,6 @@ impl SyncManager {
             }
         };
         let digest = theirs.digest();
-        let former = state.children.clone();
         let disagreement = &state.disagreement;
         let changes = state.children.merge_trusting(theirs, |name, id| {
             if keep.contains(&(name.clone(), id.clone())) {
@@ -145,19 +144,19 @@ impl SyncManager {
                 trust
             }
         });
-        for Merged { name, id, what } in &changes {
-            let tell = |children: &Children, what| {
-                if let Some(entry) = children.get(name, id.as_str()) {
+        for Merged { name, id, what, former } in &changes {
+            let tell = |entry: Option<&ChildEntry>, what| {
+                if let Some(entry) = entry {
                     self.bus().release_locally(&self.difference(&object.url, name, entry, what));
                 }
             };
             if matches!(what, MergedAs::Deleted | MergedAs::Replaced) {
-                tell(&former, MergedAs::Deleted);
+                tell(former.as_ref(), MergedAs::Deleted);
             }
             match what {
                 MergedAs::Deleted => {}
-                MergedAs::Replaced => tell(&state.children, MergedAs::Created),
-                MergedAs::Created | MergedAs::Updated => tell(&state.children, *what),
+                MergedAs::Replaced => tell(state.children.get(name, id.as_str()), MergedAs::Created),
+                MergedAs::Created | MergedAs::Updated => tell(state.children.get(name, id.as_str()), *what),
             }
         }
         if !changes.is_empty() {

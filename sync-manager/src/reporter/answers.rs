@@ -168,7 +168,7 @@ fn children_members(state: &State) -> Map<String, Value> {
     if state.children.names().next().is_none() {
         return Map::new();
     }
-    match serde_json::to_value(&state.children) {
+    match serde_json::to_value(&*state.shown_children()) {
         Ok(Value::Object(members)) => members,
         _ => Map::new(),
     }

@@ -69,7 +69,7 @@ impl SyncManager {
         if matches!(state.phase, Phase::Condemned | Phase::Deleting) {
             return;
         }
-        let children = object.names().next().map(|_| state.children.digest());
+        let children = object.names().next().map(|_| state.shown_children().digest());
         let digest = state.digest.at(state.position).flatten().map(str::to_owned);
         let kind = UpdateKind::Position { digest, children };
         let body = UpdateBody::new(kind).at(state.position);

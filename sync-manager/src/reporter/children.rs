@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyperty_model::change::check_value;
 use hyperty_model::message::{ChildBody, DeleteBody, ResponseBody, UpdateBody};
-use hyperty_model::object::{ChildEntry, ChildOutcome, ChildRefusal};
+use hyperty_model::object::{ChildEntry, ChildId, ChildOutcome, ChildRefusal};
 use hyperty_model::{ChildrenName, DerivedTail, HypertyUrl, Message, MessageType, StatusCode, Url};
 use hyperty_storage::{Role, Ticket};
 
@@ -13,9 +13,13 @@ use super::object::{Phase, Reported, State};
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
 
-/// What a child operation came to.
+/// A child operation that was taken in.
 struct Taken {
+    child: (ChildrenName, ChildId),
     outcome: ChildOutcome,
+    /// The child before and after, where the operation is not to be seen at once.
+    before: Option<ChildEntry>,
+    after: Option<ChildEntry>,
     ticket: Option<Ticket>,
 }
 
@@ -30,10 +34,11 @@ impl SyncManager {
             return;
         }
         match self.take_child(object, &mut state, message) {
-            Ok(Taken { outcome: ChildOutcome::Applied, ticket }) => {
-                state.answers.outdate();
+            Ok(Taken { child, outcome: ChildOutcome::Applied, before, after, ticket }) => {
+                let (name, id) = child.clone();
+                state.unreleased.note(name, id, before);
                 let ticket = ticket.filter(|_| state.options.store);
-                let release = Release::Child { message: message.clone() };
+                let release = Release::Child { message: message.clone(), child, after };
                 self.stage(object, &mut state, Staged { ticket, release });
             }
             // Sent again because the first answer was lost.
@@ -48,6 +53,7 @@ impl SyncManager {
         }
     }
 
+    /// Checks an operation and applies it to the copy that is ahead; what it changed is handed to the store.
     fn take_child(&self, object: &Reported, state: &mut State, message: &Message) -> Result<Taken, Refusal> {
         let name = match message.to().split_derived() {
             Some((_, Some(DerivedTail::Children(name)))) => name,
@@ -55,41 +61,40 @@ impl SyncManager {
         };
         let writer = writer_of(object, message)?;
         check_child_writer(object, state, &name, &writer, message)?;
-        match message.kind() {
-            MessageType::Create => self.create_child(object, state, &name, &writer, message),
-            MessageType::Update => {
-                let body = message.decode::<UpdateBody>()?;
-                let id = body.resource.as_deref().ok_or_else(|| Refusal::missing("resource"))?;
+        let operation = Operation::read(message)?;
+        let id = operation.id()?;
+        // Released in this call, it has no time in which it must not be seen.
+        let waits = state.options.store || !state.staged.is_empty();
+        let present = |state: &State| state.children.get(&name, id.as_str()).filter(|_| waits).cloned();
+        let before = present(state);
+        let outcome = match operation {
+            Operation::Create(body) => self.create_child(state, &name, &writer, &body)?,
+            Operation::Update(body) => {
                 for value in body.values() {
                     check_value(value).map_err(|error| Refusal::bad_request(error.to_string()))?;
                 }
-                let outcome =
-                    state.children.update(&name, id, writer.as_url(), &body).map_err(child_refusal)?;
-                let entry = state.children.get(&name, id);
-                let ticket = entry.and_then(|entry| self.store_child(object, state, &name, entry));
-                Ok(Taken { outcome, ticket })
+                let updated = state.children.update(&name, id.as_str(), writer.as_url(), &body);
+                updated.map_err(child_refusal)?
             }
-            _ => {
-                let body = message.decode::<DeleteBody>()?;
-                let id = body.child_id().ok_or_else(|| Refusal::missing("resource"))?;
-                let outcome = state.children.delete(&name, id, writer.as_url()).map_err(child_refusal)?;
-                let keep = state.options.resumable;
-                let ticket =
-                    keep.then(|| self.storage().delete_child(Role::Reporter, &object.url, &name, id));
-                Ok(Taken { outcome, ticket })
+            Operation::Delete(_) => {
+                state.children.delete(&name, id.as_str(), writer.as_url()).map_err(child_refusal)?
             }
-        }
+        };
+        let ticket = match outcome {
+            ChildOutcome::Applied => self.store_child(object, state, &name, &id),
+            ChildOutcome::Duplicate => None,
+        };
+        let after = present(state);
+        Ok(Taken { child: (name, id), outcome, before, after, ticket })
     }
 
     fn create_child(
         &self,
-        object: &Reported,
         state: &mut State,
         name: &ChildrenName,
         writer: &HypertyUrl,
-        message: &Message,
-    ) -> Result<Taken, Refusal> {
-        let body = message.decode::<ChildBody>()?;
+        body: &ChildBody,
+    ) -> Result<ChildOutcome, Refusal> {
         if body.value.reporter != *writer {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "a child is created by its own reporter"));
         }
@@ -103,26 +108,56 @@ impl SyncManager {
         }
         check_value(&body.value.data).map_err(|error| Refusal::bad_request(error.to_string()))?;
         let entry = ChildEntry { value: body.value.clone(), identity: body.identity.clone() };
-        let ticket = self.store_child(object, state, name, &entry);
-        let outcome = state.children.create(name, entry).map_err(child_refusal)?;
-        Ok(Taken { outcome, ticket })
+        state.children.create(name, entry).map_err(child_refusal)
     }
 
+    /// Writes what an operation made of a child.
     fn store_child(
         &self,
         object: &Reported,
         state: &State,
         name: &ChildrenName,
-        entry: &ChildEntry,
+        id: &ChildId,
     ) -> Option<Ticket> {
         let keep = state.options.resumable;
-        keep.then(|| self.storage().put_child(Role::Reporter, &object.url, name, entry))
+        keep.then(|| match state.children.get(name, id.as_str()) {
+            Some(entry) => self.storage().put_child(Role::Reporter, &object.url, name, entry),
+            None => self.storage().delete_child(Role::Reporter, &object.url, name, id.as_str()),
+        })
     }
 
     /// Answers the writer of a child operation; nobody else does (M19).
     pub(crate) fn answer_child(&self, message: &Message, body: ResponseBody) {
         let body = body.with_source(self.address().clone());
         self.bus().post(message.reply(body));
+    }
+}
+
+/// What is to be done to a child.
+enum Operation {
+    Create(Arc<ChildBody>),
+    Update(Arc<UpdateBody>),
+    Delete(Arc<DeleteBody>),
+}
+
+impl Operation {
+    fn read(message: &Message) -> Result<Operation, Refusal> {
+        Ok(match message.kind() {
+            MessageType::Create => Operation::Create(message.decode()?),
+            MessageType::Update => Operation::Update(message.decode()?),
+            _ => Operation::Delete(message.decode()?),
+        })
+    }
+
+    fn id(&self) -> Result<ChildId, Refusal> {
+        let id = match self {
+            Operation::Create(body) => Some(body.value.url.as_str()),
+            Operation::Update(body) => body.resource.as_deref(),
+            Operation::Delete(body) => body.child_id(),
+        };
+        let id = id.ok_or_else(|| Refusal::missing("resource"))?;
+        // What cannot be an id is no child's.
+        ChildId::parse(id).map_err(|_| child_refusal(ChildRefusal::Unknown))
     }
 }
 

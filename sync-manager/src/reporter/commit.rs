@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use hyperty_model::change::apply;
 use hyperty_model::message::{ResponseBody, UpdateBody, UpdateKind};
-use hyperty_model::{Message, StatusCode};
+use hyperty_model::object::{ChildEntry, ChildId};
+use hyperty_model::{ChildrenName, Message, StatusCode};
 use hyperty_storage::{RecordStatus, StorageError, Ticket};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -34,7 +35,12 @@ pub(crate) enum Release {
         receipt: bool,
     },
     /// An operation on a child: passed on to the others, then answered to its writer.
-    Child { message: Message },
+    Child {
+        message: Message,
+        child: (ChildrenName, ChildId),
+        /// What it made of the child.
+        after: Option<ChildEntry>,
+    },
     /// An operation on a child that had come before: answered again, but not before the first is durable.
     ChildAgain { message: Message },
 }
@@ -95,7 +101,9 @@ impl SyncManager {
                     self.answer_update(&message, answer);
                 }
             }
-            Release::Child { message } => {
+            Release::Child { message, child: (name, id), after } => {
+                state.unreleased.release(&name, &id, after);
+                state.answers.outdate();
                 self.bus().release(&message);
                 state.beat.last_change = Some(Instant::now());
                 self.schedule_beat(object, state);
@@ -118,6 +126,8 @@ impl SyncManager {
         }
         state.head = state.head.is_some().then(|| Value::clone(&state.data));
         state.head_position = state.position;
+        let State { unreleased, children, .. } = state;
+        unreleased.take_back(children);
         let refusal = Refusal::new(StatusCode::INTERNAL, format!("storage: {error}")).because("storage");
         for staged in std::mem::take(&mut state.staged) {
             match staged.release {
@@ -126,7 +136,7 @@ impl SyncManager {
                 }
                 Release::Update { .. } => {}
                 Release::Child { .. } | Release::ChildAgain { .. } if is_ending => {}
-                Release::Child { message } | Release::ChildAgain { message } => {
+                Release::Child { message, .. } | Release::ChildAgain { message } => {
                     self.answer_child(&message, refusal.clone().into());
                 }
             }

@@ -1,11 +1,12 @@
 //! The state of one reported object.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hyperty_message_bus::{Listener, PublishRoute, Wish};
 use hyperty_model::log::{ChangeLog, LogLimits};
-use hyperty_model::object::{Children, Metadata};
+use hyperty_model::object::{Children, Metadata, Unreleased};
 use hyperty_model::{
     ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, Snapshot, StatusCode, Timestamp, Url,
 };
@@ -49,7 +50,10 @@ pub(crate) struct State {
     pub(crate) answers: Answers,
     /// The digest of the released copy.
     pub(crate) digest: DigestCache,
+    /// The children with every operation taken in; what others may see of them is [`State::shown_children`].
     pub(crate) children: Children,
+    /// The operations on children that wait to be durable.
+    pub(crate) unreleased: Unreleased,
     pub(crate) observers: BTreeMap<HypertyUrl, ObserverEntry>,
     /// Those that observe as soon as the store has kept it.
     pub(crate) joining: Joining,
@@ -206,6 +210,7 @@ impl State {
             answers: Answers::default(),
             digest: DigestCache::default(),
             children: Children::default(),
+            unreleased: Unreleased::default(),
             observers: BTreeMap::new(),
             joining: Joining::default(),
             grants: Grants::default(),
@@ -233,8 +238,17 @@ impl State {
             version: self.position.version,
             epoch: self.position.epoch,
             data: Value::Null,
-            children: self.children.clone(),
+            children: self.shown_children().into_owned(),
         }
+    }
+
+    /// The children as far as they are released.
+    pub(crate) fn shown_children(&self) -> Cow<'_, Children> {
+        let mut shown = Cow::Borrowed(&self.children);
+        if !self.unreleased.is_empty() {
+            self.unreleased.hide(shown.to_mut());
+        }
+        shown
     }
 
     /// Whether `url` may read and listen without asking the Reporter: observers, granted hyperties and users,

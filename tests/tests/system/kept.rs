@@ -153,3 +153,65 @@ async fn nobody_is_told_of_a_deletion_before_it_is_kept_inv_res_7() {
     timeout(10 * A_WHILE, deleting).await.expect("an answer in time").unwrap();
     assert_eq!(copy.next_event().await, Some(hyperty_syncher::ObserverEvent::Deleted));
 }
+
+/// A child operation is seen by nobody (a new observer, a reader, one that comes back) before a crash cannot undo it.
+#[tokio::test(start_paused = true)]
+async fn nobody_sees_a_child_before_it_is_kept_inv_dom_7() {
+    let world = World::new(54);
+    let tables = Arc::new(Held::new());
+    let runtime = world.runtime("alice", &tables).await;
+    let schema = runtime.schema(SCHEMA).unwrap();
+    let alice = runtime.deploy("app").await.unwrap();
+    let create = alice.create(schema).name("board").data(topic("a")).store(true);
+    let board = create.accept(Accept::All).await.unwrap();
+    let notes = board.children("notes").unwrap();
+    let changed = notes.add(json!({"n": 1})).await.unwrap();
+    let deleted = notes.add(json!({"n": 2})).await.unwrap();
+    let bob = Party::new(&world, "bob").await;
+    let copy = bob.observe(&board).await;
+    let before = copy.children("notes").unwrap().list();
+    assert_eq!(before.len(), 2);
+
+    for fails in [false, true] {
+        tables.hold();
+        let mut waiting: Vec<futures_util::future::BoxFuture<'_, bool>> = vec![];
+        if !fails {
+            let (delete, set) = (deleted.delete().into_future(), changed.set("n", 5).into_future());
+            waiting.push(Box::pin(async move { set.await.is_ok() }));
+            waiting.push(Box::pin(async move { delete.await.is_ok() }));
+        }
+        let add = notes.add(json!({"n": 3})).into_future();
+        waiting.push(Box::pin(async move { add.await.is_ok() }));
+        let mut waiting = futures_util::future::join_all(waiting);
+        assert!(timeout(A_WHILE, &mut waiting).await.is_err(), "answered before it is kept");
+        let seen = copy.children("notes").unwrap().list();
+        let late = Party::new(&world, if fails { "dave" } else { "carol" }).await;
+        let observer = late.hyperty.subscribe(board.url()).await.unwrap();
+        assert_eq!(
+            observer.children("notes").unwrap().list(),
+            seen,
+            "shown to a new observer before it is kept"
+        );
+        let read = late.hyperty.read(board.url()).await.unwrap();
+        let mut ids: Vec<_> =
+            read.children.iter().map(|(_, id, child)| (id.to_string(), child.value.version)).collect();
+        ids.sort();
+        let mut expected: Vec<_> = seen.iter().map(|seen| (seen.id.to_string(), seen.version)).collect();
+        expected.sort();
+        assert_eq!(ids, expected, "read before it is kept");
+        if fails {
+            tables.fail()
+        } else {
+            tables.let_go()
+        }
+        let done = timeout(A_WHILE, waiting).await.expect("answers in time");
+        assert!(done.iter().all(|done| *done != fails), "{done:?}");
+        tokio::time::sleep(A_WHILE).await;
+        let now = copy.children("notes").unwrap().list();
+        assert_eq!(now == seen, fails, "{now:?}");
+        assert_eq!(notes.list(), now, "the Reporter has what its observers have");
+        assert_eq!(observer.children("notes").unwrap().list(), now);
+        let read = late.hyperty.read(board.url()).await.unwrap();
+        assert_eq!(read.children.len(), now.len(), "what was not kept is not read afterwards");
+    }
+}

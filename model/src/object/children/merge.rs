@@ -14,6 +14,8 @@ pub struct Merged {
     pub id: ChildId,
     /// What became of it.
     pub what: MergedAs,
+    /// What it was, if it is deleted or replaced.
+    pub former: Option<ChildEntry>,
 }
 
 /// What became of a child.
@@ -66,9 +68,9 @@ impl Children {
         let mut theirs = snapshot.tables;
         let names: BTreeSet<ChildrenName> = self.tables.keys().chain(theirs.keys()).cloned().collect();
         for name in names {
-            let table = self.tables.entry(name.clone()).or_default();
+            let table = self.tables_mut().entry(name.clone()).or_default();
             let other = theirs.remove(&name).unwrap_or_default();
-            let of_name = |(id, what)| Merged { name: name.clone(), id, what };
+            let of_name = |(id, what, former)| Merged { name: name.clone(), id, what, former };
             changes.extend(table.merge(other, |id| trust(&name, id)).into_iter().map(of_name));
         }
         changes
@@ -80,7 +82,7 @@ impl ChildTable {
         &mut self,
         mut other: ChildTable,
         trust: impl Fn(&ChildId) -> Trust,
-    ) -> Vec<(ChildId, MergedAs)> {
+    ) -> Vec<(ChildId, MergedAs, Option<ChildEntry>)> {
         self.deleted.extend(other.deleted);
         let mut changes = Vec::new();
         let mine = std::mem::take(&mut self.live);
@@ -89,23 +91,27 @@ impl ChildTable {
             let trust = trust(&id);
             let stays = theirs.is_some() || trust == Trust::MayBeOld;
             if self.deleted.contains(id.as_str()) || !stays {
-                changes.push((id, MergedAs::Deleted));
+                changes.push((id, MergedAs::Deleted, Some(entry)));
                 continue;
             }
             let newer = theirs.filter(|theirs| trust == Trust::IsRight || supersedes(theirs, &entry));
-            if let Some(newer) = newer.as_ref().filter(|newer| **newer != entry) {
-                let what = if supersedes(newer, &entry) { MergedAs::Updated } else { MergedAs::Replaced };
-                changes.push((id.clone(), what));
-            }
-            self.live.insert(id, newer.unwrap_or(entry));
+            let Some(newer) = newer.filter(|newer| *newer != entry) else {
+                self.live.insert(id, entry);
+                continue;
+            };
+            changes.push(match supersedes(&newer, &entry) {
+                true => (id.clone(), MergedAs::Updated, None),
+                false => (id.clone(), MergedAs::Replaced, Some(entry)),
+            });
+            self.live.insert(id, newer);
         }
         for (id, entry) in other.live {
             if !self.deleted.contains(id.as_str()) {
-                changes.push((id.clone(), MergedAs::Created));
+                changes.push((id.clone(), MergedAs::Created, None));
                 self.live.insert(id, entry);
             }
         }
-        changes.sort_by(|(a, _), (b, _)| a.cmp(b));
+        changes.sort_by(|(a, ..), (b, ..)| a.cmp(b));
         changes
     }
 }

@@ -3,6 +3,7 @@
 mod entry;
 mod id;
 mod merge;
+mod pending;
 mod table;
 mod tombstones;
 mod wire;
@@ -10,10 +11,12 @@ mod wire;
 pub use entry::{ChildEntry, ChildValue};
 pub use id::{CHILD_ID_BYTES_MAX, ChildId, ChildIdError};
 pub use merge::{Merged, MergedAs, Trust};
+pub use pending::Unreleased;
 pub use table::{ChildOutcome, ChildRefusal, ChildTable};
 pub use tombstones::{FLOORS_MAX, TOMBSTONES_MAX};
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +50,17 @@ pub struct Children {
     tables: BTreeMap<ChildrenName, ChildTable>,
     /// Read from a form that does not tell their name.
     unnamed: Vec<ChildId>,
+    digest: Known,
+}
+
+/// The digest, once it was asked for, until the next operation. Children are equal whether it was or not.
+#[derive(Debug, Clone, Default)]
+struct Known(OnceLock<String>);
+
+impl PartialEq for Known {
+    fn eq(&self, _: &Known) -> bool {
+        true
+    }
 }
 
 impl Children {
@@ -70,7 +84,7 @@ impl Children {
         writer: &Url,
         body: &UpdateBody,
     ) -> Result<ChildOutcome, ChildRefusal> {
-        self.tables.get_mut(name).ok_or(ChildRefusal::Unknown)?.update(id, writer, body)
+        self.tables_mut().get_mut(name).ok_or(ChildRefusal::Unknown)?.update(id, writer, body)
     }
 
     /// A child was deleted by `writer`.
@@ -89,12 +103,17 @@ impl Children {
     /// A child is gone without having been deleted: a state that is told anew does not have it, or not yet. Should it
     /// be created again after all, it is.
     pub fn forget(&mut self, name: &ChildrenName, id: &str) -> Option<ChildEntry> {
-        self.tables.get_mut(name)?.live.remove(id)
+        self.tables_mut().get_mut(name)?.live.remove(id)
     }
 
     /// A child is known to have been deleted, by a store for example: it is gone, and stays so.
     pub fn bury(&mut self, name: &ChildrenName, id: ChildId) {
         self.table_mut(name).bury(id);
+    }
+
+    /// A child is what it was before an operation that counts for nothing after all, be that its deletion.
+    fn put_back(&mut self, name: &ChildrenName, id: &ChildId, entry: Option<ChildEntry>) {
+        self.table_mut(name).put_back(id, entry);
     }
 
     /// The number of a hyperty's next child of this name: one more than any of its children ever had, deleted ones
@@ -129,8 +148,12 @@ impl Children {
     }
 
     /// The names, ids and versions of all children in 16 hex digits (FNV-1a): two sides whose digests differ do not
-    /// have the same children. No protection against forgery; for losses only.
+    /// have the same children. No protection against forgery; for losses only. Made once after each operation.
     pub fn digest(&self) -> String {
+        self.digest.0.get_or_init(|| self.make_digest()).clone()
+    }
+
+    fn make_digest(&self) -> String {
         const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
         const PRIME: u64 = 0x0100_0000_01b3;
         let mut hash = OFFSET;
@@ -152,7 +175,13 @@ impl Children {
         self.tables.values().all(ChildTable::is_empty)
     }
 
+    /// Whatever changes the children asks for them here.
+    fn tables_mut(&mut self) -> &mut BTreeMap<ChildrenName, ChildTable> {
+        self.digest = Known::default();
+        &mut self.tables
+    }
+
     fn table_mut(&mut self, name: &ChildrenName) -> &mut ChildTable {
-        self.tables.entry(name.clone()).or_default()
+        self.tables_mut().entry(name.clone()).or_default()
     }
 }

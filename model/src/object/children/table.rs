@@ -171,6 +171,14 @@ impl ChildTable {
         self.deleted.add(id);
     }
 
+    pub(super) fn put_back(&mut self, id: &ChildId, entry: Option<ChildEntry>) {
+        self.deleted.remove(id);
+        match entry {
+            Some(entry) => self.live.insert(id.clone(), entry),
+            None => self.live.remove(id),
+        };
+    }
+
     fn absent(&self, id: &str) -> ChildRefusal {
         match ChildId::parse(id) {
             Ok(id) if self.deleted.covers(&id) => ChildRefusal::Deleted,

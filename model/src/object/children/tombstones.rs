@@ -67,6 +67,13 @@ impl Tombstones {
         }
     }
 
+    /// It was not deleted after all. A floor that covers it stays: it tells nothing of ids that are live.
+    pub(super) fn remove(&mut self, id: &ChildId) {
+        if self.ids.remove(id) {
+            self.order.retain(|other| other != id);
+        }
+    }
+
     fn raise(&mut self, reporter: &str, number: u64) {
         if let Some(floor) = self.floors.get_mut(reporter) {
             *floor = number.max(*floor);

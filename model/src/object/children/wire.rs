@@ -55,7 +55,7 @@ impl TryFrom<ChildrenIn> for Children {
     fn try_from(wire: ChildrenIn) -> Result<Children, ChildrenError> {
         let mut children = Children::default();
         for (name, deleted) in wire.children_deleted.unwrap_or_default() {
-            children.tables.insert(name, ChildTable { live: BTreeMap::new(), deleted: deleted.into() });
+            children.tables_mut().insert(name, ChildTable { live: BTreeMap::new(), deleted: deleted.into() });
         }
         for (key, value) in wire.children_objects.unwrap_or_default() {
             if is_heartbeat(&key, &value) {
@@ -78,12 +78,12 @@ impl Children {
         let unnamed = std::mem::take(&mut self.unnamed);
         let [only] = names else { return };
         for id in unnamed {
-            let entry = self.tables.get_mut(LEGACY_NAME).and_then(|table| table.live.remove(&id));
+            let entry = self.tables_mut().get_mut(LEGACY_NAME).and_then(|table| table.live.remove(&id));
             if let Some(entry) = entry {
                 self.insert_read(only.clone(), id, entry);
             }
         }
-        self.tables.retain(|_, table| !table.is_empty() || !table.deleted.is_empty());
+        self.tables_mut().retain(|_, table| !table.is_empty() || !table.deleted.is_empty());
     }
 
     fn read_flat(&mut self, id: &str, value: Value) -> Result<(), ChildrenError> {
@@ -117,7 +117,7 @@ impl Children {
 
     /// What is deleted stays so, whatever stands beside it.
     fn insert_read(&mut self, name: ChildrenName, id: ChildId, entry: ChildEntry) {
-        let table = self.tables.entry(name).or_default();
+        let table = self.tables_mut().entry(name).or_default();
         if !table.deleted.contains(id.as_str()) {
             table.live.insert(id, entry);
         }
