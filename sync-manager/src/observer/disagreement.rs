@@ -16,6 +16,8 @@ pub(crate) struct Disagreement {
     /// The digests of both sides after the Reporter's were taken over for right: what differs then are deletions
     /// that never reached the Reporter's side.
     accepted: Option<Digests>,
+    /// When an operation on a child arrived last.
+    heard: Option<Instant>,
     /// Children whose operation from here was refused: what is here of them is wrong.
     refused: BTreeSet<(ChildrenName, ChildId)>,
 }
@@ -50,6 +52,13 @@ impl Disagreement {
     /// An operation on a child arrived, be it one that came before: its writer still tries.
     pub(crate) fn heard(&mut self) {
         self.seen = None;
+        self.heard = Some(Instant::now());
+    }
+
+    /// Whether an operation arrived so lately that it may have crossed a beat of the Reporter's side, which announces
+    /// anew what it has once the operation has arrived there, too.
+    pub(crate) fn may_have_crossed(&self, within: Duration) -> bool {
+        self.heard.is_some_and(|heard| heard.elapsed() < within)
     }
 
     /// Whether a beat with this digest tells something that is not known yet.
@@ -146,6 +155,16 @@ mod tests {
         assert_eq!(disagreement.trust(&with(&[1, 2]), &ours, LASTING), Trust::MayBeOld, "theirs moved");
         disagreement.heard();
         assert_eq!(disagreement.trust(&theirs, &ours, LASTING), Trust::MayBeOld, "somebody still tries");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_just_heard_may_have_crossed_a_beat() {
+        let mut disagreement = Disagreement::default();
+        assert!(!disagreement.may_have_crossed(LASTING), "nothing was heard");
+        disagreement.heard();
+        assert!(disagreement.may_have_crossed(LASTING));
+        tokio::time::advance(LASTING).await;
+        assert!(!disagreement.may_have_crossed(LASTING), "it has long arrived there too");
     }
 
     #[test]

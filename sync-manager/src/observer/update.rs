@@ -117,7 +117,8 @@ impl SyncManager {
         let comparable = beat.position() == Some(state.replica.position())
             && state.pending.is_empty()
             && state.asking == 0
-            && !state.observers.is_empty();
+            && !state.observers.is_empty()
+            && !state.disagreement.may_have_crossed(self.config().beat_min);
         if comparable && theirs.is_some_and(|theirs| state.disagreement.is_news(theirs, &state.children)) {
             tracing::debug!(object = %object.url, "the children differ; repairing");
             state.repair.whole = true;

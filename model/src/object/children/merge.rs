@@ -1,6 +1,7 @@
 //! Taking over the children of a snapshot (protocol 3.2, M18).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{ChildEntry, ChildId, ChildTable, Children};
 use crate::ChildrenName;
@@ -80,35 +81,38 @@ impl Children {
 impl ChildTable {
     fn merge(
         &mut self,
-        mut other: ChildTable,
+        other: ChildTable,
         trust: impl Fn(&ChildId) -> Trust,
     ) -> Vec<(ChildId, MergedAs, Option<ChildEntry>)> {
-        self.deleted.extend(other.deleted);
+        if !other.deleted.is_empty() {
+            self.deleted_mut().extend(Arc::unwrap_or_clone(other.deleted));
+        }
+        let mut theirs = Arc::unwrap_or_clone(other.live);
         let mut changes = Vec::new();
-        let mine = std::mem::take(&mut self.live);
+        let mine = std::mem::take(self.live_mut());
         for (id, entry) in mine {
-            let theirs = other.live.remove(&id);
+            let their = theirs.remove(&id);
             let trust = trust(&id);
-            let stays = theirs.is_some() || trust == Trust::MayBeOld;
+            let stays = their.is_some() || trust == Trust::MayBeOld;
             if self.deleted.contains(id.as_str()) || !stays {
                 changes.push((id, MergedAs::Deleted, Some(entry)));
                 continue;
             }
-            let newer = theirs.filter(|theirs| trust == Trust::IsRight || supersedes(theirs, &entry));
+            let newer = their.filter(|their| trust == Trust::IsRight || supersedes(their, &entry));
             let Some(newer) = newer.filter(|newer| *newer != entry) else {
-                self.live.insert(id, entry);
+                self.live_mut().insert(id, entry);
                 continue;
             };
             changes.push(match supersedes(&newer, &entry) {
                 true => (id.clone(), MergedAs::Updated, None),
                 false => (id.clone(), MergedAs::Replaced, Some(entry)),
             });
-            self.live.insert(id, newer);
+            self.live_mut().insert(id, newer);
         }
-        for (id, entry) in other.live {
+        for (id, entry) in theirs {
             if !self.deleted.contains(id.as_str()) {
                 changes.push((id.clone(), MergedAs::Created, None));
-                self.live.insert(id, entry);
+                self.live_mut().insert(id, entry);
             }
         }
         changes.sort_by(|(a, ..), (b, ..)| a.cmp(b));

@@ -103,7 +103,7 @@ impl Children {
     /// A child is gone without having been deleted: a state that is told anew does not have it, or not yet. Should it
     /// be created again after all, it is.
     pub fn forget(&mut self, name: &ChildrenName, id: &str) -> Option<ChildEntry> {
-        self.tables_mut().get_mut(name)?.live.remove(id)
+        self.tables_mut().get_mut(name)?.live_mut().remove(id)
     }
 
     /// A child is known to have been deleted, by a store for example: it is gone, and stays so.

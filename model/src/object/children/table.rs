@@ -1,6 +1,7 @@
 //! The children of one name: who may do what, versions, deletion (protocol 3.6, 5.9).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -59,11 +60,12 @@ impl ChildRefusal {
     }
 }
 
-/// The children of one name, ordered by id.
+/// The children of one name, ordered by id. A copy shares them until one of the two is changed: snapshots, answers and
+/// records are made of copies far more often than children change meanwhile.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChildTable {
-    pub(super) live: BTreeMap<ChildId, ChildEntry>,
-    pub(super) deleted: Tombstones,
+    pub(super) live: Arc<BTreeMap<ChildId, ChildEntry>>,
+    pub(super) deleted: Arc<Tombstones>,
 }
 
 impl ChildTable {
@@ -92,6 +94,14 @@ impl ChildTable {
         !self.live.contains_key(id) && self.deleted.covers(id)
     }
 
+    pub(super) fn live_mut(&mut self) -> &mut BTreeMap<ChildId, ChildEntry> {
+        Arc::make_mut(&mut self.live)
+    }
+
+    pub(super) fn deleted_mut(&mut self) -> &mut Tombstones {
+        Arc::make_mut(&mut self.deleted)
+    }
+
     pub(super) fn create(&mut self, entry: ChildEntry) -> Result<ChildOutcome, ChildRefusal> {
         let child = &entry.value;
         if let Some(present) = self.live.get(&child.url) {
@@ -106,7 +116,7 @@ impl ChildTable {
         }
         // The same check as for a change of the whole data: an object, and not too deep.
         apply(&mut Value::Null, &whole(child.data.clone()))?;
-        self.live.insert(child.url.clone(), entry);
+        self.live_mut().insert(child.url.clone(), entry);
         Ok(ChildOutcome::Applied)
     }
 
@@ -116,7 +126,10 @@ impl ChildTable {
         writer: &Url,
         body: &UpdateBody,
     ) -> Result<ChildOutcome, ChildRefusal> {
-        let Some(entry) = self.live.get_mut(id) else { return Err(self.absent(id)) };
+        if !self.live.contains_key(id) {
+            return Err(self.absent(id));
+        }
+        let Some(entry) = self.live_mut().get_mut(id) else { return Err(ChildRefusal::Unknown) };
         let child = &mut entry.value;
         if child.reporter.as_url() != writer {
             return Err(ChildRefusal::NotReporter);
@@ -160,22 +173,22 @@ impl ChildTable {
         // A deletion may overtake the creation. It counts only where the id itself tells that it is the writer's:
         // else anybody could forbid others their ids.
         if id.owner().is_some_and(|owner| owner.as_url() == writer) {
-            self.deleted.add(id);
+            self.deleted_mut().add(id);
             return Ok(ChildOutcome::Applied);
         }
         Err(ChildRefusal::Unknown)
     }
 
     pub(super) fn bury(&mut self, id: ChildId) {
-        self.live.remove(&id);
-        self.deleted.add(id);
+        self.live_mut().remove(&id);
+        self.deleted_mut().add(id);
     }
 
     pub(super) fn put_back(&mut self, id: &ChildId, entry: Option<ChildEntry>) {
-        self.deleted.remove(id);
+        self.deleted_mut().remove(id);
         match entry {
-            Some(entry) => self.live.insert(id.clone(), entry),
-            None => self.live.remove(id),
+            Some(entry) => self.live_mut().insert(id.clone(), entry),
+            None => self.live_mut().remove(id),
         };
     }
 

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use super::ChildId;
 
-/// Most ids kept one by one per children name. Older ones are covered by their reporter's floor.
-pub const TOMBSTONES_MAX: usize = 1_024;
+/// Most ids kept one by one per children name; older ones are covered by their reporter's floor. They travel in every
+/// snapshot and repair, some 80 bytes each. One is needed as long as somebody may come with the child: the writer,
+/// whose operations come in order and whose creation is therefore below its own floor, or an observer that missed
+/// the deletion, which learns of it from the Reporter's digest and state all the same, only not at the first look.
+pub const TOMBSTONES_MAX: usize = 256;
 
 /// Most reporters with a floor per children name; the one that got its floor first goes first. Far more than write
 /// at a time, and a table of them stays small beside the children.

@@ -1,6 +1,7 @@
 //! The forms in which children travel and are stored (protocol 3.6).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,7 +28,7 @@ impl From<Children> for ChildrenOut {
         let children_deleted = deleted.map(|(name, table)| (name.clone(), table.deleted.to_wire())).collect();
         let live = children.tables.into_iter().filter(|(_, table)| !table.is_empty());
         ChildrenOut {
-            children_objects: live.map(|(name, table)| (name, table.live)).collect(),
+            children_objects: live.map(|(name, table)| (name, Arc::unwrap_or_clone(table.live))).collect(),
             children_deleted,
         }
     }
@@ -55,7 +56,9 @@ impl TryFrom<ChildrenIn> for Children {
     fn try_from(wire: ChildrenIn) -> Result<Children, ChildrenError> {
         let mut children = Children::default();
         for (name, deleted) in wire.children_deleted.unwrap_or_default() {
-            children.tables_mut().insert(name, ChildTable { live: BTreeMap::new(), deleted: deleted.into() });
+            children
+                .tables_mut()
+                .insert(name, ChildTable { live: Arc::default(), deleted: Arc::new(deleted.into()) });
         }
         for (key, value) in wire.children_objects.unwrap_or_default() {
             if is_heartbeat(&key, &value) {
@@ -78,7 +81,7 @@ impl Children {
         let unnamed = std::mem::take(&mut self.unnamed);
         let [only] = names else { return };
         for id in unnamed {
-            let entry = self.tables_mut().get_mut(LEGACY_NAME).and_then(|table| table.live.remove(&id));
+            let entry = self.tables_mut().get_mut(LEGACY_NAME).and_then(|table| table.live_mut().remove(&id));
             if let Some(entry) = entry {
                 self.insert_read(only.clone(), id, entry);
             }
@@ -119,7 +122,7 @@ impl Children {
     fn insert_read(&mut self, name: ChildrenName, id: ChildId, entry: ChildEntry) {
         let table = self.tables_mut().entry(name).or_default();
         if !table.deleted.contains(id.as_str()) {
-            table.live.insert(id, entry);
+            table.live_mut().insert(id, entry);
         }
     }
 }
