@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hyperty_model::change::{AttrPath, Change, ChangeOp};
 use hyperty_model::message::{UpdateBody, UpdateKind};
-use hyperty_model::{ChildrenName, HypertyUrl, Identity, StatusCode, Timestamp};
+use hyperty_model::{ChildrenName, HypertyUrl, Identity, Position, StatusCode, Timestamp};
 use serde_json::Value;
 
 use crate::queue::Event;
@@ -211,13 +211,14 @@ pub(crate) enum Queued {
     /// A whole state took the place of the copy.
     Resync(Arc<Value>, u64),
     Child(Box<ChildEvent>),
-    Disconnected,
+    /// Where the copy stood then.
+    Disconnected(Position),
     Resumed(u64),
 }
 
 impl Event for Queued {
     fn is_kept(&self) -> bool {
-        false // a resync covers everything
+        false // a resync covers everything, and what it leaves open of the connection is told behind it
     }
 }
 
@@ -234,7 +235,7 @@ impl Queued {
             },
             Queued::Resync(data, version) => Some(ObserverEvent::Resync { version, data }),
             Queued::Child(event) => Some(ObserverEvent::Child(*event)),
-            Queued::Disconnected => Some(ObserverEvent::Disconnected),
+            Queued::Disconnected(_) => Some(ObserverEvent::Disconnected),
             Queued::Resumed(missed) => Some(ObserverEvent::Resumed { missed }),
         }
     }

@@ -322,13 +322,20 @@ impl Wish {
 
     /// Sets the routes up at the node. Returns when the node has confirmed them; may be called again.
     ///
+    /// The future does not borrow the wish, so that who may be interrupted keeps it where it is found again: what was
+    /// asked for is taken down by [`DomainRoutes::withdraw`], which follows it on its way, never by dropping the wish.
+    ///
     /// # Errors
     /// [`RouteError`]. The wish stands all the same; withdraw it if it is of no use now.
-    pub async fn establish(&self) -> Result<(), RouteError> {
-        for urls in self.urls.chunks(URLS_PER_MESSAGE_MAX) {
-            self.routes.exchange(MessageType::Subscribe, &self.domain, || urls.to_vec()).await?;
+    pub fn establish(&self) -> impl Future<Output = Result<(), RouteError>> + Send + use<> {
+        let Wish { routes, domain, urls } = self;
+        let (routes, domain, urls) = (routes.clone(), domain.clone(), urls.clone());
+        async move {
+            for urls in urls.chunks(URLS_PER_MESSAGE_MAX) {
+                routes.exchange(MessageType::Subscribe, &domain, || urls.to_vec()).await?;
+            }
+            Ok(())
         }
-        Ok(())
     }
 
     /// Asks the node for the routes and does not wait: for whoever can go on without them. If they are refused or

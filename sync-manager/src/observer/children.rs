@@ -13,7 +13,7 @@ use hyperty_storage::Role;
 use tokio::time::Instant;
 
 use super::disagreement::Next;
-use super::object::{Observed, State};
+use super::object::{Before, Observed, State};
 use super::pending::Kept;
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
@@ -86,6 +86,7 @@ impl SyncManager {
                 Refusal::new(StatusCode::INTERNAL, "too many unanswered child operations").because("limit")
             );
         }
+        let before = before(state, message);
         match apply_child(&mut state.children, message) {
             Ok(ChildOutcome::Applied) => {}
             Ok(ChildOutcome::Duplicate) => return Err(Refusal::new(StatusCode::CONFLICT, "done before")),
@@ -93,7 +94,7 @@ impl SyncManager {
             Err(Applied::Refused(refusal)) => return Err(Refusal::new(refusal.code(), refusal.to_string())),
         }
         self.store_observed_child(object, state, message);
-        self.keep_pending(object, state, message.clone(), Kept::Now);
+        self.keep_pending(object, state, message.clone(), Kept::Now(before));
         self.send_kept(object, state);
         self.shared.timers.set(&object.url, Due::Children, Instant::now() + self.config().child_wait);
         Ok(())
@@ -180,7 +181,7 @@ impl SyncManager {
     }
 
     /// The operation that tells an observer what a repair changed.
-    fn difference(
+    pub(super) fn difference(
         &self,
         url: &ObjectUrl,
         name: &ChildrenName,
@@ -224,9 +225,17 @@ pub(crate) enum All {
     ButUnchanged,
 }
 
+/// The child that an operation is about, as it is before it.
+fn before(state: &State, message: &Message) -> Before {
+    let key = children_name(message).zip(child_id(message));
+    let entry = key.and_then(|(name, id)| state.children.get(&name, &id));
+    entry.map_or(Before::Nothing, |entry| Before::Child(Box::new(entry.clone())))
+}
+
 /// Whether an operation is on children that observers only read, and not the Reporter's (5.9.1).
 fn is_read_only(state: &State, message: &Message) -> bool {
-    let listed = children_name(message).is_some_and(|name| state.read_only.contains(&name));
+    let read_only = state.read_only.as_deref().unwrap_or_default();
+    let listed = children_name(message).is_some_and(|name| read_only.contains(&name));
     let reporter = state.metadata.as_ref().map(|metadata| metadata.reporter.as_url());
     let by_object = state.metadata.as_ref().is_some_and(|metadata| message.from() == metadata.url.as_url());
     listed && !by_object && reporter.is_some_and(|reporter| reporter != message.from())

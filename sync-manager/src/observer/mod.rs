@@ -1,8 +1,8 @@
 //! The Observer's side: objects that hyperties of this runtime observe and that are reported elsewhere.
 //!
 //! One flow per file, in the order of an observation's life: [`subscribe`], [`join`], [`update`], [`repair`], [`children`],
-//! [`pending`], [`unsubscribe`], [`resume`]; [`status`] says when a stream is cut and whole again. The state of one
-//! observed object is in [`object`].
+//! [`pending`], [`refused`], [`unsubscribe`], [`resume`]; [`status`] says when a stream is cut and whole again. The state of
+//! one observed object is in [`object`].
 
 mod children;
 mod disagreement;
@@ -11,6 +11,7 @@ mod join;
 mod object;
 mod pending;
 mod read;
+mod refused;
 mod repair;
 mod resume;
 mod routes;

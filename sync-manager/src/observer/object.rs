@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyperty_message_bus::{Listener, PublishRoute, ResponseWatch, Wish};
 use hyperty_model::log::{ChangeLog, LogLimits};
 use hyperty_model::message::{ResponseBody, UpdateBody};
-use hyperty_model::object::{ChildId, Children, Metadata};
+use hyperty_model::object::{ChildEntry, ChildId, Children, Metadata};
 use hyperty_model::replica::{GapLimits, Need, Replica};
 use hyperty_model::{ChildrenName, HypertyUrl, Identity, Message, ObjectUrl, Position, Snapshot, Url};
 use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
@@ -45,8 +45,8 @@ pub(crate) struct State {
     pub(crate) children: Children,
     pub(crate) disagreement: Disagreement,
     pub(crate) names: Vec<ChildrenName>,
-    /// Children that observers only read, as far as the schema is known here.
-    pub(crate) read_only: Vec<ChildrenName>,
+    /// Children that observers only read; `None` while the schema is not known here.
+    pub(crate) read_only: Option<Vec<ChildrenName>>,
     pub(crate) observers: BTreeMap<HypertyUrl, LocalObserver>,
     pub(crate) routes: Routes,
     pub(crate) link: Link,
@@ -112,7 +112,19 @@ pub(crate) struct PendingChild {
     pub(crate) ticket: Option<hyperty_storage::Ticket>,
     /// Not sent before it is kept.
     pub(crate) sent: bool,
+    /// What the child was before it.
+    pub(crate) before: Before,
     pub(crate) _watch: ResponseWatch,
+}
+
+/// What is to be again when an operation is refused.
+pub(crate) enum Before {
+    /// There was no such child.
+    Nothing,
+    /// The child as it was.
+    Child(Box<ChildEntry>),
+    /// It was in a former session.
+    Forgotten,
 }
 
 impl Observed {
@@ -127,7 +139,7 @@ impl Observed {
             children: Children::default(),
             disagreement: Disagreement::default(),
             names: Vec::new(),
-            read_only: Vec::new(),
+            read_only: None,
             observers: BTreeMap::new(),
             routes: Routes::default(),
             link: Link::Live,

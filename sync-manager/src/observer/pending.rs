@@ -4,22 +4,20 @@
 use std::sync::Arc;
 
 use hyperty_model::message::ResponseBody;
-use hyperty_model::object::ChildId;
 use hyperty_model::{Message, ObjectUrl, StatusCode};
 use hyperty_storage::{StorageError, Ticket};
 use tokio::time::Instant;
 
-use super::children::{child_id, children_name};
-use super::object::{Link, Observed, PendingChild, State};
+use super::children::child_id;
+use super::object::{Before, Link, Observed, PendingChild, State};
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
 use crate::timers::Due;
 
 /// Whether an operation is in the store already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kept {
-    /// It is written with this call.
-    Now,
+    /// It is written with this call; what its child was before it.
+    Now(Before),
     /// It was read from the store.
     Before,
 }
@@ -40,8 +38,11 @@ impl SyncManager {
             }
         });
         let child = child_id(&message).unwrap_or_default();
-        let sent = kept == Kept::Before;
-        state.pending.push_back(PendingChild { message, child, ticket: None, sent, _watch: watch });
+        let (sent, before) = match kept {
+            Kept::Now(before) => (false, before),
+            Kept::Before => (true, Before::Forgotten),
+        };
+        state.pending.push_back(PendingChild { message, child, ticket: None, sent, before, _watch: watch });
         if !sent {
             let ticket = self.save_pending(state);
             if let Some(last) = state.pending.back_mut() {
@@ -98,15 +99,17 @@ impl SyncManager {
             return;
         }
         let refusal = Refusal::new(StatusCode::INTERNAL, format!("storage: {error}")).because("storage");
-        // Without the watches: they would look for these in the state that is locked here.
-        let messages: Vec<Message> = unkept.into_iter().map(|pending| pending.message).collect();
-        for message in messages {
-            note_refused(state, &message);
+        // The last first: each leaves what was before it. Without the watches, which would look for these in the state
+        // that is locked here.
+        let mut messages: Vec<Message> = Vec::new();
+        for pending in unkept.into_iter().rev() {
+            messages.push(pending.message.clone());
+            self.take_back(object, state, pending);
+        }
+        for message in messages.into_iter().rev() {
             let body = ResponseBody::from(refusal.clone()).with_source(self.address().clone());
             self.bus().post(message.reply(body));
         }
-        state.repair.whole = true;
-        self.repair_soon(&object.url);
     }
 
     /// The Reporter's side answered. Only the first operation of a child that waits can be settled: an answer to a
@@ -131,13 +134,10 @@ impl SyncManager {
             return self.shared.timers.set(&object.url, Due::Children, at);
         }
         let answered = state.pending.remove(at);
-        if let Some(refused) = answered.filter(|_| !code.is_success()) {
-            note_refused(&mut state, &refused.message);
-            // Refused: what was shown here already is put right by the whole state of the Reporter's side.
-            state.repair.whole = true;
-            self.repair_soon(&object.url);
+        match answered.filter(|_| !code.is_success()) {
+            Some(refused) => self.undo_operation(object, &mut state, refused),
+            None => drop(self.save_pending(&state)),
         }
-        self.save_pending(&state);
     }
 
     /// Writes which operations wait, without the data; `None` if no observer here wants the object kept.
@@ -166,13 +166,5 @@ impl SyncManager {
         if !state.pending.is_empty() {
             self.shared.timers.set(&object.url, Due::Children, Instant::now() + self.config().child_wait);
         }
-    }
-}
-
-/// What is here of the child is wrong from now on.
-fn note_refused(state: &mut State, message: &Message) {
-    let id = child_id(message).and_then(|id| ChildId::parse(&id).ok());
-    if let (Some(name), Some(id)) = (children_name(message), id) {
-        state.disagreement.refuse(name, id);
     }
 }

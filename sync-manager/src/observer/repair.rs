@@ -47,6 +47,7 @@ impl SyncManager {
         match outcome {
             Ok(()) => {
                 self.connected(&object);
+                self.learn_rules(&object);
                 let incomplete = object.lock().replica.need().is_some();
                 if again || incomplete {
                     self.try_again(&object);

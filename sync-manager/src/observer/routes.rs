@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use hyperty_message_bus::Listener;
-use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl};
+use hyperty_message_bus::{Listener, RouteError};
+use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl, Url};
 
 use super::object::Observed;
 use crate::answer::Refusal;
@@ -56,19 +56,29 @@ impl SyncManager {
     pub(crate) async fn route_at_nodes(&self, object: &Arc<Observed>) -> Result<(), Refusal> {
         let stream = object.stream(&object.lock().names);
         let home = object.url.home();
-        let wish = self.shared.parts.routes.wish(home, stream.clone());
-        let established = wish.establish().await;
-        object.lock().routes.wishes.push(wish);
-        established?;
+        self.route(object, home, stream.clone()).await?;
         let own = self.shared.parts.runtime.home();
-        if !own.eq_ignore_ascii_case(home) && self.stub_of(own).is_some() {
-            let wish = self.shared.parts.routes.wish(own, stream);
-            if let Err(error) = wish.establish().await {
-                tracing::warn!(object = %object.url, %error, "the own domain does not route the stream");
-            }
-            object.lock().routes.wishes.push(wish);
+        if !own.eq_ignore_ascii_case(home)
+            && self.stub_of(own).is_some()
+            && let Err(error) = self.route(object, own, stream).await
+        {
+            tracing::warn!(object = %object.url, %error, "the own domain does not route the stream");
         }
         Ok(())
+    }
+
+    /// Asks one message node for routes. The object has the wish before the node hears of it: whoever gives up while it
+    /// waits withdraws what may yet arrive there.
+    pub(crate) async fn route(
+        &self,
+        object: &Arc<Observed>,
+        domain: &str,
+        urls: Vec<Url>,
+    ) -> Result<(), RouteError> {
+        let wish = self.shared.parts.routes.wish(domain, urls);
+        let established = wish.establish();
+        object.lock().routes.wishes.push(wish);
+        established.await
     }
 
     /// B2, B4 and the status of the stream, for one observer.

@@ -147,8 +147,22 @@ impl SyncManager {
         let schema = self.shared.parts.catalogue.get(schema?);
         let schema = tokio::time::timeout(self.config().repair_timeout, schema).await.ok()?.ok()?;
         let read_only = schema.children.iter().filter(|rule| !rule.observers_may_write);
-        object.lock().read_only = read_only.map(|rule| rule.name.clone()).collect();
+        object.lock().read_only = Some(read_only.map(|rule| rule.name.clone()).collect());
         Some(schema.children.iter().map(|rule| rule.name.clone()).collect())
+    }
+
+    /// Has the rules of an object read whose schema was not at hand when it was resumed. Until then the Reporter's side
+    /// alone refuses what they forbid.
+    pub(crate) fn learn_rules(&self, object: &Arc<Observed>) {
+        let schema = {
+            let state = object.lock();
+            let unknown = state.metadata.as_ref().filter(|_| state.read_only.is_none());
+            unknown.map(|metadata| metadata.schema.clone())
+        };
+        if let Some(schema) = schema {
+            let (manager, object) = (self.clone(), Arc::clone(object));
+            self.later(Box::pin(async move { drop(manager.rules_of(&object, Some(&schema)).await) }));
+        }
     }
 
     /// Steps 6, 7 and 10: the provisional answer, the Reporter's decision, the final answer.
@@ -253,10 +267,7 @@ impl SyncManager {
         self.add_shared_routes(object, &new)?;
         let channels: Vec<Url> = new.iter().map(|name| object.url.children(name)).collect();
         if !object.lock().routes.wishes.is_empty() {
-            let wish = self.shared.parts.routes.wish(object.url.home(), channels);
-            let established = wish.establish().await;
-            object.lock().routes.wishes.push(wish);
-            established?;
+            self.route(object, object.url.home(), channels).await?;
         }
         // What was said there before is no change since any position.
         object.lock().repair.whole = true;

@@ -205,6 +205,8 @@ impl SyncManager {
             if std::mem::replace(&mut state.gone, true) {
                 return;
             }
+            // On its way to the disk before anybody here is told: a crash does not bring back what has ended.
+            self.storage().remove(Role::Observer, &object.url);
             let body = DeleteBody { resource: Some(object.url.to_string()), ..DeleteBody::default() };
             let (from, to) = (object.url.subscription(), object.url.changes());
             self.bus().release(&self.bus().new_message(MessageType::Delete, &from, &to, body));

@@ -38,7 +38,7 @@ impl SyncManager {
                 let (name, id) = child.clone();
                 state.unreleased.note(name, id, before);
                 let ticket = ticket.filter(|_| state.options.store);
-                let release = Release::Child { message: message.clone(), child, after };
+                let release = Release::Child { message: message.clone(), child, after: after.map(Box::new) };
                 self.stage(object, &mut state, Staged { ticket, release });
             }
             // Sent again because the first answer was lost.

@@ -39,7 +39,7 @@ pub(crate) enum Release {
         message: Message,
         child: (ChildrenName, ChildId),
         /// What it made of the child.
-        after: Option<ChildEntry>,
+        after: Option<Box<ChildEntry>>,
     },
     /// An operation on a child that had come before: answered again, but not before the first is durable.
     ChildAgain { message: Message },
@@ -102,7 +102,7 @@ impl SyncManager {
                 }
             }
             Release::Child { message, child: (name, id), after } => {
-                state.unreleased.release(&name, &id, after);
+                state.unreleased.release(&name, &id, after.map(|after| *after));
                 state.answers.outdate();
                 self.bus().release(&message);
                 state.beat.last_change = Some(Instant::now());

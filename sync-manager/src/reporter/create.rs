@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyperty_message_bus::Wish;
 use hyperty_model::change::check_value;
 use hyperty_model::message::{CreateObject, ResponseBody};
 use hyperty_model::object::Metadata;
@@ -9,6 +10,7 @@ use hyperty_model::{HypertyUrl, ObjectUrl, Position, StatusCode, Url};
 use hyperty_policy::{Decision, Point, PolicyRequest};
 use hyperty_registry::{RegistrationRecord, Schema};
 use hyperty_storage::{Grant, RecordStatus};
+use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
@@ -69,7 +71,8 @@ impl SyncManager {
         // the address and all that follows: together with the undoing it stays below that (M9).
         let deadline = Instant::now() + self.config().peer_timeout;
         let object = self.allocate(hyperty, &plan).await?;
-        let establishing = self.establish(hyperty, body, plan, &object);
+        let routes = Mutex::new(None);
+        let establishing = self.establish(hyperty, body, plan, (&object, &routes));
         let established = tokio::time::timeout_at(deadline, establishing).await;
         match established.unwrap_or_else(|_| Err(Refusal::unreachable(object.home()))) {
             Ok(names) => Ok(ResponseBody {
@@ -78,7 +81,7 @@ impl SyncManager {
                 ..ResponseBody::ok()
             }),
             Err(refusal) => {
-                self.undo_creation(&object, options.domain_registration).await;
+                self.undo_creation(&object, routes.into_inner(), options.domain_registration).await;
                 Err(refusal)
             }
         }
@@ -174,13 +177,14 @@ impl SyncManager {
             .map_err(|error| Refusal::new(StatusCode::INTERNAL, format!("address allocation: {error}")))
     }
 
-    /// Steps 4 to 7: everything that [`SyncManager::undo_creation`] takes back.
+    /// Steps 4 to 7: everything that [`SyncManager::undo_creation`] takes back. The wish for routes is in `routes` before
+    /// the node hears of it, until the object is there: this may be given up at any await.
     async fn establish(
         &self,
         hyperty: &HypertyUrl,
         body: &CreateObject,
         plan: Plan,
-        url: &ObjectUrl,
+        (url, routes): (&ObjectUrl, &Mutex<Option<Wish>>),
     ) -> Result<Vec<String>, Refusal> {
         let Plan { wanted, name, schema, schema_url, data, options } = plan;
         let now = self.shared.parts.clock.now();
@@ -209,13 +213,14 @@ impl SyncManager {
         if options.domain_routing {
             self.publish_schema(&schema_url).await?;
             let wish = self.wish_of(&object, &object.lock());
-            let established = wish.establish().await;
-            object.lock().wish = Some(wish);
-            established?;
+            let established = wish.establish();
+            *routes.lock() = Some(wish);
+            established.await?;
         }
         let listeners = self.reporter_listeners(&object, hyperty)?;
         object.lock().listeners = listeners;
         self.add_local_object(url)?;
+        object.lock().wish = routes.lock().take();
         self.shared.reported.insert(url.clone(), Arc::clone(&object));
         if options.domain_registration {
             self.shared.parts.registrations.register(self.registration(&object)).await?;
@@ -258,13 +263,14 @@ impl SyncManager {
 
     /// Takes back whatever a creation did, in reverse order (INV-CRE-2). Each step does nothing if there is nothing
     /// to take back; what cannot reach its peer is tried again later (M27).
-    async fn undo_creation(&self, url: &ObjectUrl, registered: bool) {
+    async fn undo_creation(&self, url: &ObjectUrl, routes: Option<Wish>, registered: bool) {
         let object = self.shared.reported.remove(url).map(|(_, object)| object);
         let wish = object.and_then(|object| {
             let mut state = object.lock();
             state.listeners.clear();
             state.wish.take()
         });
+        let wish = wish.or(routes);
         self.shared.parts.registry.remove_object(url);
         self.undo(self.clone().give_up(wish, url.clone(), registered)).await;
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use hyperty_model::change::apply;
-use hyperty_model::message::{ChildBody, UpdateBody, UpdateKind};
+use hyperty_model::message::{ChildBody, DeleteBody, UpdateBody, UpdateKind};
 use hyperty_model::object::{ChildEntry, ChildId, Children};
 use hyperty_model::{ChildrenName, Message, MessageId, MessageType};
 
@@ -20,27 +20,36 @@ impl ChildrenState {
         ChildId::of(&self.me, number)
     }
 
-    /// Takes in what a repair found of a child of one's own. Before a hard stop it was on its way, but not in the store
-    /// here: without it an id would be drawn twice, and the child could not be changed any more (INV-CHD-7).
-    /// What is not answered yet is newer; and what the Reporter's side lost stays (protocol M18).
+    /// Takes in what the Sync Manager says of a child of one's own: nobody else speaks of it in one's own name, and
+    /// what one did is not told back. It found it by a repair, on its way before a hard stop and not in the store here:
+    /// without it an id would be drawn twice, and the child could not be changed any more (INV-CHD-7). Or the
+    /// Reporter's side has refused it since, or lost it, and it is gone. What is not answered yet is newer.
     pub(super) fn recollect(&mut self, name: &ChildrenName, message: &Message) {
         let found = match message.kind() {
             MessageType::Create => message.decode::<ChildBody>().ok().and_then(|body| {
                 let key = (name.clone(), body.value.url.clone());
                 let entry = ChildEntry { value: body.value.clone(), identity: body.identity.clone() };
                 let is_own = entry.value.reporter == self.me && !self.mine.contains_key(&key);
-                is_own.then(|| self.known.create(name, entry))
+                is_own.then(|| self.known.put_back(name, &key.1, Some(entry)))
             }),
             MessageType::Update => message.decode::<UpdateBody>().ok().and_then(|body| {
                 let id = body.resource.as_deref()?;
                 let key = (name.clone(), ChildId::parse(id).ok()?);
                 let is_whole = matches!(body.kind, UpdateKind::Whole(_)) && !self.mine.contains_key(&key);
-                is_whole.then(|| self.known.update(name, id, self.me.as_url(), &body))
+                let found = is_whole.then(|| self.known.update(name, id, self.me.as_url(), &body))?;
+                found
+                    .map(drop)
+                    .map_err(|refusal| tracing::debug!(?message, %refusal, "an own child does not fit"))
+                    .ok()
             }),
-            _ => None,
+            _ => message.decode::<DeleteBody>().ok().and_then(|body| {
+                let key = (name.clone(), ChildId::parse(body.child_id()?).ok()?);
+                let is_gone = !self.mine.contains_key(&key);
+                is_gone.then(|| self.known.put_back(name, &key.1, None))
+            }),
         };
-        if let Some(Err(refusal)) = found {
-            tracing::debug!(?message, %refusal, "what is known of an own child does not fit");
+        if found.is_none() {
+            tracing::debug!(?message, "what is said of an own child is passed over");
         }
     }
 

@@ -257,8 +257,10 @@ impl ChildrenState {
         let id = body.child_id()?;
         let last = self.known.get(name, id).map(|entry| event(ChildOp::Delete, name, entry));
         if body.source.as_ref().is_some_and(|source| *source != writer) {
-            // The Sync Manager says so after a repair: it is not there, and may be again.
-            self.known.forget(name, id);
+            // The Sync Manager says so after a repair: it is not there, and may be again, also if it was deleted.
+            if let Ok(id) = ChildId::parse(id) {
+                self.known.put_back(name, &id, None);
+            }
             return last.map(Ok);
         }
         applied(self.known.delete(name, id, &writer), || last)

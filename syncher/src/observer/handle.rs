@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::UnsubscribeError;
 use super::shared::ObserverShared;
 use crate::core::Live;
-use crate::events::Queued;
 use crate::queue::Taken;
 use crate::{ChangeEvent, ChildrenHandle, Lag, ObserverEvent, UnknownChildren};
 
@@ -71,11 +70,13 @@ impl Observer {
     /// comes right behind it: adding the changes to the snapshot always gives the object.
     pub fn snapshot(&mut self) -> Snapshot {
         self.shared.board.with_children(|children| {
-            let mut state = self.shared.state.lock();
+            let state = &mut *self.shared.state.lock();
+            let position = state.copy.position();
             if let Some(cursor) = state.cursors.iter_mut().find(|cursor| cursor.id == self.cursor) {
                 cursor.events.skip();
+                cursor.catch_up(state.cut, position);
             }
-            let Position { epoch, version } = state.copy.position();
+            let Position { epoch, version } = position;
             let data = Value::clone(state.copy.data());
             Snapshot { metadata: metadata_of(&state.copy), version, epoch, data, children }
         })
@@ -165,16 +166,15 @@ impl Observer {
             return Poll::Ready(None); // a cursor lives as long as its handle
         };
         loop {
-            match cursor.events.take() {
+            match cursor.take() {
                 Taken::Event(queued) => match queued.into_event() {
                     Some(event) => return Poll::Ready(Some(event)),
                     None => continue,
                 },
                 Taken::Lagged => {
-                    if state.cut.is_some() {
-                        let _ = cursor.events.push(Queued::Disconnected);
-                    }
-                    let (data, version) = (Arc::clone(state.copy.data()), state.copy.position().version);
+                    let (data, position) = (Arc::clone(state.copy.data()), state.copy.position());
+                    cursor.catch_up(state.cut, position);
+                    let version = position.version;
                     return Poll::Ready(Some(ObserverEvent::Resync { version, data }));
                 }
                 Taken::Nothing => {}

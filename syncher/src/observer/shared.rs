@@ -13,7 +13,8 @@ use super::end::End;
 use crate::children::{Board, Heard};
 use crate::core::{Core, Live};
 use crate::events::Queued;
-use crate::queue::EventQueue;
+use crate::lag::versions_between;
+use crate::queue::{EventQueue, Taken};
 
 pub(crate) struct ObserverShared {
     pub(super) core: Arc<Core>,
@@ -59,25 +60,34 @@ pub(super) struct Cut {
 pub(super) struct Cursor {
     pub(super) id: u64,
     pub(super) events: EventQueue<Queued>,
+    /// Where the copy stood when the reader learnt that the Reporter cannot be reached, until it learns that it can.
+    pub(super) cut_told: Option<Position>,
     pub(super) end_told: bool,
 }
 
 impl State {
     /// Adds a place that begins now.
     pub(super) fn add_cursor(&mut self, limit: usize) -> u64 {
-        self.insert_cursor(EventQueue::new(limit), false)
+        // Whoever gets a handle sees its state.
+        let cut_told = self.cut.map(|cut| cut.at);
+        self.insert_cursor(EventQueue::new(limit), cut_told, false)
     }
 
     /// Adds a place at the same point as another.
     pub(super) fn copy_cursor(&mut self, id: u64) -> Option<u64> {
         let cursor = self.cursors.iter().find(|cursor| cursor.id == id)?;
-        let (events, end_told) = (cursor.events.fork(), cursor.end_told);
-        Some(self.insert_cursor(events, end_told))
+        let (events, cut_told, end_told) = (cursor.events.fork(), cursor.cut_told, cursor.end_told);
+        Some(self.insert_cursor(events, cut_told, end_told))
     }
 
-    fn insert_cursor(&mut self, events: EventQueue<Queued>, end_told: bool) -> u64 {
+    fn insert_cursor(
+        &mut self,
+        events: EventQueue<Queued>,
+        cut_told: Option<Position>,
+        end_told: bool,
+    ) -> u64 {
         self.next_cursor += 1;
-        self.cursors.push(Cursor { id: self.next_cursor, events, end_told });
+        self.cursors.push(Cursor { id: self.next_cursor, events, cut_told, end_told });
         self.next_cursor
     }
 
@@ -102,6 +112,28 @@ impl Cursor {
         // Nothing here must be kept, so nothing is given back.
         let _ = self.events.push(event);
         waiters.append(&mut self.events.waiters());
+    }
+
+    /// Takes what comes next, and notes what it tells of the connection.
+    pub(super) fn take(&mut self) -> Taken<Queued> {
+        let taken = self.events.take();
+        match &taken {
+            Taken::Event(Queued::Disconnected(at)) => self.cut_told = Some(*at),
+            Taken::Event(Queued::Resumed(_)) => self.cut_told = None,
+            _ => {}
+        }
+        taken
+    }
+
+    /// The whole state took the place of what was unread: what the reader has not learnt of the connection comes next.
+    pub(super) fn catch_up(&mut self, cut: Option<Cut>, position: Position) {
+        let event = match (self.cut_told, cut) {
+            (None, Some(cut)) => Queued::Disconnected(cut.at),
+            (Some(at), None) => Queued::Resumed(versions_between(at, position)),
+            _ => return,
+        };
+        // There is room: nothing is unread now.
+        let _ = self.events.push(event);
     }
 }
 

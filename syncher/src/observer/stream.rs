@@ -92,7 +92,7 @@ impl ObserverShared {
                 }
                 None => state.cut = Some(Cut { at: state.copy.position(), mending: false }),
             }
-            state.tell(|_, tell| tell(Queued::Disconnected))
+            state.tell(|copy, tell| tell(Queued::Disconnected(copy.position())))
         };
         waiters.into_iter().for_each(Waker::wake);
     }

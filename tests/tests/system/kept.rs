@@ -55,7 +55,6 @@ async fn a_refusal_is_final_while_a_child_of_another_name_waits_inv_chd_1() {
     // Whoever comes back has not read the schema yet, and leaves it to the Reporter's side to refuse.
     let bob = bob.crash().await;
     let copy = bob.observer();
-    tokio::time::sleep(A_WHILE).await;
 
     tables.hold();
     let waiting = copy.children("notes").unwrap().add(json!({"n": 1}));

@@ -22,3 +22,4 @@ mod spy;
 mod subscription;
 mod support;
 mod sync_points;
+mod undone;

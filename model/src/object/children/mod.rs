@@ -112,7 +112,7 @@ impl Children {
     }
 
     /// A child is what it was before an operation that counts for nothing after all, be that its deletion.
-    fn put_back(&mut self, name: &ChildrenName, id: &ChildId, entry: Option<ChildEntry>) {
+    pub fn put_back(&mut self, name: &ChildrenName, id: &ChildId, entry: Option<ChildEntry>) {
         self.table_mut(name).put_back(id, entry);
     }
 
