@@ -191,11 +191,10 @@ fn record(i: usize, data: serde_json::Value) -> ObjectRecord {
         children: Children::default(),
         children_names: Vec::new(),
         subscriptions: vec![Subscriber {
-            hyperty: "hyperty://example.com/0c1d2e3f-7c0e-4d52-9f7a-6f1c8a54a5b4".parse().expect("a hyperty"),
             runtime: "hyperty-runtime://example.com/bob-phone".parse().ok(),
-            identity: None,
-            away: false,
-            children: true,
+            ..Subscriber::new(
+                "hyperty://example.com/0c1d2e3f-7c0e-4d52-9f7a-6f1c8a54a5b4".parse().expect("a hyperty"),
+            )
         }],
         grants: Vec::new(),
         invitations: Vec::new(),

@@ -49,6 +49,20 @@ pub struct SyncManagerConfig {
     /// How long an observer may be away before it is dropped; one that comes later subscribes anew. Counted from the
     /// end of its session, or from the start of this runtime if that was later.
     pub away_age: Duration,
+    /// Hyperties that the Reporter removed from the observers of one object and that are remembered, so that no rule
+    /// lets them in again (5.7). One more, and the one that was removed first is a stranger like any other. Each is a
+    /// row in the store.
+    pub removed_max: usize,
+    /// Largest `execute`, in bytes of its method and parameters as JSON, and largest value that answers it. An action is
+    /// a request for something to be done; what is large belongs into the object.
+    pub action_bytes_max: usize,
+    /// Actions of one observer that are not answered yet. More than a person or a small program has under way; a
+    /// program that wants more waits for answers.
+    pub actions_per_observer_max: usize,
+    /// Actions on one object that are not answered yet, of all observers together: what its application has before it.
+    pub actions_max: usize,
+    /// How long an action may take in all, however often the application says that it is under way.
+    pub action_timeout: Duration,
     /// Live children of one object, all names together: they travel in every snapshot.
     pub children_max: usize,
     /// Child operations of this runtime that wait for the Reporter's side, for each object.
@@ -76,6 +90,11 @@ impl Default for SyncManagerConfig {
             observers_max: 100_000,
             away_max: 10_000,
             away_age: Duration::from_secs(30 * 24 * 3600),
+            removed_max: 10_000,
+            action_bytes_max: 64 << 10,
+            actions_per_observer_max: 16,
+            actions_max: 1_024,
+            action_timeout: Duration::from_secs(600),
             children_max: 100_000,
             pending_children_max: 4_096,
         }

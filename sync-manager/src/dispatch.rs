@@ -1,7 +1,7 @@
 //! Which procedure a message starts (protocol 5.0).
 
 use hyperty_model::message::{
-    CreateObject, DeleteBody, ReadBody, ResponseBody, SubscribeBody, UnsubscribeBody,
+    CreateObject, DeleteBody, ExecuteBody, ReadBody, ResponseBody, SubscribeBody, UnsubscribeBody,
 };
 use hyperty_model::{DerivedTail, HypertyUrl, Message, MessageType, ObjectUrl, StatusCode};
 
@@ -51,7 +51,11 @@ impl SyncManager {
             },
             MessageType::Unsubscribe => match question.request().decode::<UnsubscribeBody>() {
                 Ok(body) => {
-                    let outcome = self.unsubscribe(&hyperty, &body).await;
+                    let of_another = body.source.as_ref().is_some_and(|source| source != hyperty.as_url());
+                    let outcome = match of_another {
+                        true => self.remove_observer(&hyperty, &body).await,
+                        false => self.unsubscribe(&hyperty, &body).await,
+                    };
                     question.answer(outcome.unwrap_or_else(ResponseBody::from));
                 }
                 Err(error) => question.answer(Refusal::from(error)),
@@ -96,6 +100,10 @@ impl SyncManager {
         match question.request().kind() {
             MessageType::Read => match question.request().decode::<ReadBody>() {
                 Ok(body) => self.read_reported(question, &object, &body).await,
+                Err(error) => question.answer(Refusal::from(error)),
+            },
+            MessageType::Execute => match question.request().decode::<ExecuteBody>() {
+                Ok(body) => self.execute(question, &object, &body).await,
                 Err(error) => question.answer(Refusal::from(error)),
             },
             _ => question.answer(unexpected()),

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::answer::{Question, Refusal};
 use crate::config::SyncManagerConfig;
 use crate::driver::SyncManagerDriver;
-use crate::observer::Observed;
+use crate::observer::{Observed, RemovalWatch};
 use crate::reporter::Reported;
 use crate::stats::{SyncStats, Tally};
 use crate::timers::Timers;
@@ -163,6 +163,7 @@ impl SyncManager {
             parts,
         });
         let manager = SyncManager { shared };
+        manager.bus().add_interceptor(Arc::new(RemovalWatch(manager.downgrade())));
         let listener = manager.listen(&manager.shared.address.clone())?;
         *manager.shared.listener.lock() = Some(listener);
         let driver = SyncManagerDriver::new(&manager, requests, work);

@@ -104,6 +104,8 @@ pub struct Limits {
     /// Notifications of one kind, such as invitations, that are not answered; one more is refused at once, and comes
     /// again later.
     pub notifications_max: usize,
+    /// Actions that observers of one object asked for and that no application has taken; one more is refused at once.
+    pub requests_max: usize,
     /// Operations on the children of one object that are not answered yet.
     pub child_operations_max: usize,
     /// Messages that are kept for one object while its subscription, creation or repair is under way.
@@ -121,6 +123,8 @@ pub const DECISIONS_MAX: usize = 4_096;
 
 /// More than a person reads in days; each holds the metadata of an object.
 pub const NOTIFICATIONS_MAX: usize = 256;
+/// Far more than an application that reads them has waiting; the seconds they have do for as many.
+pub const REQUESTS_MAX: usize = 1_024;
 
 /// Hours of a person's notes while offline.
 pub const CHILD_OPERATIONS_MAX: usize = 4_096;
@@ -135,6 +139,7 @@ impl Default for Limits {
             events_max: EVENTS_MAX,
             decisions_max: DECISIONS_MAX,
             notifications_max: NOTIFICATIONS_MAX,
+            requests_max: REQUESTS_MAX,
             child_operations_max: CHILD_OPERATIONS_MAX,
             buffered_max: BUFFERED_MAX,
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hyperty_message_bus::MiniBus;
@@ -32,8 +33,17 @@ struct Open {
     request: Message,
     /// The code of the answer when nobody decides.
     refusal: StatusCode,
+    /// What that answer says.
+    expiry: Expiry,
     /// Set by the driver when it first sees the question: whoever posted it may be outside its clock.
     deadline: Option<Instant>,
+}
+
+/// The words of the answer to a question that nobody answered.
+#[derive(Debug, Clone, Copy)]
+struct Expiry {
+    why: &'static str,
+    reason: Option<&'static str>,
 }
 
 impl Decisions {
@@ -48,14 +58,18 @@ impl Decisions {
             (table.open.len() < self.limit).then(|| {
                 table.next += 1;
                 let key = table.next;
-                table.open.insert(key, Open { request: request.clone(), refusal, deadline: None });
+                let expiry = Expiry {
+                    why: "nobody decided in time",
+                    reason: (refusal == StatusCode::NOT_IMPLEMENTED).then_some("no-handler"),
+                };
+                table.open.insert(key, Open { request: request.clone(), refusal, expiry, deadline: None });
                 key
             })
         };
         match key {
             Some(key) => {
                 self.added.notify_one();
-                Some(Decision { decisions: Arc::clone(self), key })
+                Some(Decision { decisions: Arc::clone(self), key: AtomicU64::new(key) })
             }
             None => {
                 let body = ResponseBody::failure(refusal, "too many requests wait for a decision");
@@ -78,7 +92,7 @@ impl Decisions {
                 },
             }
             for open in self.take_expired() {
-                self.minibus.post(open.request.reply(refused(open.refusal, "nobody decided in time")));
+                self.minibus.post(open.request.reply(open.expired()));
             }
         }
     }
@@ -107,6 +121,16 @@ impl Decisions {
     }
 }
 
+impl Open {
+    fn expired(&self) -> ResponseBody {
+        let body = refused(self.refusal, self.expiry.why);
+        match self.expiry.reason {
+            Some(reason) => body.with_reason(reason),
+            None => body,
+        }
+    }
+}
+
 fn refused(code: StatusCode, why: &str) -> ResponseBody {
     match code {
         // A read that is not allowed is always answered in these words (protocol 5.5).
@@ -118,7 +142,8 @@ fn refused(code: StatusCode, why: &str) -> ResponseBody {
 /// One question. Dropped undecided it is a refusal.
 pub(crate) struct Decision {
     decisions: Arc<Decisions>,
-    key: u64,
+    /// Its place in the table, which is later when it was prolonged.
+    key: AtomicU64,
 }
 
 impl Decision {
@@ -127,23 +152,49 @@ impl Decision {
         self.settle(|_| ResponseBody::ok())
     }
 
-    /// Answers in words of one's own.
-    pub(crate) fn answer(&self, body: ResponseBody) {
-        self.settle(|_| body);
-    }
-
     /// Refuses.
     pub(crate) fn reject(&self, why: &str) {
         self.settle(|open| refused(open.refusal, why));
     }
 
+    /// Answers in words of one's own; false if the time was over.
+    pub(crate) fn answer(&self, body: ResponseBody) -> bool {
+        self.settle(|_| body)
+    }
+
+    /// Says that it is under way, and gives it the whole time again; false if the time was over.
+    pub(crate) fn prolong(&self) -> bool {
+        let request = {
+            let mut table = self.decisions.table.lock();
+            let Some(open) = table.open.remove(&self.key.load(Ordering::Relaxed)) else { return false };
+            table.next += 1;
+            let (key, request) = (table.next, open.request.clone());
+            // The driver gives it a deadline, as to any new one.
+            table.open.insert(key, Open { deadline: None, ..open });
+            self.key.store(key, Ordering::Relaxed);
+            request
+        };
+        self.decisions.added.notify_one();
+        self.decisions.minibus.post(request.reply(ResponseBody::of(StatusCode::PROVISIONAL)));
+        true
+    }
+
+    /// The application has it before it: what is answered if it says nothing from now on. False if the time was over.
+    pub(crate) fn take_up(&self, refusal: StatusCode, why: &'static str, reason: &'static str) -> bool {
+        let mut table = self.decisions.table.lock();
+        let Some(open) = table.open.get_mut(&self.key.load(Ordering::Relaxed)) else { return false };
+        open.refusal = refusal;
+        open.expiry = Expiry { why, reason: Some(reason) };
+        true
+    }
+
     /// Whether it waits for an answer still.
     pub(crate) fn is_open(&self) -> bool {
-        self.decisions.table.lock().open.contains_key(&self.key)
+        self.decisions.table.lock().open.contains_key(&self.key.load(Ordering::Relaxed))
     }
 
     fn settle(&self, body: impl FnOnce(&Open) -> ResponseBody) -> bool {
-        let open = self.decisions.table.lock().open.remove(&self.key);
+        let open = self.decisions.table.lock().open.remove(&self.key.load(Ordering::Relaxed));
         let Some(open) = open else { return false };
         let answer = open.request.reply(body(&open));
         self.decisions.minibus.post(answer);
@@ -153,12 +204,16 @@ impl Decision {
 
 impl Drop for Decision {
     fn drop(&mut self) {
-        self.reject("rejected");
+        self.settle(|open| match open.expiry.reason {
+            // An action, taken or not, that nobody is going to answer any more.
+            Some(_) => refused(StatusCode::NOT_IMPLEMENTED, "nobody answers this").with_reason("no-handler"),
+            None => refused(open.refusal, "rejected"),
+        });
     }
 }
 
 impl std::fmt::Debug for Decision {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Decision({})", self.key)
+        write!(f, "Decision({})", self.key.load(Ordering::Relaxed))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyperty_model::message::{DeleteBody, ForwardBody, ResponseBody, UnsubscribeBody};
+use hyperty_model::message::{DeleteBody, ForwardBody, ForwardExecuteBody, ResponseBody, UnsubscribeBody};
 use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode};
 
 use crate::core::{Abandoned, Core, Live};
@@ -27,19 +27,23 @@ impl Core {
 
     /// The Sync Manager hands on what concerns a Reporter.
     fn on_forward(&self, message: &Message) {
-        let Ok(body) = message.decode::<ForwardBody>() else {
+        let forwarded = match message.decode::<ForwardExecuteBody>() {
+            Ok(body) => Ok(body.to.clone()),
+            Err(_) => message.decode::<ForwardBody>().map(|body| body.to.clone()),
+        };
+        let Ok(object) = forwarded else {
             return self.refuse(message, StatusCode::BAD_REQUEST, "malformed forward");
         };
         // Only the Sync Manager of this runtime speaks for an object here.
-        if message.is_remote() || message.from() != body.to.as_url() {
+        if message.is_remote() || message.from() != object.as_url() {
             return self.refuse(message, StatusCode::FORBIDDEN, "only the object's own runtime may forward");
         }
-        match self.live(&body.to) {
+        match self.live(&object) {
             Some(Live::Reporter(reporter)) => reporter.receive(message),
             Some(Live::Observer(_)) => self.refuse(message, StatusCode::NOT_FOUND, "not reported here"),
             // The object was announced before its creation or resume was answered here (protocol 5.1.1).
             None if self.is_adopting() => {
-                if let Some(Live::Reporter(reporter)) = self.hold(body.to.clone(), message) {
+                if let Some(Live::Reporter(reporter)) = self.hold(object, message) {
                     reporter.receive(message);
                 }
             }
@@ -92,7 +96,14 @@ impl Core {
             Some(Live::Observer(observer)) if by_manager => {
                 self.minibus.post(message.reply(ResponseBody::ok()));
                 let reason = body.and_then(|body| body.reason.clone()).unwrap_or_default();
-                observer.refused(StatusCode::FORBIDDEN, reason);
+                match reason.as_str() {
+                    "removed" => observer.removed(),
+                    _ => observer.refused(StatusCode::FORBIDDEN, reason),
+                }
+            }
+            // Its subscription has not been answered here: who reports it will be known then.
+            Some(Live::Observer(observer)) if observer.note_removal(message.from()) => {
+                self.minibus.post(message.reply(ResponseBody::ok()));
             }
             Some(Live::Observer(observer)) if observer.is_reported_by(message.from()) => {
                 self.minibus.post(message.reply(ResponseBody::ok()));

@@ -14,6 +14,8 @@
 //! | look at an object once | [`Syncher::read`] | a snapshot |
 //! | go on after a restart | [`Syncher::resume`] | [`Resumed`] |
 //! | add notes, messages, files to an object | [`Reporter::children`], [`Observer::children`] | [`ChildrenHandle`], [`Child`] |
+//! | know who observes, and end it | [`Reporter::observers`], [`Reporter::remove_observer`] | [`ObserverEntry`] |
+//! | have the owner do something | [`Observer::request`], [`Reporter::requests`] | what the owner answers |
 //!
 //! Three rules hold everywhere:
 //!
@@ -85,18 +87,22 @@ mod syncher;
 pub use children::{Child, ChildCommit, ChildError, ChildView, ChildrenHandle, UnknownChildren};
 pub use config::{
     BUFFERED_MAX, CHILD_OPERATIONS_MAX, DECISIONS_MAX, EVENTS_MAX, IN_FLIGHT_MAX, Limits, NOTIFICATIONS_MAX,
-    SyncherConfig, Timeouts,
+    REQUESTS_MAX, SyncherConfig, Timeouts,
 };
 pub use data::DataError;
 pub use driver::SyncherDriver;
 pub use events::{ChangeEvent, ChildEvent, ChildOp, CloseReason, ObserverEvent, ReporterEvent};
 pub use lag::Lag;
 pub use notifications::{AcceptInvitation, Invitation, Invitations};
-pub use observer::{Observer, ObserverEvents, ObserverState, Subscribe, SubscribeError, UnsubscribeError};
+pub use observer::{
+    Observer, ObserverEvents, ObserverState, REQUEST_BYTES_MAX, RequestError, Subscribe, SubscribeError,
+    UnsubscribeError,
+};
 pub use read::ReadError;
 pub use reporter::{
-    Accept, Commit, Create, CreateError, DeleteError, ReadRequest, Reporter, ReporterEvents, ReporterState,
-    SubscriptionRequest, WriteError,
+    Accept, ActionRequest, Commit, Create, CreateError, DeleteError, NO_HANDLER, ObserverEntry,
+    ObserversChange, ObserversChanges, ReadRequest, RemoveError, Reporter, ReporterEvents, ReporterState,
+    Requests, SubscriptionRequest, WriteError,
 };
 pub use resume::{ResumeError, Resumed};
 pub use syncher::Syncher;

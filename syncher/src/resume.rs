@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyperty_message_bus::BusError;
 use hyperty_model::message::{CreateObject, ResponseBody, SubscribeBody, UpdateBody, UpdateKind};
 use hyperty_model::{Message, MessageType, StatusCode};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::core::{Core, Live};
@@ -97,6 +98,8 @@ fn take_up(
     };
     if reported {
         let shared = ReporterShared::adopt(core, snapshot, &names, Accept::Ask)?;
+        let observers = value.get("observers").and_then(|list| Vec::deserialize(list).ok());
+        shared.take_over_observers(observers.unwrap_or_default());
         announce(core, &shared);
         resumed.reporters.push(Reporter { shared });
     } else {

@@ -30,6 +30,8 @@ impl StatusCode {
     pub const GONE: StatusCode = StatusCode(410);
     /// An internal failure, or an answer that cannot be read.
     pub const INTERNAL: StatusCode = StatusCode(500);
+    /// Nobody serves what was asked for: the application of an object takes no such action.
+    pub const NOT_IMPLEMENTED: StatusCode = StatusCode(501);
     /// The registry's backend cannot be reached.
     pub const BACKEND_UNREACHABLE: StatusCode = StatusCode(504);
 

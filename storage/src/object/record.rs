@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyperty_model::delegation::{Giver, Taker};
 use hyperty_model::message::UpdateBody;
 use hyperty_model::object::{Children, Metadata};
-use hyperty_model::{ChildrenName, HypertyUrl, Identity, Position, RuntimeUrl, Url};
+use hyperty_model::{ChildrenName, HypertyUrl, Identity, Position, RuntimeUrl, Timestamp, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -66,7 +66,7 @@ pub enum Delegation {
     },
 }
 
-/// A hyperty that observes an object.
+/// A hyperty that observes an object, or was removed from those that do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Subscriber {
     /// The hyperty.
@@ -83,10 +83,36 @@ pub struct Subscriber {
     /// Whether it may write children, where the schema lets observers: the scope of the grant by which it came.
     #[serde(default = "yes", skip_serializing_if = "Clone::clone")]
     pub children: bool,
+    /// Since when it observes; unknown for what an older release wrote, and on the Observer's side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// When the Reporter removed it (protocol 5.7): it observes no longer, and is kept so that it does not come back
+    /// by a rule that lets others in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Timestamp>,
+    /// Whether its runtime still has to hear that it was removed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untold: bool,
 }
 
 fn yes() -> bool {
     true
+}
+
+impl Subscriber {
+    /// A hyperty of which nothing else is known.
+    pub fn new(hyperty: HypertyUrl) -> Subscriber {
+        Subscriber {
+            hyperty,
+            runtime: None,
+            identity: None,
+            away: false,
+            children: true,
+            since: None,
+            removed: None,
+            untold: false,
+        }
+    }
 }
 
 /// Everything that is kept of an object.
@@ -114,8 +140,8 @@ pub struct ObjectRecord {
     pub children: Children,
     /// The children names of the schema.
     pub children_names: Vec<ChildrenName>,
-    /// Who observes: everybody on the Reporter's side, the hyperties of this runtime on the Observer's. Read back in
-    /// the order of their URLs.
+    /// Who observes, or was removed: everybody on the Reporter's side, the hyperties of this runtime on the Observer's.
+    /// Read back in the order of their URLs.
     pub subscriptions: Vec<Subscriber>,
     /// Who may observe without being asked for.
     pub grants: Vec<Grant>,

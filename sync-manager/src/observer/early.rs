@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use hyperty_model::message::UpdateBody;
+use hyperty_model::message::{ObserversOperation, UpdateBody};
 use hyperty_model::{HypertyUrl, MessageType, ObjectUrl, Snapshot};
 use hyperty_storage::{ObjectRecord, RecordStatus, Role, Ticket};
 use serde_json::{Map, Value, json};
@@ -19,7 +19,9 @@ impl SyncManager {
         let mut values = Vec::new();
         for (url, record) in &dormant.reported {
             let observes = |subscriber: &hyperty_storage::Subscriber| {
-                subscriber.hyperty == *hyperty && subscriber.runtime.as_ref() == Some(here)
+                subscriber.hyperty == *hyperty
+                    && subscriber.runtime.as_ref() == Some(here)
+                    && subscriber.removed.is_none()
             };
             let is_live = !matches!(record.status, RecordStatus::Creating | RecordStatus::Deleting);
             if is_live && record.subscriptions.iter().any(observes) {
@@ -60,6 +62,7 @@ impl SyncManager {
                     if let Some(entry) = state.observers.get_mut(&hyperty) {
                         entry.routes = routes;
                         entry.away = None;
+                        self.tell_observers(object, ObserversOperation::Back, &hyperty, entry);
                     }
                 }
                 // It has gone again, or will resume anew.

@@ -9,6 +9,7 @@ use hyperty_storage::{Role, Ticket};
 use tokio::time::Instant;
 
 use super::object::{LocalObserver, Observed, State};
+use super::removed::JoiningHere;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
 
@@ -18,6 +19,30 @@ pub(super) struct Joiner<'a> {
     pub(super) hyperty: &'a HypertyUrl,
     pub(super) body: &'a SubscribeBody,
     pub(super) deadline: Instant,
+    /// Its entry among those that are joining.
+    pub(super) number: u64,
+}
+
+/// A subscription among those that are joining; ends when dropped, however the procedure ends.
+pub(super) struct Entered<'a> {
+    object: &'a Observed,
+    pub(super) number: u64,
+}
+
+impl Observed {
+    /// Notes that a subscription waits for its answer.
+    pub(super) fn enter(&self, hyperty: &HypertyUrl) -> Entered<'_> {
+        let joining = &mut self.lock().joining;
+        let number = joining.last().map_or(0, |last| last.number + 1);
+        joining.push(JoiningHere { number, hyperty: hyperty.clone(), called_off_by: None });
+        Entered { object: self, number }
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.object.lock().joining.retain(|joining| joining.number != self.number);
+    }
 }
 
 /// What somebody who observed before had asked to be kept.
@@ -39,6 +64,7 @@ impl SyncManager {
         let (before, ticket) = {
             let mut state = object.lock();
             check_there(&state)?;
+            state.check_not_called_off(joiner.number)?;
             if state.metadata.is_none() || !state.replica.is_live() {
                 return Ok(false);
             }
@@ -75,6 +101,7 @@ impl SyncManager {
         joiner: &Joiner<'_>,
     ) -> Result<(), Refusal> {
         check_there(state)?;
+        state.check_not_called_off(joiner.number)?;
         let since = joiner.body.since;
         let answer = state.answer_since(since).filter(|_| state.observers.contains_key(joiner.hyperty));
         let Some(answer) = answer else {

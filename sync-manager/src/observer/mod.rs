@@ -12,6 +12,7 @@ mod object;
 mod pending;
 mod read;
 mod refused;
+mod removed;
 mod repair;
 mod resume;
 mod routes;
@@ -23,3 +24,4 @@ mod update;
 mod verify;
 
 pub(crate) use object::Observed;
+pub(crate) use removed::RemovalWatch;

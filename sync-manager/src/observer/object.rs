@@ -15,6 +15,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value};
 
 use super::disagreement::Disagreement;
+use super::removed::JoiningHere;
 use super::verify::Doubt;
 use crate::digest::DigestCache;
 use crate::reporter::snapshot_answer;
@@ -48,6 +49,8 @@ pub(crate) struct State {
     /// Children that observers only read; `None` while the schema is not known here.
     pub(crate) read_only: Option<Vec<ChildrenName>>,
     pub(crate) observers: BTreeMap<HypertyUrl, LocalObserver>,
+    /// Subscriptions whose answer is awaited. Bounded by the number of procedures.
+    pub(crate) joining: Vec<JoiningHere>,
     pub(crate) routes: Routes,
     pub(crate) link: Link,
     pub(crate) repair: RepairState,
@@ -141,6 +144,7 @@ impl Observed {
             names: Vec::new(),
             read_only: None,
             observers: BTreeMap::new(),
+            joining: Vec::new(),
             routes: Routes::default(),
             link: Link::Live,
             repair: RepairState::default(),
@@ -256,11 +260,8 @@ impl State {
             children_names: self.names.clone(),
             subscriptions: resumable
                 .map(|(hyperty, observer)| Subscriber {
-                    hyperty: hyperty.clone(),
-                    runtime: None,
                     identity: observer.identity.clone(),
-                    away: false,
-                    children: true,
+                    ..Subscriber::new(hyperty.clone())
                 })
                 .collect(),
             grants: Vec::new(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyperty_model::message::{Limits, ResponseBody, SubscribeBody};
+use hyperty_model::message::{Limits, ObserversOperation, ResponseBody, SubscribeBody};
 use hyperty_model::replica::{GapLimits, Replica};
 use hyperty_model::{HypertyUrl, Message, StatusCode};
 use hyperty_storage::ObjectRecord;
@@ -58,7 +58,9 @@ impl SyncManager {
                     let mut state = object.lock();
                     if let Some(entry) = state.observers.get_mut(hyperty) {
                         entry.routes = routes;
-                        entry.away = None;
+                        if entry.away.take().is_some() {
+                            self.tell_observers(&object, ObserversOperation::Back, hyperty, entry);
+                        }
                         values.extend(resumed_value(&object, &state));
                     }
                 }

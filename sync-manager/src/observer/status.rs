@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::object::{Link, Observed};
 use crate::answer::Refusal;
 use crate::manager::{StartError, SyncManager};
+use crate::reporter::REMOVED;
 
 impl SyncManager {
     /// Follows the status of a stub: when it turns live, positions are announced and copies repaired; when it is
@@ -147,7 +148,11 @@ impl SyncManager {
                     self.disconnected(object);
                     self.try_again(object);
                 }
-                Err(refusal) => self.close_observer(object, &hyperty, &refusal.description),
+                Err(refusal) => {
+                    let removed = refusal.reason.as_deref() == Some(REMOVED);
+                    let why = if removed { REMOVED } else { &refusal.description };
+                    self.close_observer(object, &hyperty, why);
+                }
             }
         }
         if renewed {

@@ -80,8 +80,11 @@ impl SyncManager {
             return Err(Refusal::unreachable(home));
         };
         let object = prepared?;
-        let joiner = Joiner { question, hyperty, body, deadline };
-        let done = self.join(&object, &joiner).await;
+        let done = {
+            let entered = object.enter(hyperty);
+            let joiner = Joiner { question, hyperty, body, deadline, number: entered.number };
+            self.join(&object, &joiner).await
+        };
         if done.is_err() {
             self.end_if_unused(&object).await;
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyperty_model::message::ObserversOperation;
 use hyperty_model::{HypertyUrl, ObjectUrl, RuntimeUrl};
 use tokio::time::Instant;
 
@@ -27,6 +28,7 @@ impl SyncManager {
                 } else if entry.away.is_none() {
                     entry.away = Some(now);
                     entry.routes = Default::default();
+                    self.tell_observers(object, ObserversOperation::Away, hyperty, entry);
                     away.push(hyperty.clone());
                 }
             }

@@ -61,6 +61,7 @@ impl SyncManager {
     pub(crate) fn announce_domain(&self, domain: &str) {
         for object in self.reported_at(domain) {
             let state = object.lock();
+            self.remind_removed(&object, &state, None);
             self.announce(&object, &state);
         }
     }

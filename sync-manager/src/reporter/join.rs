@@ -112,12 +112,14 @@ impl SyncManager {
         if !state.options.resumable || !applicant.resumable {
             return Ok(None);
         }
+        let known = state.observers.get(&applicant.hyperty);
+        let since = known.map_or_else(|| Some(self.now()), |entry| entry.since);
         let subscriber = Subscriber {
-            hyperty: applicant.hyperty.clone(),
             runtime: applicant.runtime.clone(),
             identity: applicant.identity.clone(),
-            away: false,
             children: state.may_write_children(&applicant.hyperty, applicant.identity.as_ref(), self.now()),
+            since,
+            ..Subscriber::new(applicant.hyperty.clone())
         };
         let ticket = self.storage().put_subscriber(Role::Reporter, &object.url, &subscriber);
         *number = Some(state.joining.add(subscriber));
@@ -133,6 +135,7 @@ impl SyncManager {
     ) -> Result<(), Refusal> {
         let mut state = object.lock();
         if !number.is_some_and(|number| state.joining.end(number)) {
+            self.check_not_removed(&state, &applicant.hyperty)?;
             return Err(Refusal::new(StatusCode::TIMEOUT, "the observer has left meanwhile"));
         }
         self.accept_kept(object, &mut state, applicant, answer)
@@ -155,6 +158,8 @@ impl SyncManager {
             self.persist_observer_of(object, state, hyperty);
         } else if let Some(subscriber) = state.joining.find(hyperty) {
             self.storage().put_subscriber(Role::Reporter, &object.url, subscriber);
+        } else if let Some(removed) = state.removed.subscriber(hyperty) {
+            self.storage().put_subscriber(Role::Reporter, &object.url, &removed);
         } else {
             self.storage().remove_subscriber(Role::Reporter, &object.url, hyperty);
         }

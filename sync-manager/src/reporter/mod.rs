@@ -1,7 +1,8 @@
 //! The Reporter's side: objects that a hyperty of this runtime owns.
 //!
 //! One flow per file, in the order of an object's life: [`create`], [`subscribe`], [`join`], [`update`], [`children`],
-//! [`read`], [`unsubscribe`], [`delete`], [`resume`]. The state of one object is in [`object`].
+//! [`read`], [`execute`], [`unsubscribe`], [`remove`], [`delete`],
+//! [`resume`]. Who observes is told by [`observers`]. The state of one object is in [`object`].
 
 mod answers;
 mod away;
@@ -11,12 +12,16 @@ mod children;
 mod commit;
 mod create;
 mod delete;
+mod execute;
 mod grants;
 mod invitations;
 mod join;
 mod listeners;
 mod object;
+mod observers;
 mod read;
+mod remove;
+mod removed;
 mod resume;
 mod routes;
 mod subscribe;
@@ -24,6 +29,7 @@ mod unsubscribe;
 mod update;
 
 pub(crate) use object::Reported;
+pub(crate) use remove::{REMOVED, removed_refusal};
 pub(crate) use resume::{homes_of, resumed_value};
 pub(crate) use routes::Path;
 pub(crate) use subscribe::{Applicant, snapshot_answer};

@@ -20,9 +20,11 @@ use tokio::time::Instant;
 
 use super::answers::Answers;
 use super::commit::Staged;
+use super::execute::Actions;
 use super::grants::Grants;
 use super::invitations::Invitations;
 use super::join::Joining;
+use super::removed::{Deciding, Removed};
 use crate::answer::Refusal;
 use crate::digest::DigestCache;
 
@@ -57,6 +59,12 @@ pub(crate) struct State {
     pub(crate) observers: BTreeMap<HypertyUrl, ObserverEntry>,
     /// Those that observe as soon as the store has kept it.
     pub(crate) joining: Joining,
+    /// Who was removed, and may not come back without a new permission.
+    pub(crate) removed: Removed,
+    /// Of whom it is being decided whether they may observe.
+    pub(crate) deciding: Deciding,
+    /// What observers asked for and was not answered.
+    pub(crate) actions: Actions,
     pub(crate) grants: Grants,
     /// Who was invited, and is not done with it.
     pub(crate) invitations: Invitations,
@@ -106,6 +114,8 @@ pub(crate) struct ObserverEntry {
     pub(crate) resumable: bool,
     /// Whether it may write children, where the schema lets observers.
     pub(crate) children: bool,
+    /// Since when it observes; unknown for one that an older release accepted.
+    pub(crate) since: Option<Timestamp>,
     /// Since when its session has ended; it keeps its place and gets nothing until it reads again (M13).
     pub(crate) away: Option<Instant>,
     pub(crate) routes: ObserverRoutes,
@@ -115,11 +125,12 @@ impl ObserverEntry {
     /// What the store keeps of it.
     pub(crate) fn subscriber(&self, hyperty: &HypertyUrl) -> Subscriber {
         Subscriber {
-            hyperty: hyperty.clone(),
             runtime: self.runtime.clone(),
             identity: self.identity.clone(),
             away: self.away.is_some(),
             children: self.children,
+            since: self.since,
+            ..Subscriber::new(hyperty.clone())
         }
     }
 }
@@ -213,6 +224,9 @@ impl State {
             unreleased: Unreleased::default(),
             observers: BTreeMap::new(),
             joining: Joining::default(),
+            removed: Removed::default(),
+            deciding: Deciding::default(),
+            actions: Actions::default(),
             grants: Grants::default(),
             invitations: Invitations::default(),
             reporter_user: None,
@@ -252,11 +266,23 @@ impl State {
     }
 
     /// Whether `url` may read and listen without asking the Reporter: observers, granted hyperties and users,
-    /// everybody in a public object.
+    /// everybody in a public object. Who was removed is let in by a grant of its own only, which is younger than its
+    /// removal, and by none for a group.
     pub(crate) fn admits(&self, url: &HypertyUrl, identity: Option<&Identity>, now: Timestamp) -> bool {
         self.metadata.public_observation
             || self.observers.contains_key(url)
-            || self.grants.find(url, identity, now).is_some()
+            || self.is_granted(url, now)
+            || !self.removed.contains(url) && self.grants.find(url, identity, now).is_some()
+    }
+
+    /// Whether it has a grant of its own now.
+    fn is_granted(&self, url: &HypertyUrl, now: Timestamp) -> bool {
+        self.grants.get(url.as_url()).is_some_and(|grant| grant.holds_at(now))
+    }
+
+    /// Whether `url` was removed and nothing has let it in since (INV-KICK-1).
+    pub(crate) fn shuts_out(&self, url: &HypertyUrl, now: Timestamp) -> bool {
+        self.removed.contains(url) && !self.admits(url, None, now)
     }
 
     /// What the scope of its grant says of an observer and children, as long as it observes: its own grant, else what
@@ -280,6 +306,10 @@ impl State {
         let joining = self.joining.iter().filter(|joining| !self.observers.contains_key(&joining.hyperty));
         let subscriptions =
             observers.map(|(hyperty, entry)| entry.subscriber(hyperty)).chain(joining.cloned());
+        let returned = |hyperty: &HypertyUrl| {
+            self.observers.contains_key(hyperty) || self.joining.find(hyperty).is_some()
+        };
+        let removed = self.removed.subscribers().filter(|removed| !returned(&removed.hyperty));
         ObjectRecord {
             role: Role::Reporter,
             metadata: self.metadata.clone(),
@@ -289,7 +319,7 @@ impl State {
             broken: false,
             children: self.children.clone(),
             children_names: names,
-            subscriptions: subscriptions.collect(),
+            subscriptions: subscriptions.chain(removed).collect(),
             grants: self.grants.iter().cloned().collect(),
             invitations: self.invitations.kept(),
             reporter_user: self.reporter_user.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyperty_model::change::{AttrPath, resolve};
-use hyperty_model::message::{ForwardBody, ForwardKind, ReadBody, ResponseBody};
+use hyperty_model::message::{ForwardBody, ForwardKind, ObserversOperation, ReadBody, ResponseBody};
 use hyperty_model::{Body, HypertyUrl, Identity, ObjectUrl, RuntimeUrl, StatusCode, Timestamp, Url};
 use hyperty_policy::Point;
 
@@ -66,6 +66,9 @@ impl SyncManager {
             let text = "no observer of this runtime is known; subscribe again";
             return Err(Refusal::new(StatusCode::FORBIDDEN, text).because("not-observing"));
         }
+        if reader.is_shut_out(&object.lock(), self.now()) {
+            return Err(unauthorised());
+        }
         if !reader.is_known(&object.lock(), self.now()) {
             self.ask_to_read(&object, reader).await?;
         }
@@ -87,6 +90,12 @@ impl SyncManager {
     ) -> Result<Answered, Refusal> {
         let mut state = object.lock();
         state.check_there()?;
+        if reader.is_shut_out(&state, self.now()) {
+            return Err(unauthorised());
+        }
+        if let Some(runtime) = reader.manager_of() {
+            self.remind_removed(object, &state, Some(runtime));
+        }
         self.welcome_back(object, &mut state, reader);
         if let (Some(runtime), true) =
             (reader.manager_of(), reader.stub.is_some() && reader.hosts_observer(&state))
@@ -106,7 +115,6 @@ impl SyncManager {
     /// object (INV-READ-1).
     async fn ask_to_read(&self, object: &Arc<Reported>, reader: &Reader<'_>) -> Result<(), Refusal> {
         let request = object.policy_request(Point::Read, &reader.actor, reader.identity);
-        let unauthorised = || Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized");
         if self.decide(&request).await.map_err(|_| unauthorised())? {
             return Ok(());
         }
@@ -132,6 +140,7 @@ impl SyncManager {
             {
                 entry.routes = routes;
                 entry.away = None;
+                self.tell_observers(object, ObserversOperation::Back, hyperty, entry);
                 back.push(hyperty.clone());
             }
         }
@@ -155,6 +164,11 @@ impl Reader<'_> {
         own || admitted || state.metadata.public_observation || self.hosts_observer(state)
     }
 
+    /// Whether the Reporter removed this reader; it has to be looked at again after each wait.
+    fn is_shut_out(&self, state: &State, now: Timestamp) -> bool {
+        self.hyperty.as_ref().is_some_and(|hyperty| state.shuts_out(hyperty, now))
+    }
+
     /// Whether this is a Sync Manager, in its own name, whose runtime hosts an observer.
     fn hosts_observer(&self, state: &State) -> bool {
         let runtime = self.manager_of();
@@ -169,6 +183,10 @@ impl Reader<'_> {
     fn manager_of(&self) -> Option<&RuntimeUrl> {
         self.hyperty.is_none().then_some(self.runtime.as_ref()).flatten()
     }
+}
+
+fn unauthorised() -> Refusal {
+    Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized")
 }
 
 fn attribute_of(state: &State, attribute: &str) -> Result<Body, Refusal> {

@@ -50,7 +50,7 @@ impl SyncManager {
         for object in self.all_reported() {
             let state = object.lock();
             if state.metadata.reporter == *hyperty && wanted(&object.url, &state.metadata.schema) {
-                values.extend(resumed_value(&object, &state));
+                values.extend(resumed_reporter_value(&object, &state));
             }
         }
         let records: Vec<ObjectRecord> = {
@@ -63,7 +63,7 @@ impl SyncManager {
         for record in records {
             let url = record.metadata.url.clone();
             match self.wake_reported(record).await {
-                Ok(Some(object)) => values.extend(resumed_value(&object, &object.lock())),
+                Ok(Some(object)) => values.extend(resumed_reporter_value(&object, &object.lock())),
                 Ok(None) => {}
                 Err(refusal) => {
                     tracing::error!(object = %url, %refusal, "an object could not be resumed");
@@ -117,6 +117,7 @@ impl SyncManager {
             tracing::info!(object = %url, position = %state.position, observers, changes_kept = kept, "an object is resumed");
         }
         self.welcome_early(&object);
+        self.remind_removed(&object, &object.lock(), None);
         self.schedule_beat(&object, &mut object.lock());
         if options.domain_registration {
             self.register_again(&object);
@@ -193,12 +194,17 @@ impl SyncManager {
         state.reporter_user = record.reporter_user;
         let object = Arc::new(Reported::new(schema, state));
         for subscriber in record.subscriptions {
+            if subscriber.removed.is_some() {
+                object.lock().removed.restore(subscriber);
+                continue;
+            }
             let routes = self.restored_routes(&object, subscriber.runtime.as_ref(), &subscriber.hyperty);
             let entry = ObserverEntry {
                 away: (routes.is_none() || subscriber.away).then(Instant::now),
                 routes: routes.filter(|_| !subscriber.away).unwrap_or_default(),
                 runtime: subscriber.runtime,
                 identity: subscriber.identity,
+                since: subscriber.since,
                 resumable: true,
                 children: subscriber.children,
             };
@@ -235,5 +241,12 @@ pub(crate) fn homes_of(records: &[ObjectRecord]) -> BTreeSet<String> {
 pub(crate) fn resumed_value(object: &Reported, state: &State) -> Option<Value> {
     let mut value = state.snapshot().into_value();
     value.as_object_mut()?.insert("childrenResources".to_owned(), json!(object.name_strings()));
+    Some(value)
+}
+
+/// The same for the Reporter, with who observes: an observer is never told that.
+fn resumed_reporter_value(object: &Reported, state: &State) -> Option<Value> {
+    let mut value = resumed_value(object, state)?;
+    value.as_object_mut()?.insert("observers".to_owned(), state.observers_list());
     Some(value)
 }

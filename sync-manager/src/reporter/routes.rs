@@ -22,6 +22,7 @@ impl SyncManager {
             self.sequence(object, &object.url.changes(), SyncManager::on_changes)?,
             self.sequence(object, url, SyncManager::on_object)?,
             self.bus().forward(url, reporter)?,
+            self.bus().forward(&object.url.observers(), reporter)?,
         ];
         for name in object.names() {
             let channel = object.url.children(name);

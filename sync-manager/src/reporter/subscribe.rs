@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyperty_model::message::{ForwardBody, ForwardKind, ResponseBody, SubscribeBody};
+use hyperty_model::message::{ForwardBody, ForwardKind, ObserversOperation, ResponseBody, SubscribeBody};
 use hyperty_model::object::Metadata;
 use hyperty_model::{
     HypertyUrl, Identity, MessageType, ObjectUrl, Position, RuntimeUrl, Snapshot, StatusCode, Url,
@@ -52,6 +52,9 @@ impl SyncManager {
         if let Err(refusal) = self.check_behalf(object, request, named, identity) {
             return question.answer(refusal);
         }
+        if let (Some(runtime), Some(reported)) = (&applicant.runtime, self.reported(object)) {
+            self.remind_removed(&reported, &reported.lock(), Some(runtime));
+        }
         let accepted = match self.admit(object, &mut applicant).await {
             Ok(reported) => {
                 let answer = |answer, metadata: &Metadata| {
@@ -78,6 +81,22 @@ impl SyncManager {
         applicant: &mut Applicant,
     ) -> Result<Arc<Reported>, Refusal> {
         let object = self.reported(url).ok_or_else(|| self.not_here(url))?;
+        {
+            let mut state = object.lock();
+            self.check_not_removed(&state, &applicant.hyperty)?;
+            state.deciding.begin(&applicant.hyperty);
+        }
+        let decided = self.decide_applicant(url, &object, applicant).await;
+        object.lock().deciding.end(&applicant.hyperty);
+        decided.map(|()| object)
+    }
+
+    async fn decide_applicant(
+        &self,
+        url: &ObjectUrl,
+        object: &Arc<Reported>,
+        applicant: &mut Applicant,
+    ) -> Result<(), Refusal> {
         let actor = applicant.hyperty.as_url();
         let request = object.policy_request(Point::Subscribe, actor, applicant.identity.as_ref());
         let permitted = self.decide(&request).await?;
@@ -97,11 +116,11 @@ impl SyncManager {
             mutual: None,
         };
         if authorised {
-            self.tell_reporter(&object, forward);
+            self.tell_reporter(object, forward);
         } else {
-            self.ask_reporter(&object, forward, StatusCode::FORBIDDEN).await?;
+            self.ask_reporter(object, forward, StatusCode::FORBIDDEN).await?;
         }
-        Ok(object)
+        Ok(())
     }
 
     fn not_here(&self, url: &ObjectUrl) -> Refusal {
@@ -153,15 +172,26 @@ impl SyncManager {
         self.check_room(state, &applicant)?;
         let now = self.now();
         let children = state.may_write_children(&applicant.hyperty, applicant.identity.as_ref(), now);
-        let Applicant { hyperty, runtime, identity, resumable, since, .. } = applicant;
-        let entry = ObserverEntry { runtime, identity, resumable, children, away: None, routes };
+        let Applicant { hyperty, runtime, identity, resumable, since: standing, .. } = applicant;
+        let before = state.observers.get(&hyperty).map(|entry| (entry.since, entry.away.is_some()));
+        let since = match before {
+            Some((since, _)) => since,
+            None => Some(now),
+        };
+        let entry = ObserverEntry { runtime, identity, resumable, children, since, away: None, routes };
         if !resumable {
             // Not waited for: it did not ask to be known after a restart.
             self.persist_observer(object, state, &hyperty, &entry);
         }
+        match before {
+            None => self.tell_observers(object, ObserversOperation::Add, &hyperty, &entry),
+            Some((_, true)) => self.tell_observers(object, ObserversOperation::Back, &hyperty, &entry),
+            Some((_, false)) => {}
+        }
+        state.removed.pardon(&hyperty);
         state.observers.insert(hyperty, entry);
         tracing::debug!(object = %object.url, observers = state.observers.len(), position = %state.position, "an observer is accepted");
-        answer(self.answer_since(object, state, since), &state.metadata);
+        answer(self.answer_since(object, state, standing), &state.metadata);
         self.schedule_beat(object, state);
         Ok(())
     }
@@ -169,6 +199,7 @@ impl SyncManager {
     /// Whether the object is there, and takes one more observer.
     pub(super) fn check_room(&self, state: &State, applicant: &Applicant) -> Result<(), Refusal> {
         state.check_there()?;
+        self.check_not_removed(state, &applicant.hyperty)?;
         if applicant.needs_admission
             && !state.admits(&applicant.hyperty, applicant.identity.as_ref(), self.now())
         {

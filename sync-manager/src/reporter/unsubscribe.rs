@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyperty_model::message::{ForwardBody, ForwardKind, ResponseBody, UnsubscribeBody};
+use hyperty_model::message::{ForwardBody, ForwardKind, ObserversOperation, ResponseBody, UnsubscribeBody};
 use hyperty_model::{HypertyUrl, Identity, Message, ObjectUrl, RuntimeUrl, StatusCode, UrlKind};
 use hyperty_storage::{Role, Ticket};
 use tokio::time::Instant;
@@ -72,6 +72,9 @@ impl SyncManager {
             let mut state = object.lock();
             let called_off = state.joining.call_off(hyperty);
             let removed = state.observers.remove(hyperty);
+            if let Some(entry) = &removed {
+                self.tell_observers(object, ObserversOperation::Remove, hyperty, entry);
+            }
             let is_kept = state.options.resumable && (removed.is_some() || called_off);
             let ticket =
                 is_kept.then(|| self.storage().remove_subscriber(Role::Reporter, &object.url, hyperty));

@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use hyperty_model::{MessageType, StatusCode};
+use hyperty_model::{MessageType, StatusCode, Url};
 
 use super::shared::ObserverShared;
 use crate::children::ChildError;
@@ -37,6 +37,27 @@ impl ObserverShared {
         if self.end(End::Closed(CloseReason::Removed)) {
             self.unsubscribe_later();
         }
+    }
+
+    /// Somebody says that this observer is removed. Before the first snapshot nobody knows whether it is the Reporter:
+    /// then it is noted, and true.
+    pub(crate) fn note_removal(&self, by: &Url) -> bool {
+        let mut state = self.state.lock();
+        let is_early = state.end.is_none() && state.copy.metadata().is_none();
+        if is_early {
+            state.removed_by = Some(by.clone());
+        }
+        is_early
+    }
+
+    /// The first snapshot has come: whether its Reporter has removed this observer meanwhile, which is the end then.
+    pub(super) fn was_removed(&self) -> bool {
+        let by = self.state.lock().removed_by.take();
+        let removed = by.is_some_and(|by| self.is_reported_by(&by));
+        if removed {
+            self.removed();
+        }
+        removed
     }
 
     /// The Reporter's side does not serve this observer any more; there is no subscription left to end.

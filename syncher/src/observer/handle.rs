@@ -8,8 +8,8 @@ use hyperty_model::object::Metadata;
 use hyperty_model::{ChildrenName, ObjectUrl, Position, Snapshot};
 use serde_json::Value;
 
-use super::UnsubscribeError;
 use super::shared::ObserverShared;
+use super::{RequestError, UnsubscribeError};
 use crate::core::Live;
 use crate::queue::Taken;
 use crate::{ChangeEvent, ChildrenHandle, Lag, ObserverEvent, UnknownChildren};
@@ -148,6 +148,23 @@ impl Observer {
     /// [`UnknownChildren`] when the object's schema has no such name.
     pub fn children(&self, name: &str) -> Result<ChildrenHandle, UnknownChildren> {
         self.shared.board.handle(name, Live::Observer(Arc::clone(&self.shared)))
+    }
+
+    /// Asks the Reporter's application to do something, and waits for its answer: this is how an observer changes what
+    /// it does not own. `params` travel as a list; one that is none is its only element. While the application says that
+    /// it is at it, the wait goes on.
+    ///
+    /// # Errors
+    /// [`RequestError`] says why it was not done.
+    ///
+    /// ```no_run
+    /// # async fn ask(observer: hyperty_syncher::Observer) -> Result<(), Box<dyn std::error::Error>> {
+    /// let seat = observer.request("reserve", serde_json::json!({"row": 4})).await?;
+    /// println!("{seat}");
+    /// # Ok(()) }
+    /// ```
+    pub async fn request(&self, method: &str, params: Value) -> Result<Value, RequestError> {
+        self.shared.request(method, params).await
     }
 
     /// Ends the subscription of this hyperty. What is unread can be read still, then comes

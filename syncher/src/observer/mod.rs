@@ -4,6 +4,7 @@ mod copy;
 mod end;
 mod handle;
 mod repair;
+mod request;
 mod shared;
 mod stream;
 mod subscribe;
@@ -11,6 +12,7 @@ mod unsubscribe;
 mod verify;
 
 pub use handle::{Observer, ObserverEvents, ObserverState};
+pub use request::{REQUEST_BYTES_MAX, RequestError};
 pub(crate) use shared::ObserverShared;
 pub use subscribe::{Subscribe, SubscribeError};
 pub use unsubscribe::UnsubscribeError;

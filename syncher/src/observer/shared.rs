@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) heard: Instant,
     pub(super) end: Option<End>,
     pub(super) repairing: bool,
+    /// Who said, before the first snapshot has come, that this observer is removed.
+    pub(super) removed_by: Option<Url>,
     /// The children have to be read anew, with everything else.
     pub(super) read_whole: bool,
     /// The names of the children whose channels are listened to. The board may know them from a former observation.
@@ -150,6 +152,7 @@ impl ObserverShared {
             heard: Instant::now(),
             end: None,
             repairing: false,
+            removed_by: None,
             read_whole: false,
             names: Vec::new(),
             listeners: Vec::new(),

@@ -161,6 +161,10 @@ pub(super) async fn subscribe(
     // Its place in the stream is at the snapshot.
     let observer = Observer::at(shared);
     shared.take_over(repair);
+    if shared.was_removed() {
+        let reason = "the Reporter removed this observer".to_owned();
+        return Err(SubscribeError::Refused { code: StatusCode::FORBIDDEN, reason });
+    }
     if !shared.is_live() {
         return Err(malformed("no snapshot".to_owned()));
     }

@@ -187,6 +187,7 @@ impl Create {
             return Err(CreateError::Stopped);
         }
         let shared = ReporterShared::adopt(&core, snapshot, &names, self.accept)?;
+        shared.take_over_observers(Vec::new());
         drop(adopting);
         Ok(Reporter { shared })
     }

@@ -1,6 +1,6 @@
 //! What the Sync Manager hands on for decision or information (protocol 5.3.8, 5.6.3, M5).
 
-use hyperty_model::message::{ForwardBody, ForwardKind, ResponseBody};
+use hyperty_model::message::{ForwardBody, ForwardExecuteBody, ForwardKind, ResponseBody};
 use hyperty_model::{HypertyUrl, Message, StatusCode};
 
 use super::shared::ReporterShared;
@@ -9,6 +9,9 @@ use crate::ReporterEvent;
 
 impl ReporterShared {
     pub(super) fn on_forward(&self, message: &Message) {
+        if let Ok(body) = message.decode::<ForwardExecuteBody>() {
+            return self.on_action(message, &body);
+        }
         let Ok(body) = message.decode::<ForwardBody>() else {
             return self.core.refuse(message, StatusCode::BAD_REQUEST, "malformed forward");
         };

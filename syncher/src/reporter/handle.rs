@@ -3,12 +3,14 @@ use std::sync::Arc;
 
 use hyperty_model::change::{AttrPath, Change, ChangeOp};
 use hyperty_model::object::Metadata;
-use hyperty_model::{ChildrenName, ObjectUrl, Position};
+use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl, Position};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::shared::ReporterShared;
-use super::{Accept, Commit, DeleteError, ReporterEvents};
+use super::{
+    Accept, Commit, DeleteError, ObserverEntry, ObserversChanges, RemoveError, ReporterEvents, Requests,
+};
 use crate::core::Live;
 use crate::{ChildrenHandle, Lag, UnknownChildren};
 
@@ -149,6 +151,60 @@ impl Reporter {
     /// What others ask and do, from the object's beginning here.
     pub fn events(&self) -> ReporterEvents {
         ReporterEvents { reporter: Arc::clone(&self.shared) }
+    }
+
+    /// Who observes now, in the order of their URLs: those that are away too, and after a restart of this runtime all
+    /// who were known before.
+    pub fn observers(&self) -> Vec<ObserverEntry> {
+        self.shared.observers()
+    }
+
+    /// Who comes and goes from now on. Each stream has all changes; look at [`Reporter::observers`] after it was made,
+    /// and a change is told at worst twice.
+    pub fn observers_changes(&self) -> ObserversChanges {
+        ObserversChanges::of(&self.shared)
+    }
+
+    /// Removes an observer: when this has returned, no later version of the object reaches it by any way, and it may
+    /// neither read nor come back, also after restarts, before it is invited anew. What it was granted ends; a grant for
+    /// its user or domain, a policy or [`Accept`] does not let it in again, and only in a public object nothing keeps it
+    /// out. Its children stay, and it cannot change them any more.
+    ///
+    /// # Errors
+    /// [`RemoveError`].
+    ///
+    /// ```no_run
+    /// # async fn remove(reporter: hyperty_syncher::Reporter) -> Result<(), Box<dyn std::error::Error>> {
+    /// for observer in reporter.observers() {
+    ///     reporter.remove_observer(&observer.url).await?;
+    /// }
+    /// assert!(reporter.observers().is_empty());
+    /// # Ok(()) }
+    /// ```
+    pub async fn remove_observer(&self, observer: &HypertyUrl) -> Result<(), RemoveError> {
+        self.shared.remove_observer(observer).await
+    }
+
+    /// What observers ask this application to do. Without a reader each request is answered with 501 after
+    /// [`Timeouts::decision`](crate::Timeouts::decision).
+    ///
+    /// ```no_run
+    /// # use hyperty_model::StatusCode;
+    /// # async fn serve(reporter: hyperty_syncher::Reporter) {
+    /// let mut requests = reporter.requests();
+    /// while let Some(request) = requests.next().await {
+    ///     match (request.method(), request.params()) {
+    ///         ("rename", [name]) => {
+    ///             let done = reporter.set("name", name.clone()).await.is_ok();
+    ///             request.answer(done.into());
+    ///         }
+    ///         _ => drop(request.refuse(StatusCode::BAD_REQUEST, "unknown")),
+    ///     };
+    /// }
+    /// # }
+    /// ```
+    pub fn requests(&self) -> Requests {
+        Requests { reporter: Arc::clone(&self.shared) }
     }
 
     /// The names of the children the object has.

@@ -10,7 +10,10 @@ mod events;
 mod forward;
 mod handle;
 mod journal;
+mod observers;
+mod remove;
 mod repair;
+mod requests;
 mod shared;
 mod write;
 
@@ -21,4 +24,7 @@ pub use delete::DeleteError;
 pub use error::WriteError;
 pub use events::{ReadRequest, ReporterEvents, SubscriptionRequest};
 pub use handle::{Reporter, ReporterState};
+pub use observers::{ObserverEntry, ObserversChange, ObserversChanges};
+pub use remove::RemoveError;
+pub use requests::{ActionRequest, NO_HANDLER, Requests};
 pub(crate) use shared::ReporterShared;

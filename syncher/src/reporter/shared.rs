@@ -11,12 +11,13 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::journal::Journal;
-use super::{Accept, WriteError};
+use super::observers::ObserversBoard;
+use super::{Accept, ActionRequest, WriteError};
 use crate::ReporterEvent;
 use crate::children::{Board, ChildError, Heard};
 use crate::core::{Core, Live};
 use crate::outbox::Outbox;
-use crate::queue::EventQueue;
+use crate::queue::{EventQueue, Taken};
 
 /// Who waits for a change to be committed.
 pub(super) type Waiting = oneshot::Sender<Result<Position, WriteError>>;
@@ -39,6 +40,10 @@ pub(super) struct State {
     pub(super) metadata: Metadata,
     pub(super) accept: Accept,
     pub(super) events: EventQueue<ReporterEvent>,
+    /// Who observes.
+    pub(super) observers: ObserversBoard,
+    /// What observers ask for.
+    pub(super) requests: EventQueue<ActionRequest>,
     /// Why nothing can be written any more.
     pub(super) closed: Option<WriteError>,
     /// Whether the last event has been told.
@@ -71,6 +76,8 @@ impl ReporterShared {
             metadata,
             accept,
             events: EventQueue::new(core.config.limits.events_max),
+            observers: ObserversBoard::untold(),
+            requests: EventQueue::new(core.config.limits.requests_max),
             closed: None,
             ended: false,
             repairing: false,
@@ -99,7 +106,7 @@ impl ReporterShared {
     fn listen(&self, names: &[ChildrenName]) -> Result<(), BusError> {
         let channels = names.iter().map(|name| self.url.children(name));
         let mut listeners = Vec::new();
-        for url in channels.chain([self.url.as_url().clone()]) {
+        for url in channels.chain([self.url.as_url().clone(), self.url.observers()]) {
             let weak = Weak::clone(&self.itself);
             listeners.push(self.core.minibus.listen(&url, move |message| {
                 if let Some(reporter) = weak.upgrade() {
@@ -119,8 +126,12 @@ impl ReporterShared {
         if message.to() == self.core.hyperty().as_url() {
             return self.on_forward(message);
         }
-        if let Some((_, Some(DerivedTail::Children(_)))) = message.to().split_derived() {
-            self.board.on_message(message, |heard| self.on_heard(heard));
+        match message.to().split_derived() {
+            Some((_, Some(DerivedTail::Children(_)))) => {
+                self.board.on_message(message, |heard| self.on_heard(heard));
+            }
+            Some((_, Some(DerivedTail::Observers))) => self.on_observers(message),
+            _ => {}
         }
     }
 
@@ -159,14 +170,25 @@ impl ReporterShared {
 
     /// The object is gone: what waits fails, nothing is listened to, and the events end.
     pub(super) fn end(&self, error: &WriteError, children: &ChildError) {
+        let mut unanswered = Vec::new();
         let (waiting, waiters, listeners) = {
             let mut state = self.state.lock();
+            loop {
+                match state.requests.take() {
+                    Taken::Event(request) => unanswered.push(request),
+                    Taken::Lagged => {}
+                    Taken::Nothing => break,
+                }
+            }
             state.closed = Some(error.clone());
             state.ended = true;
             self.outbox.clear();
-            (state.journal.give_up(), state.events.waiters(), std::mem::take(&mut state.listeners))
+            let mut waiters = state.events.waiters();
+            waiters.extend(state.observers.end());
+            waiters.extend(state.requests.waiters());
+            (state.journal.give_up(), waiters, std::mem::take(&mut state.listeners))
         };
-        drop(listeners);
+        drop((listeners, unanswered));
         self.board.close(children);
         for waiting in waiting {
             let _ = waiting.send(Err(error.clone()));

@@ -15,6 +15,7 @@ mod procedures;
 mod promised;
 mod reading;
 mod recovery;
+mod removal;
 mod restart;
 mod shared;
 mod slow;

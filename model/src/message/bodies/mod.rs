@@ -8,6 +8,7 @@ mod delegation;
 mod invite;
 mod list;
 mod observe;
+mod observers;
 mod response;
 mod routes;
 
@@ -17,6 +18,9 @@ pub use invite::{InviteBody, Scope};
 pub use list::OneOrMany;
 pub use observe::{
     DeleteBody, ForwardBody, ForwardKind, ReadBody, ReadCriteria, SubscribeBody, UnsubscribeBody,
+};
+pub use observers::{
+    ExecuteBody, ForwardExecute, ForwardExecuteBody, ObserverValue, ObserversBody, ObserversOperation,
 };
 pub use response::ResponseBody;
 pub use routes::RoutesBody;

@@ -91,6 +91,7 @@ pub fn full_record() -> ObjectRecord {
         Subscriber { away: true, ..subscriber("bob") },
         subscriber("carol"),
         Subscriber { children: false, ..subscriber("dave") },
+        removed("frank"),
     ];
     full.grants = vec![
         Grant::unlimited("hyperty://example.org/*".parse().expect("a URL")),
@@ -183,11 +184,19 @@ pub fn same(found: &ObjectRecord, wanted: &ObjectRecord) -> Result<(), String> {
 /// A subscriber of this name.
 pub fn subscriber(name: &str) -> Subscriber {
     Subscriber {
-        hyperty: hyperty(name),
         runtime: "runtime://example.com/phone".parse().ok(),
         identity: Some(Identity::of_user("user://example.com/bob")),
-        away: false,
-        children: true,
+        ..Subscriber::new(hyperty(name))
+    }
+}
+
+/// One of this name that was removed.
+pub fn removed(name: &str) -> Subscriber {
+    Subscriber {
+        since: Some(Timestamp::from_millis(1_700_000_000_123)),
+        removed: Some(Timestamp::from_millis(1_700_000_000_456)),
+        untold: true,
+        ..subscriber(name)
     }
 }
 

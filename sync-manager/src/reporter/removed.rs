@@ -1,0 +1,163 @@
+//! Who was removed from the observers of an object (protocol 5.7), and who is being decided about. Pure tables.
+
+use std::collections::BTreeMap;
+
+use hyperty_model::{HypertyUrl, RuntimeUrl, Timestamp};
+use hyperty_storage::Subscriber;
+
+/// Hyperties that were removed. What is here is in the store too, in the place of what was kept of the observer.
+#[derive(Default)]
+pub(crate) struct Removed(BTreeMap<HypertyUrl, Gone>);
+
+/// One that was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gone {
+    pub(crate) at: Timestamp,
+    /// Where it was.
+    pub(crate) runtime: Option<RuntimeUrl>,
+    /// Whether its runtime, or the message node, still has to hear of it.
+    pub(crate) untold: bool,
+}
+
+impl Removed {
+    /// Notes one; gives those that have to be forgotten for it, the earliest first.
+    pub(crate) fn add(&mut self, hyperty: HypertyUrl, gone: Gone, max: usize) -> Vec<HypertyUrl> {
+        self.0.insert(hyperty.clone(), gone);
+        let mut forgotten = Vec::new();
+        while self.0.len() > max {
+            let others = self.0.iter().filter(|(other, _)| **other != hyperty);
+            let Some(first) = others.min_by_key(|(other, gone)| (gone.at, *other)) else { break };
+            let first = first.0.clone();
+            self.0.remove(&first);
+            forgotten.push(first);
+        }
+        forgotten
+    }
+
+    /// One of the store.
+    pub(crate) fn restore(&mut self, subscriber: Subscriber) {
+        let Subscriber { hyperty, runtime, removed, untold, .. } = subscriber;
+        if let Some(at) = removed {
+            self.0.insert(hyperty, Gone { at, runtime, untold });
+        }
+    }
+
+    /// It may observe again.
+    pub(crate) fn pardon(&mut self, hyperty: &HypertyUrl) {
+        self.0.remove(hyperty);
+    }
+
+    pub(crate) fn contains(&self, hyperty: &HypertyUrl) -> bool {
+        !self.0.is_empty() && self.0.contains_key(hyperty)
+    }
+
+    pub(crate) fn get(&self, hyperty: &HypertyUrl) -> Option<&Gone> {
+        self.0.get(hyperty)
+    }
+
+    /// Its runtime has heard; gives what the store is to keep now, unless it was removed anew since `at` or is back.
+    pub(crate) fn told(&mut self, hyperty: &HypertyUrl, at: Timestamp) -> Option<Subscriber> {
+        let gone = self.0.get_mut(hyperty).filter(|gone| gone.at == at && gone.untold)?;
+        gone.untold = false;
+        Some(subscriber(hyperty, gone))
+    }
+
+    /// Those whose runtime still has to hear of it, all or those of one runtime.
+    pub(crate) fn untold(&self, of: Option<&RuntimeUrl>) -> Vec<HypertyUrl> {
+        let all = self.0.iter().filter(|(_, gone)| gone.untold);
+        let wanted = all.filter(|(_, gone)| of.is_none_or(|runtime| gone.runtime.as_ref() == Some(runtime)));
+        wanted.map(|(hyperty, _)| hyperty.clone()).collect()
+    }
+
+    /// What the store keeps.
+    pub(crate) fn subscribers(&self) -> impl Iterator<Item = Subscriber> {
+        self.0.iter().map(|(hyperty, gone)| subscriber(hyperty, gone))
+    }
+
+    pub(crate) fn subscriber(&self, hyperty: &HypertyUrl) -> Option<Subscriber> {
+        self.0.get(hyperty).map(|gone| subscriber(hyperty, gone))
+    }
+}
+
+fn subscriber(hyperty: &HypertyUrl, gone: &Gone) -> Subscriber {
+    Subscriber {
+        runtime: gone.runtime.clone(),
+        removed: Some(gone.at),
+        untold: gone.untold,
+        ..Subscriber::new(hyperty.clone())
+    }
+}
+
+/// Applicants of whom it is being decided whether they may observe: they can be removed before they do. Bounded by the
+/// number of procedures.
+#[derive(Default)]
+pub(crate) struct Deciding(BTreeMap<HypertyUrl, usize>);
+
+impl Deciding {
+    pub(crate) fn begin(&mut self, hyperty: &HypertyUrl) {
+        *self.0.entry(hyperty.clone()).or_default() += 1;
+    }
+
+    pub(crate) fn end(&mut self, hyperty: &HypertyUrl) {
+        if let Some(count) = self.0.get_mut(hyperty) {
+            *count -= 1;
+            if *count == 0 {
+                self.0.remove(hyperty);
+            }
+        }
+    }
+
+    pub(crate) fn contains(&self, hyperty: &HypertyUrl) -> bool {
+        self.0.contains_key(hyperty)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(name: u8) -> HypertyUrl {
+        HypertyUrl::parse(&format!("hyperty://example.com/{name}")).unwrap()
+    }
+
+    fn gone(at: u64) -> Gone {
+        Gone { at: Timestamp::from_millis(at), runtime: None, untold: true }
+    }
+
+    #[test]
+    fn the_first_ones_are_forgotten_and_never_the_last() {
+        let mut removed = Removed::default();
+        assert_eq!(removed.add(who(1), gone(5), 2), []);
+        assert_eq!(removed.add(who(2), gone(3), 2), []);
+        assert_eq!(removed.add(who(3), gone(4), 2), [who(2)]);
+        // A clock that was set back does not make a removal void.
+        assert_eq!(removed.add(who(4), gone(0), 2), [who(3)]);
+        assert!(removed.contains(&who(4)) && removed.contains(&who(1)));
+    }
+
+    #[test]
+    fn what_is_kept_comes_back_and_is_told_once() {
+        let mut removed = Removed::default();
+        removed.add(who(1), gone(5), 9);
+        let mut restored = Removed::default();
+        removed.subscribers().for_each(|subscriber| restored.restore(subscriber));
+        assert_eq!(restored.get(&who(1)), removed.get(&who(1)));
+        assert_eq!(restored.untold(None), [who(1)]);
+        assert!(restored.told(&who(1), Timestamp::from_millis(4)).is_none());
+        assert!(!restored.told(&who(1), Timestamp::from_millis(5)).unwrap().untold);
+        assert!(restored.told(&who(1), Timestamp::from_millis(5)).is_none());
+        restored.restore(Subscriber::new(who(2)));
+        assert!(!restored.contains(&who(2)));
+    }
+
+    #[test]
+    fn deciding_counts() {
+        let mut deciding = Deciding::default();
+        deciding.begin(&who(1));
+        deciding.begin(&who(1));
+        deciding.end(&who(1));
+        assert!(deciding.contains(&who(1)));
+        deciding.end(&who(1));
+        assert!(!deciding.contains(&who(1)));
+    }
+}
