@@ -1,19 +1,21 @@
 //! The Reporter removes an observer of this runtime (protocol 5.7 step 2, 10.4): it is served no longer, whether it
 //! cooperates or not.
 //!
-//! The Reporter's `unsubscribe` goes to the hyperty, and is seen here as it passes, ahead of whatever comes after it on
-//! the same path.
+//! Two messages say so: the Reporter's own to the hyperty, and its Sync Manager's to this one. Both are seen here as they
+//! enter the bus, ahead of whatever comes after them on the same path.
+
+use std::sync::Arc;
 
 use hyperty_message_bus::{Direction, Interceptor, Verdict};
 use hyperty_model::message::{ResponseBody, UnsubscribeBody};
-use hyperty_model::{HypertyUrl, Message, MessageType, Url};
+use hyperty_model::{HypertyUrl, Message, MessageType, StatusCode, Url};
 
-use super::object::State;
+use super::object::{Observed, State};
 use crate::answer::Refusal;
 use crate::manager::{SyncManager, WeakManager};
-use crate::reporter::removed_refusal;
+use crate::reporter::{REMOVED, removed_refusal};
 
-/// Looks for what Reporters elsewhere say to observers here.
+/// Looks for what is said elsewhere about observers here.
 pub(crate) struct RemovalWatch(pub(crate) WeakManager);
 
 impl Interceptor for RemovalWatch {
@@ -21,54 +23,91 @@ impl Interceptor for RemovalWatch {
         if direction == Direction::Incoming
             && message.kind() == MessageType::Unsubscribe
             && let Some(manager) = self.0.upgrade()
-            && let Ok(hyperty) = HypertyUrl::try_from(message.to().clone())
+            && manager.on_removal(&message)
         {
-            manager.on_removal(&hyperty, &message);
-            if !manager.shared.parts.registry.has_hyperty(&hyperty) && manager.is_observing(&message) {
-                // It is not deployed now, so nobody else will answer.
-                manager.bus().post(message.reply(ResponseBody::ok()));
-                return Verdict::Drop;
-            }
+            return Verdict::Drop;
         }
         Verdict::Pass(message)
     }
 }
 
 impl SyncManager {
-    /// Ends what is served to one observer, if it is the Reporter who says so (INV-KICK-3).
-    fn on_removal(&self, hyperty: &HypertyUrl, message: &Message) {
-        let Ok(body) = message.decode::<UnsubscribeBody>() else { return };
-        let Some(object) = body.resource.as_ref().and_then(|url| self.observed(url)) else { return };
-        let observer = {
-            let mut state = object.lock();
-            state.call_off(hyperty, message.from());
-            let reporter = state.metadata.as_ref().map(|metadata| metadata.reporter.as_url());
-            if reporter != Some(message.from()) {
-                tracing::debug!(object = %object.url, from = %message.from(), "only the Reporter removes observers");
-                return;
+    /// Ends what is served to one observer, if it is the Reporter's side who says so (INV-KICK-3). True if the message
+    /// was for this Sync Manager alone, and is answered.
+    fn on_removal(&self, message: &Message) -> bool {
+        let Ok(body) = message.decode::<UnsubscribeBody>() else { return false };
+        let Some(url) = &body.resource else { return false };
+        let object = self.observed(url);
+        if let Ok(hyperty) = HypertyUrl::try_from(message.to().clone()) {
+            let Some(object) = object else { return false };
+            return self.removed_by_reporter(&object, &hyperty, message);
+        }
+        let is_removal = message.to() == self.address() && body.reason.as_deref() == Some(REMOVED);
+        let who = body.source.clone().and_then(|source| HypertyUrl::try_from(source).ok());
+        let (true, Some(who)) = (is_removal, who) else { return false };
+        let answer = match object {
+            Some(object) if *message.from() == url.subscription() && self.is_from_home(&object, message) => {
+                self.removed_by_manager(&object, &who, message.from());
+                ResponseBody::ok()
             }
-            let observer = state.observers.remove(hyperty);
-            if observer.as_ref().is_some_and(|observer| observer.resumable) {
-                self.save_or_forget(&object, &state);
+            Some(_) => {
+                ResponseBody::failure(StatusCode::FORBIDDEN, "only the Reporter's side removes observers")
             }
-            observer
+            None => ResponseBody::failure(StatusCode::NOT_FOUND, "not observed here"),
         };
-        if let Some(observer) = observer {
-            tracing::info!(object = %object.url, %hyperty, "the Reporter removed an observer");
-            drop(observer.forwards);
-            let manager = self.clone();
-            self.later(Box::pin(async move { manager.end_if_unused(&object).await }));
+        self.bus().post(message.reply(answer));
+        true
+    }
+
+    /// The Reporter says so to the hyperty, which answers if it is there.
+    fn removed_by_reporter(&self, object: &Arc<Observed>, who: &HypertyUrl, message: &Message) -> bool {
+        let reporter = {
+            let mut state = object.lock();
+            state.call_off(who, message.from());
+            state.metadata.as_ref().map(|metadata| metadata.reporter.as_url().clone())
+        };
+        if reporter.as_ref() != Some(message.from()) {
+            tracing::debug!(object = %object.url, from = %message.from(), "only the Reporter removes observers");
+            return false;
+        }
+        self.serve_no_longer(object, who);
+        let is_here = self.shared.parts.registry.has_hyperty(who);
+        if !is_here {
+            self.bus().post(message.reply(ResponseBody::ok()));
+        }
+        !is_here
+    }
+
+    /// The Reporter's Sync Manager says so: the hyperty is told in turn.
+    fn removed_by_manager(&self, object: &Arc<Observed>, who: &HypertyUrl, from: &Url) {
+        object.lock().call_off(who, from);
+        if self.serve_no_longer(object, who) {
+            let body = UnsubscribeBody {
+                resource: Some(object.url.clone()),
+                reason: Some(REMOVED.to_owned()),
+                ..UnsubscribeBody::default()
+            };
+            let message = self.bus().new_message(MessageType::Unsubscribe, self.address(), who, body);
+            self.bus().post(message);
         }
     }
 
-    /// Whether the object that a message names is observed here, and reported by its sender.
-    fn is_observing(&self, message: &Message) -> bool {
-        let body = message.decode::<UnsubscribeBody>().ok();
-        let object = body.and_then(|body| self.observed(body.resource.as_ref()?));
-        object.is_some_and(|object| {
-            let state = object.lock();
-            state.metadata.as_ref().is_some_and(|metadata| metadata.reporter.as_url() == message.from())
-        })
+    /// False if it was not served.
+    fn serve_no_longer(&self, object: &Arc<Observed>, who: &HypertyUrl) -> bool {
+        let observer = {
+            let mut state = object.lock();
+            let observer = state.observers.remove(who);
+            if observer.as_ref().is_some_and(|observer| observer.resumable) {
+                self.save_or_forget(object, &state);
+            }
+            observer
+        };
+        let Some(observer) = observer else { return false };
+        tracing::info!(object = %object.url, %who, "the Reporter removed an observer");
+        drop(observer.forwards);
+        let (manager, object) = (self.clone(), Arc::clone(object));
+        self.later(Box::pin(async move { manager.end_if_unused(&object).await }));
+        true
     }
 }
 
@@ -83,8 +122,7 @@ pub(crate) struct JoiningHere {
 impl State {
     /// Those who wait for their answer are not served when it comes.
     fn call_off(&mut self, hyperty: &HypertyUrl, by: &Url) {
-        let metadata = self.metadata.as_ref();
-        if metadata.is_some_and(|metadata| metadata.reporter.as_url() != by) {
+        if self.metadata.is_some() && !self.is_reporter_side(by) {
             return;
         }
         for joining in self.joining.iter_mut().filter(|joining| joining.hyperty == *hyperty) {
@@ -99,10 +137,16 @@ impl State {
     pub(crate) fn check_not_called_off(&self, number: u64) -> Result<(), Refusal> {
         let joining = self.joining.iter().find(|joining| joining.number == number);
         let by = joining.and_then(|joining| joining.called_off_by.as_ref());
-        let reporter = self.metadata.as_ref().map(|metadata| metadata.reporter.as_url());
-        match by.is_some() && by == reporter {
+        match by.is_some_and(|by| self.is_reporter_side(by)) {
             true => Err(removed_refusal()),
             false => Ok(()),
         }
+    }
+
+    /// Whether an address is the Reporter's, or that of its side.
+    fn is_reporter_side(&self, address: &Url) -> bool {
+        self.metadata.as_ref().is_some_and(|metadata| {
+            metadata.reporter.as_url() == address || metadata.url.subscription() == *address
+        })
     }
 }

@@ -12,7 +12,7 @@ use hyperty_model::message::{
     ForwardBody, ForwardKind, ObserversOperation, ResponseBody, RoutesBody, UnsubscribeBody,
 };
 use hyperty_model::url::node;
-use hyperty_model::{HypertyUrl, MessageType, RuntimeUrl, StatusCode, Timestamp};
+use hyperty_model::{HypertyUrl, Message, MessageType, RuntimeUrl, StatusCode, Timestamp};
 use hyperty_storage::{RecordStatus, Role, Ticket};
 use tokio::time::Instant;
 
@@ -31,6 +31,7 @@ struct Goodbye {
     /// It is of this runtime: one that is not deployed observes nothing that it would have to be told of.
     is_here: bool,
     telling: Request,
+    telling_manager: Option<Request>,
     cutting: Option<Request>,
 }
 
@@ -44,7 +45,8 @@ impl SyncManager {
         let url = body.resource.as_ref().ok_or_else(|| Refusal::missing("resource"))?;
         let who = body.source.clone().and_then(|source| HypertyUrl::try_from(source).ok());
         let who = who.ok_or_else(|| Refusal::bad_request("source is not a hyperty"))?;
-        let object = self.reported(url).ok_or_else(|| Refusal::unknown(url))?;
+        // Of an object that is reported elsewhere, or nowhere, nobody here is the Reporter.
+        let object = self.reported(url).ok_or_else(not_the_reporter)?;
         let deadline = Instant::now() + self.config().decision_timeout;
         let ticket = self.cut_off(&object, by, &who)?;
         if let Some(ticket) = ticket {
@@ -70,8 +72,7 @@ impl SyncManager {
         let (observer, ticket) = {
             let mut state = object.lock();
             if state.metadata.reporter != *by {
-                let text = "only the Reporter removes observers";
-                return Err(Refusal::new(StatusCode::FORBIDDEN, text));
+                return Err(not_the_reporter());
             }
             state.check_there()?;
             let joining = state.joining.find(who).and_then(|joining| joining.runtime.clone());
@@ -156,7 +157,9 @@ impl SyncManager {
         let gone = state.removed.get(who).filter(|gone| gone.untold)?;
         let telling = self.goodbye(object, state, who);
         let is_here = gone.runtime.as_ref() == Some(&self.shared.parts.runtime);
-        Some(Goodbye { at: gone.at, is_here, telling, cutting: self.revocation(object, state, gone) })
+        let telling_manager = self.tell_manager(object, gone, who);
+        let cutting = self.revocation(object, state, gone);
+        Some(Goodbye { at: gone.at, is_here, telling, telling_manager, cutting })
     }
 
     async fn finish_goodbye(&self, object: &Arc<Reported>, who: &HypertyUrl, goodbye: Goodbye) {
@@ -164,14 +167,10 @@ impl SyncManager {
             Some(cutting) => self.is_cut(object, cutting.await.code()),
             None => true,
         };
-        let answer = goodbye.telling.await;
-        let body = answer.decode::<ResponseBody>().unwrap_or_default();
-        // "Not observed here" is what was wanted; "no route" tells nothing.
-        let told = match body.code {
-            StatusCode::TIMEOUT | StatusCode::INTERNAL | StatusCode::BACKEND_UNREACHABLE => false,
-            StatusCode::NOT_FOUND => goodbye.is_here || body.reason.as_deref() != Some("no-route"),
-            _ => true,
-        };
+        let mut told = self.has_heard(goodbye.telling.await, goodbye.is_here);
+        if let Some(telling) = goodbye.telling_manager {
+            told |= self.has_heard(telling.await, false);
+        }
         tracing::debug!(object = %object.url, %who, told, cut, "a removed observer was told");
         if !(told && cut) {
             return;
@@ -180,6 +179,33 @@ impl SyncManager {
         if let Some(subscriber) = state.removed.told(who, goodbye.at).filter(|_| state.options.resumable) {
             self.storage().put_subscriber(Role::Reporter, &object.url, &subscriber);
         }
+    }
+
+    /// Whether an answer says that the removal is known there.
+    fn has_heard(&self, answer: Message, is_here: bool) -> bool {
+        let body = answer.decode::<ResponseBody>().unwrap_or_default();
+        match body.code {
+            code if code.is_success() => true,
+            // "Not observed here" is what was wanted; "no route" tells nothing.
+            StatusCode::NOT_FOUND => is_here || body.reason.as_deref() != Some("no-route"),
+            _ => false,
+        }
+    }
+
+    /// Tells the Sync Manager that served it (10.4): a hyperty that never spoke through the node cannot be reached by it.
+    fn tell_manager(&self, object: &Reported, gone: &Gone, who: &HypertyUrl) -> Option<Request> {
+        let runtime = gone.runtime.as_ref().filter(|runtime| **runtime != self.shared.parts.runtime)?;
+        let body = UnsubscribeBody {
+            resource: Some(object.url.clone()),
+            source: Some(who.as_url().clone()),
+            reason: Some(REMOVED.to_owned()),
+            ..UnsubscribeBody::default()
+        };
+        let (from, to) = (object.url.subscription(), runtime.sync_manager());
+        let message = self.bus().new_message(MessageType::Unsubscribe, &from, &to, body);
+        let mut request = self.bus().request(message).timeout(self.config().repair_timeout);
+        request.send();
+        Some(request)
     }
 
     /// The Reporter's own message (5.7 step 1), queued when this returns. It is sent by the Sync Manager because it has
@@ -240,6 +266,10 @@ impl SyncManager {
             false => Ok(()),
         }
     }
+}
+
+fn not_the_reporter() -> Refusal {
+    Refusal::new(StatusCode::FORBIDDEN, "only the Reporter removes observers")
 }
 
 /// What one that was removed is told.

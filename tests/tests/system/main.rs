@@ -1,5 +1,6 @@
 //! Whole systems: several runtimes and a message node in one process, under paused time.
 
+mod actions;
 mod again;
 mod away;
 mod children;
