@@ -225,11 +225,16 @@ impl SyncManager {
         let runtime = gone.runtime.as_ref().filter(|runtime| **runtime != self.shared.parts.runtime)?;
         let remains = state.observers.values().any(|observer| observer.runtime.as_ref() == Some(runtime))
             || state.joining.iter().any(|joining| joining.runtime.as_ref() == Some(runtime));
-        if remains || !state.options.domain_routing || !self.is_live(object.url.home()) {
+        if remains
+            || state.metadata.public_observation
+            || !state.options.domain_routing
+            || !self.is_live(object.url.home())
+        {
             return None;
         }
         let to = node::subscription_manager(object.url.home()).ok()?;
-        let body = RoutesBody { revoke: Some(true), ..RoutesBody::new(object.stream(), runtime.as_url().clone()) };
+        let body =
+            RoutesBody { revoke: Some(true), ..RoutesBody::new(object.stream(), runtime.as_url().clone()) };
         let message = self.bus().new_message(MessageType::Unsubscribe, self.address(), &to, body);
         let mut request = self.bus().request(message).timeout(self.config().repair_timeout);
         request.send();
