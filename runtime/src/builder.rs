@@ -189,6 +189,8 @@ impl RuntimeBuilder {
             _listeners: listeners,
             tasks,
             deployed: Default::default(),
+            reached: Default::default(),
+            routes,
         }))
     }
 }

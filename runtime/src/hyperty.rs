@@ -3,7 +3,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use hyperty_message_bus::MiniBus;
+use hyperty_message_bus::{MiniBus, Protostub, StubStatus};
 use hyperty_model::{HypertyUrl, Identity, Url};
 use hyperty_storage::Names;
 use hyperty_syncher::{Resumed, Syncher, SyncherConfig};
@@ -74,6 +74,7 @@ impl Deploy {
         let url = runtime.hyperty_url(&name).await?;
         let minibus = MiniBus::new(&inner.bus, url.clone())?;
         inner.registry.add_hyperty(&url, identity.clone())?;
+        runtime.be_reached_as(&url);
         let config = SyncherConfig {
             identity,
             clock: Arc::clone(&inner.clock),
@@ -100,6 +101,20 @@ impl IntoFuture for Deploy {
 }
 
 impl Runtime {
+    /// Has the node of a hyperty's domain send here what is for the hyperty itself. Not waited for: without a session
+    /// the next one is told.
+    fn be_reached_as(&self, url: &HypertyUrl) {
+        let inner = &self.inner;
+        let Some(stub) = inner.registry.stub_for_domain(url.home()) else { return };
+        let wish = inner.routes.wish(url.home(), vec![url.as_url().clone()]);
+        if stub.status() == StubStatus::Live {
+            wish.begin();
+        } else {
+            wish.begin_with_others();
+        }
+        inner.reached.lock().push(wish);
+    }
+
     /// The address of the hyperty of this name: the one of the last session, or a new one that is kept before it
     /// is used.
     async fn hyperty_url(&self, name: &str) -> Result<HypertyUrl, DeployError> {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hyperty_address_allocation::NodeAllocator;
-use hyperty_message_bus::{Listener, MessageBus, Protostub, StubStatus};
+use hyperty_message_bus::{DomainRoutes, Listener, MessageBus, Protostub, StubStatus, Wish};
 use hyperty_model::{Clock, Ids, RuntimeUrl, Url};
 use hyperty_protostub::SessionStub;
 use hyperty_registry::{RuntimeRegistry, SchemaCatalogue};
@@ -42,6 +42,9 @@ pub(crate) struct Inner {
     pub(crate) _listeners: Vec<Listener>,
     pub(crate) tasks: Tasks,
     pub(crate) deployed: Mutex<BTreeMap<String, Hyperty>>,
+    /// Where messages to the hyperties themselves go, such as invitations: their nodes are told.
+    pub(crate) reached: Mutex<Vec<Wish>>,
+    pub(crate) routes: DomainRoutes,
 }
 
 impl Runtime {
@@ -143,6 +146,7 @@ impl Runtime {
         self.inner.tasks.abort();
         self.inner.tables.close();
         self.inner.deployed.lock().clear();
+        self.inner.reached.lock().clear();
     }
 }
 

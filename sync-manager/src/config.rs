@@ -10,6 +10,9 @@ pub struct SyncManagerConfig {
     pub peer_timeout: Duration,
     /// How long the Reporter's application may take to decide (M9).
     pub decision_timeout: Duration,
+    /// How long the policy may take to decide; then it has denied. Together with the application's time to decide, which
+    /// is 6 s in the Syncher, within `decision_timeout` (M9).
+    pub policy_timeout: Duration,
     /// How long a repair read may take before it is tried again (T_SESS, M9).
     pub repair_timeout: Duration,
     /// The first pause between two tries of a repair; doubled up to [`SyncManagerConfig::retry_max`].
@@ -63,6 +66,12 @@ pub struct SyncManagerConfig {
     pub actions_max: usize,
     /// How long an action may take in all, however often the application says that it is under way.
     pub action_timeout: Duration,
+    /// How long an invitation is kept that did not arrive, or was not answered, unless it says itself when it ends.
+    pub invitation_age: Duration,
+    /// Grants of one object, from its creation and by invitation. Each is a row of its record.
+    pub grants_max: usize,
+    /// Invitations to one object that are not answered. Each is sent again every minute as long as it does not arrive.
+    pub invitations_max: usize,
     /// Live children of one object, all names together: they travel in every snapshot.
     pub children_max: usize,
     /// Child operations of this runtime that wait for the Reporter's side, for each object.
@@ -74,6 +83,7 @@ impl Default for SyncManagerConfig {
         SyncManagerConfig {
             peer_timeout: Duration::from_secs(12),
             decision_timeout: Duration::from_secs(9),
+            policy_timeout: Duration::from_secs(3),
             repair_timeout: Duration::from_secs(3),
             retry_min: Duration::from_millis(200),
             retry_max: Duration::from_secs(30),
@@ -95,6 +105,9 @@ impl Default for SyncManagerConfig {
             actions_per_observer_max: 16,
             actions_max: 1_024,
             action_timeout: Duration::from_secs(600),
+            invitation_age: Duration::from_secs(7 * 24 * 3600),
+            grants_max: 10_000,
+            invitations_max: 1_000,
             children_max: 100_000,
             pending_children_max: 4_096,
         }

@@ -38,6 +38,10 @@ impl SyncManager {
             MessageType::Create => match question.request().decode::<CreateObject>() {
                 Ok(body) if body.resume => self.resume_reporters(question, hyperty, &body).await,
                 Ok(body) if is_other_create(&body) => question.answer(not_served()),
+                Ok(body) if SyncManager::is_invitation(&body) => {
+                    let outcome = self.invite(&hyperty, &body).await;
+                    question.answer(outcome.unwrap_or_else(ResponseBody::from));
+                }
                 Ok(body) => {
                     let outcome = self.create(&hyperty, &body).await;
                     question.answer(outcome.unwrap_or_else(ResponseBody::from));
@@ -50,6 +54,10 @@ impl SyncManager {
                 Err(error) => question.answer(Refusal::from(error)),
             },
             MessageType::Unsubscribe => match question.request().decode::<UnsubscribeBody>() {
+                Ok(body) if body.reason.as_deref() == Some("revoked") => {
+                    let outcome = self.revoke(&hyperty, &body).await;
+                    question.answer(outcome.unwrap_or_else(ResponseBody::from));
+                }
                 Ok(body) => {
                     let of_another = body.source.as_ref().is_some_and(|source| source != hyperty.as_url());
                     let outcome = match of_another {
@@ -89,9 +97,16 @@ impl SyncManager {
                 }
                 Err(error) => question.answer(Refusal::from(error)),
             },
-            // Acknowledgements of a deletion.
-            MessageType::Response => self.acknowledge_delete(question.request(), &object),
+            // Late answers to invitations, or acknowledgements of a deletion.
+            MessageType::Response => self.dispatch_answer(question.request(), &object),
             _ => question.answer(unexpected()),
+        }
+    }
+
+    fn dispatch_answer(&self, message: &Message, url: &ObjectUrl) {
+        let Some(object) = self.reported(url) else { return };
+        if !self.late_invitation_answer(&object, message) {
+            self.acknowledge_delete(message, url);
         }
     }
 
@@ -111,15 +126,14 @@ impl SyncManager {
     }
 }
 
-/// A `create` of another procedure than creation: delegation, invitation, or the older hint to store a child.
+/// A `create` of another procedure: delegation, or the older hint to store a child.
 fn is_other_create(body: &CreateObject) -> bool {
     let delegates = body.delegate.is_some() || body.delegation.is_some();
-    let invites = body.resource.is_some() && !body.authorise.is_empty();
-    delegates || invites || body.attribute.is_some()
+    delegates || body.attribute.is_some()
 }
 
 fn not_served() -> Refusal {
-    Refusal::bad_request("this Sync Manager serves no delegation, invitation or child storage hint")
+    Refusal::bad_request("this Sync Manager serves no delegation or child storage hint")
 }
 
 fn unexpected() -> Refusal {

@@ -19,6 +19,7 @@ mod dispatch;
 mod driver;
 mod manager;
 mod observer;
+mod policy;
 mod reporter;
 mod stats;
 mod timers;

@@ -18,6 +18,8 @@ pub(crate) enum Due {
     Away,
     /// Send unanswered child operations again (M18).
     Children,
+    /// Send invitations to a reported object, or end them.
+    Invitations,
     /// Look whether an observed object was heard of.
     Silence,
 }
@@ -60,7 +62,7 @@ impl Timers {
     /// Forgets everything that is due for an object.
     pub(crate) fn forget(&self, object: &ObjectUrl) {
         let mut queue = self.queue.lock();
-        for due in [Due::Beat, Due::Repair, Due::Away, Due::Children, Due::Silence] {
+        for due in [Due::Beat, Due::Repair, Due::Away, Due::Children, Due::Invitations, Due::Silence] {
             if let Some(at) = queue.by_object.remove(&(due, object.clone())) {
                 queue.by_time.remove(&(at, due, object.clone()));
             }

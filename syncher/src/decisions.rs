@@ -135,6 +135,8 @@ fn refused(code: StatusCode, why: &str) -> ResponseBody {
     match code {
         // A read that is not allowed is always answered in these words (protocol 5.5).
         StatusCode::UNAUTHORIZED => ResponseBody::failure(code, "unauthorized"),
+        // Nobody has said no (protocol 5.2).
+        StatusCode::TIMEOUT => ResponseBody::failure(code, why).with_reason("undecided"),
         _ => ResponseBody::failure(code, why),
     }
 }

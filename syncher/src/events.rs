@@ -8,7 +8,7 @@ use hyperty_model::{ChildrenName, HypertyUrl, Identity, Position, StatusCode, Ti
 use serde_json::Value;
 
 use crate::queue::Event;
-use crate::reporter::{ReadRequest, SubscriptionRequest};
+use crate::reporter::{InviteAnswer, ReadRequest, SubscriptionRequest};
 
 /// One change of an observed object.
 ///
@@ -157,6 +157,9 @@ pub enum ReporterEvent {
         /// Who.
         hyperty: HypertyUrl,
     },
+    /// An invited hyperty answers, and no [`InviteAnswers`](crate::InviteAnswers) waits for that: the invitation was
+    /// made at the creation or before a restart, or they were dropped.
+    InviteAnswer(InviteAnswer),
     /// A child was created, changed or deleted by somebody else.
     Child(ChildEvent),
     /// Joins, leaves and operations on children are missing here, because they were not read in time. Look at the

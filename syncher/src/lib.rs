@@ -100,8 +100,9 @@ pub use observer::{
 };
 pub use read::ReadError;
 pub use reporter::{
-    Accept, ActionRequest, Commit, Create, CreateError, DeleteError, NO_HANDLER, ObserverEntry,
-    ObserversChange, ObserversChanges, ReadRequest, RemoveError, Reporter, ReporterEvents, ReporterState,
+    Accept, ActionRequest, Commit, Create, CreateError, DeleteError, Invite, InviteAnswer, InviteAnswers,
+    InviteError, NO_HANDLER, ObserverEntry,
+    ObserversChange, ObserversChanges, ReadRequest, RemoveError, Reporter, ReporterEvents, ReporterState, RevokeError,
     Requests, SubscriptionRequest, WriteError,
 };
 pub use resume::{ResumeError, Resumed};

@@ -21,6 +21,9 @@ impl SyncManager {
         hyperty: HypertyUrl,
         body: &SubscribeBody,
     ) {
+        if let Err(refusal) = self.may_resume(&hyperty, body.identity.as_ref()).await {
+            return question.answer(refusal);
+        }
         let _one_at_a_time = self.shared.resuming.lock().await;
         let mut values = self.rejoin_reported(&hyperty);
         values.extend(self.rejoin_dormant(&hyperty));

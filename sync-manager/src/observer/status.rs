@@ -36,6 +36,7 @@ impl SyncManager {
     fn domain_live(&self, domain: &str) {
         self.begin_routes([domain.to_owned()]);
         self.announce_domain(domain);
+        self.invite_domain(domain);
         let mut observed = 0;
         for object in self.observed_at(domain) {
             observed += 1;

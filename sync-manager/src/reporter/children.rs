@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyperty_model::change::check_value;
 use hyperty_model::message::{ChildBody, DeleteBody, ResponseBody, UpdateBody};
 use hyperty_model::object::{ChildEntry, ChildId, ChildOutcome, ChildRefusal};
-use hyperty_model::{ChildrenName, DerivedTail, HypertyUrl, Message, MessageType, StatusCode, Url};
+use hyperty_model::{ChildrenName, DerivedTail, HypertyUrl, Identity, Message, MessageType, StatusCode, Url};
 use hyperty_storage::{Role, Ticket};
 
 use super::commit::{Release, Staged};
@@ -24,7 +24,7 @@ struct Taken {
 }
 
 impl SyncManager {
-    /// Whatever is sent to a children channel of a reported object comes here and nowhere else (A4).
+    /// What is sent to a children channel of a reported object, and the policy lets pass ([`super::permit_child`]).
     pub(crate) fn on_child(&self, object: &Arc<Reported>, message: &Message) {
         if !matches!(message.kind(), MessageType::Create | MessageType::Update | MessageType::Delete) {
             return;
@@ -51,6 +51,26 @@ impl SyncManager {
                 self.answer_child(message, refusal.into());
             }
         }
+    }
+
+    /// Who writes, and the user behind it as it was accepted.
+    ///
+    /// # Errors
+    /// As an operation of it on a child is refused.
+    pub(super) fn child_writer(
+        &self,
+        object: &Reported,
+        name: &ChildrenName,
+        message: &Message,
+    ) -> Result<(HypertyUrl, Option<Identity>), Refusal> {
+        let writer = writer_of(object, message)?;
+        let state = object.lock();
+        check_child_writer(object, &state, name, &writer, message)?;
+        let identity = match state.observers.get(&writer) {
+            Some(entry) => entry.identity.clone(),
+            None => state.reporter_user.clone(),
+        };
+        Ok((writer, identity))
     }
 
     /// Checks an operation and applies it to the copy that is ahead; what it changed is handed to the store.
@@ -208,8 +228,11 @@ fn check_child_writer(
             Ok(())
         };
     }
-    if !state.observers.contains_key(writer) {
+    let Some(entry) = state.observers.get(writer) else {
         return forbidden("only the Reporter and its observers write children");
+    };
+    if !entry.children {
+        return forbidden("the invitation of this observer allows no children");
     }
     if !rule.observers_may_write {
         return forbidden("the schema lets observers only read these children");

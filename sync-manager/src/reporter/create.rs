@@ -7,7 +7,7 @@ use hyperty_model::change::check_value;
 use hyperty_model::message::{CreateObject, ResponseBody};
 use hyperty_model::object::Metadata;
 use hyperty_model::{HypertyUrl, ObjectUrl, Position, StatusCode, Url};
-use hyperty_policy::{Decision, Point, PolicyRequest};
+use hyperty_policy::{Point, PolicyRequest};
 use hyperty_registry::{RegistrationRecord, Schema};
 use hyperty_storage::{Grant, RecordStatus};
 use parking_lot::Mutex;
@@ -145,15 +145,6 @@ impl SyncManager {
         check_data(&schema, &data)?;
         let options = self.options(hyperty, body, &wanted);
         Ok(Plan { wanted, name, schema, schema_url, data, options })
-    }
-
-    /// Asks the policy; a denial refuses with 403. Whether it was permitted is told to the caller.
-    pub(crate) async fn decide(&self, request: &PolicyRequest) -> Result<bool, Refusal> {
-        match self.shared.parts.policy.decide(request).await {
-            Decision::Permit => Ok(true),
-            Decision::NotApplicable => Ok(false),
-            Decision::Deny(why) => Err(Refusal::new(StatusCode::FORBIDDEN, why).because("policy")),
-        }
     }
 
     fn options(&self, hyperty: &HypertyUrl, body: &CreateObject, wanted: &Wanted) -> Options {

@@ -10,8 +10,11 @@ use hyperty_storage::Grant;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Grants(BTreeMap<Url, Grant>);
 
-#[allow(dead_code, reason = "the invitations that use all of it follow")]
 impl Grants {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn get(&self, who: &Url) -> Option<&Grant> {
         self.0.get(who)
     }

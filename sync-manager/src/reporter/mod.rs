@@ -1,6 +1,6 @@
 //! The Reporter's side: objects that a hyperty of this runtime owns.
 //!
-//! One flow per file, in the order of an object's life: [`create`], [`subscribe`], [`join`], [`update`], [`children`],
+//! One flow per file, in the order of an object's life: [`create`], [`invite`], [`subscribe`], [`join`], [`update`], [`children`],
 //! [`read`], [`execute`], [`unsubscribe`], [`remove`], [`delete`],
 //! [`resume`]. Who observes is told by [`observers`]. The state of one object is in [`object`].
 
@@ -15,10 +15,13 @@ mod delete;
 mod execute;
 mod grants;
 mod invitations;
+mod invite;
+mod invite_answers;
 mod join;
 mod listeners;
 mod object;
 mod observers;
+mod permit_child;
 mod read;
 mod remove;
 mod removed;

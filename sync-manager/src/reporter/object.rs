@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use hyperty_message_bus::{Listener, PublishRoute, Wish};
 use hyperty_model::log::{ChangeLog, LogLimits};
+use hyperty_model::message::Scope;
 use hyperty_model::object::{Children, Metadata, Unreleased};
 use hyperty_model::{
     ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, Snapshot, StatusCode, Timestamp, Url,
@@ -24,6 +25,7 @@ use super::execute::Actions;
 use super::grants::Grants;
 use super::invitations::Invitations;
 use super::join::Joining;
+use super::permit_child::ChildGate;
 use super::removed::{Deciding, Removed};
 use crate::answer::Refusal;
 use crate::digest::DigestCache;
@@ -34,6 +36,8 @@ pub(crate) struct Reported {
     pub(crate) schema: Arc<Schema>,
     /// Whoever deletes waits here for acknowledgements.
     pub(crate) acknowledged: Notify,
+    /// Operations on children that wait for the policy.
+    pub(crate) child_gate: ChildGate,
     state: Mutex<State>,
 }
 
@@ -167,7 +171,13 @@ impl Reported {
 
     pub(crate) fn new(schema: Arc<Schema>, state: State) -> Reported {
         let url = state.metadata.url.clone();
-        Reported { url, schema, acknowledged: Notify::new(), state: Mutex::new(state) }
+        Reported {
+            url,
+            schema,
+            acknowledged: Notify::new(),
+            child_gate: ChildGate::default(),
+            state: Mutex::new(state),
+        }
     }
 
     /// Enters the sequencer. Never held over an await.
@@ -300,6 +310,39 @@ impl State {
         own.or_else(before).or_else(group).unwrap_or(true)
     }
 
+    /// What an invited hyperty is told of its grant.
+    pub(crate) fn scope_of(&self, who: &Url) -> Scope {
+        let grant = self.grants.get(who);
+        grant.map_or_else(Scope::default, |grant| Scope {
+            children: grant.children,
+            until: grant.until.map(Timestamp::from_millis),
+        })
+    }
+
+    /// What the store keeps, without data, children and observers: they stay as they are stored.
+    pub(crate) fn header(&self, names: Vec<ChildrenName>, status: RecordStatus) -> ObjectRecord {
+        ObjectRecord {
+            role: Role::Reporter,
+            metadata: self.metadata.clone(),
+            position: self.head_position,
+            data: None,
+            log: Vec::new(),
+            broken: false,
+            children: Children::default(),
+            children_names: names,
+            subscriptions: Vec::new(),
+            grants: self.grants.iter().cloned().collect(),
+            invitations: self.invitations.kept(),
+            reporter_user: self.reporter_user.clone(),
+            status,
+            store: self.options.store,
+            domain_registration: self.options.domain_registration,
+            domain_routing: self.options.domain_routing,
+            delegation: None,
+            pending: Vec::new(),
+        }
+    }
+
     /// What the store keeps: everything taken in, released or not.
     pub(crate) fn record(&self, names: Vec<ChildrenName>, status: RecordStatus) -> ObjectRecord {
         let observers = self.observers.iter().filter(|(_, entry)| entry.resumable || self.options.store);
@@ -311,24 +354,10 @@ impl State {
         };
         let removed = self.removed.subscribers().filter(|removed| !returned(&removed.hyperty));
         ObjectRecord {
-            role: Role::Reporter,
-            metadata: self.metadata.clone(),
-            position: self.head_position,
             data: self.head.clone(),
-            log: Vec::new(),
-            broken: false,
             children: self.children.clone(),
-            children_names: names,
             subscriptions: subscriptions.chain(removed).collect(),
-            grants: self.grants.iter().cloned().collect(),
-            invitations: self.invitations.kept(),
-            reporter_user: self.reporter_user.clone(),
-            status,
-            store: self.options.store,
-            domain_registration: self.options.domain_registration,
-            domain_routing: self.options.domain_routing,
-            delegation: None,
-            pending: Vec::new(),
+            ..self.header(names, status)
         }
     }
 }

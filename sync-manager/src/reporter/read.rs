@@ -69,7 +69,7 @@ impl SyncManager {
         if reader.is_shut_out(&object.lock(), self.now()) {
             return Err(unauthorised());
         }
-        if !reader.is_known(&object.lock(), self.now()) {
+        if !reader.is_party(&object.lock()) {
             self.ask_to_read(&object, reader).await?;
         }
         let since = body.criteria.as_ref().and_then(|criteria| criteria.since);
@@ -111,11 +111,12 @@ impl SyncManager {
         }
     }
 
-    /// Undecided reads are the policy's, else the Reporter's to decide; a refused reader learns nothing of the
-    /// object (INV-READ-1).
+    /// Reads of whoever does not observe: the policy may deny any; what it leaves open is allowed to those who are
+    /// admitted, else the Reporter's to decide. A refused reader learns nothing of the object (INV-READ-1).
     async fn ask_to_read(&self, object: &Arc<Reported>, reader: &Reader<'_>) -> Result<(), Refusal> {
         let request = object.policy_request(Point::Read, &reader.actor, reader.identity);
-        if self.decide(&request).await.map_err(|_| unauthorised())? {
+        let permitted = self.decide(&request).await.map_err(|_| unauthorised())?;
+        if permitted || reader.is_admitted(&object.lock(), self.now()) {
             return Ok(());
         }
         let forward = ForwardBody {
@@ -156,12 +157,18 @@ impl SyncManager {
 }
 
 impl Reader<'_> {
-    /// Whether this reader needs no decision: the Reporter itself, an observer or the Sync Manager of a runtime
-    /// that hosts one, a granted hyperty or user, anybody for a public object.
-    fn is_known(&self, state: &State, now: Timestamp) -> bool {
+    /// Whether this reader was decided about before: the Reporter itself, an observer, or the Sync Manager of a runtime
+    /// that hosts one.
+    fn is_party(&self, state: &State) -> bool {
         let own = self.hyperty.as_ref() == Some(&state.metadata.reporter);
-        let admitted = self.hyperty.as_ref().is_some_and(|hyperty| state.admits(hyperty, self.identity, now));
-        own || admitted || state.metadata.public_observation || self.hosts_observer(state)
+        let observes = self.hyperty.as_ref().is_some_and(|hyperty| state.observers.contains_key(hyperty));
+        own || observes || self.hosts_observer(state)
+    }
+
+    /// Whether it needs no decision of the application: a granted hyperty or user, anybody for a public object.
+    fn is_admitted(&self, state: &State, now: Timestamp) -> bool {
+        let granted = self.hyperty.as_ref().is_some_and(|hyperty| state.admits(hyperty, self.identity, now));
+        granted || state.metadata.public_observation
     }
 
     /// Whether the Reporter removed this reader; it has to be looked at again after each wait.

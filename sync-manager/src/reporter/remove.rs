@@ -123,7 +123,8 @@ impl SyncManager {
         for other in &forgotten {
             tracing::warn!(object = %object.url, %other, "too many were removed: this one is a stranger again");
         }
-        let was_granted = state.grants.revoke(who.as_url()).is_some();
+        let was_invited = state.invitations.remove(who);
+        let was_granted = state.grants.revoke(who.as_url()).is_some() || was_invited;
         if !is_kept {
             return None;
         }

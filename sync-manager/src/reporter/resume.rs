@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use hyperty_model::log::{ChangeLog, LogLimits};
 use hyperty_model::message::{CreateObject, ResponseBody};
-use hyperty_model::{HypertyUrl, ObjectUrl, StatusCode};
+use hyperty_model::{HypertyUrl, Identity, ObjectUrl, StatusCode};
+use hyperty_policy::{Point, PolicyRequest};
 use hyperty_registry::RegisterError;
 use hyperty_storage::{ObjectRecord, RecordStatus};
 use serde_json::{Map, Value, json};
@@ -27,7 +28,10 @@ impl SyncManager {
             Ok(values) if values.is_empty() => {
                 question.answer(Refusal::new(StatusCode::NOT_FOUND, "not found"));
             }
-            Ok(values) => question.answer(ResponseBody::ok().with_value(Value::Array(values))),
+            Ok(values) => {
+                question.answer(ResponseBody::ok().with_value(Value::Array(values)));
+                self.relay_all_unheard(&hyperty);
+            }
             Err(refusal) => question.answer(refusal),
         }
     }
@@ -40,6 +44,7 @@ impl SyncManager {
         body: &CreateObject,
         one: Option<&ObjectUrl>,
     ) -> Result<Vec<Value>, Refusal> {
+        self.may_resume(hyperty, body.identity.as_ref()).await?;
         let _one_at_a_time = self.shared.resuming.lock().await;
         let wanted = |url: &ObjectUrl, schema: &hyperty_model::Url| {
             one.is_none_or(|one| one == url)
@@ -76,6 +81,17 @@ impl SyncManager {
             Some(refusal) if values.is_empty() => Err(Refusal { code: StatusCode::INTERNAL, ..refusal }),
             _ => Ok(values),
         }
+    }
+
+    /// P-RESUME: what the policy says to a hyperty that goes on with what it had.
+    pub(crate) async fn may_resume(
+        &self,
+        hyperty: &HypertyUrl,
+        identity: Option<&Identity>,
+    ) -> Result<(), Refusal> {
+        let user = self.shared.parts.registry.user_of(hyperty).or_else(|| identity.cloned());
+        let request = PolicyRequest::new(Point::Resume, hyperty.as_url().clone()).identity(user);
+        self.decide(&request).await.map(drop)
     }
 
     /// Brings one object back: routes, observers, registration. `None` for one that was being created or deleted
@@ -119,6 +135,7 @@ impl SyncManager {
         self.welcome_early(&object);
         self.remind_removed(&object, &object.lock(), None);
         self.schedule_beat(&object, &mut object.lock());
+        self.plan_invitations(&object);
         if options.domain_registration {
             self.register_again(&object);
         }

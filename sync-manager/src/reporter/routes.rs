@@ -26,7 +26,7 @@ impl SyncManager {
         ];
         for name in object.names() {
             let channel = object.url.children(name);
-            listeners.push(self.sequence(object, &channel, SyncManager::on_child)?);
+            listeners.push(self.sequence(object, &channel, SyncManager::on_child_channel)?);
             listeners.push(self.bus().forward(&channel, reporter)?);
         }
         Ok(listeners)

@@ -189,9 +189,11 @@ impl SyncManager {
             Some((_, false)) => {}
         }
         state.removed.pardon(&hyperty);
+        let invited = hyperty.clone();
         state.observers.insert(hyperty, entry);
         tracing::debug!(object = %object.url, observers = state.observers.len(), position = %state.position, "an observer is accepted");
         answer(self.answer_since(object, state, standing), &state.metadata);
+        self.invitation_used(object, state, &invited);
         self.schedule_beat(object, state);
         Ok(())
     }

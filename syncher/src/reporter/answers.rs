@@ -22,6 +22,9 @@ impl ReporterShared {
         let body = message
             .decode::<ResponseBody>()
             .unwrap_or_else(|error| Arc::new(ResponseBody::failure(StatusCode::INTERNAL, error.to_string())));
+        if self.is_invite_answer(message) {
+            return self.on_invite_answer(&body);
+        }
         match body.code {
             code if code.is_provisional() => {}
             code if code.is_success() => self.on_committed(message),

@@ -33,6 +33,7 @@ pub struct Create {
     resumable: Option<bool>,
     public_observation: bool,
     authorise: Vec<Url>,
+    invite: Vec<Url>,
     accept: Accept,
     domain_registration: Option<bool>,
     domain_routing: Option<bool>,
@@ -83,6 +84,7 @@ impl Create {
             resumable: None,
             public_observation: false,
             authorise: Vec::new(),
+            invite: Vec::new(),
             accept: Accept::Ask,
             domain_registration: None,
             domain_routing: None,
@@ -144,6 +146,13 @@ impl Create {
         self
     }
 
+    /// Whom to invite as soon as the object is there, as [`Reporter::invite`] does; the answers are told by
+    /// [`ReporterEvent::InviteAnswer`](crate::ReporterEvent::InviteAnswer).
+    pub fn invite(mut self, who: impl IntoIterator<Item = impl Into<Url>>) -> Create {
+        self.invite = who.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Who else may observe and read; the application is asked if not set.
     pub fn accept(mut self, accept: Accept) -> Create {
         self.accept = accept;
@@ -189,6 +198,10 @@ impl Create {
         let shared = ReporterShared::adopt(&core, snapshot, &names, self.accept)?;
         shared.take_over_observers(Vec::new());
         drop(adopting);
+        if !self.invite.is_empty() {
+            let (inviting, invite) = (Arc::clone(&shared), self.invite);
+            core.run_later(async move { inviting.invite_at_creation(invite).await });
+        }
         Ok(Reporter { shared })
     }
 

@@ -3,13 +3,14 @@ use std::sync::Arc;
 
 use hyperty_model::change::{AttrPath, Change, ChangeOp};
 use hyperty_model::object::Metadata;
-use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl, Position};
+use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl, Position, Url};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::shared::ReporterShared;
 use super::{
-    Accept, Commit, DeleteError, ObserverEntry, ObserversChanges, RemoveError, ReporterEvents, Requests,
+    Accept, Commit, DeleteError, Invite, ObserverEntry, ObserversChanges, RemoveError, ReporterEvents, Requests,
+    RevokeError,
 };
 use crate::core::Live;
 use crate::{ChildrenHandle, Lag, UnknownChildren};
@@ -146,6 +147,30 @@ impl Reporter {
     /// Who may observe and read from now on, where nothing else decides.
     pub fn accept(&self, accept: Accept) {
         self.shared.state.lock().accept = accept;
+    }
+
+    /// Invites hyperties, or grants users and domains (`user://…`, `hyperty://<domain>/*`) that they may observe; its
+    /// options are set on what this returns, which is then awaited.
+    ///
+    /// ```
+    /// # async fn invite(reporter: hyperty_syncher::Reporter, bob: hyperty_model::HypertyUrl)
+    /// # -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut answers = reporter.invite([bob]).children(false).await?;
+    /// while let Some(answer) = answers.next().await {
+    ///     println!("{} says {} {}", answer.invitee, answer.code, answer.reason);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn invite(&self, who: impl IntoIterator<Item = impl Into<Url>>) -> Invite {
+        Invite::new(&self.shared, who)
+    }
+
+    /// Takes back an invitation or grant that nobody has used; who observes already is removed instead.
+    ///
+    /// # Errors
+    /// [`RevokeError`].
+    pub async fn revoke(&self, who: &Url) -> Result<(), RevokeError> {
+        self.shared.revoke(who.clone()).await
     }
 
     /// What others ask and do, from the object's beginning here.

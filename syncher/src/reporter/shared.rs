@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::invite::Invites;
 use super::journal::Journal;
 use super::observers::ObserversBoard;
 use super::{Accept, ActionRequest, WriteError};
@@ -29,6 +30,7 @@ pub(crate) struct ReporterShared {
     pub(super) board: Arc<Board>,
     pub(super) state: Mutex<State>,
     pub(super) outbox: Outbox,
+    pub(super) invites: Invites,
     /// Held by whoever makes changes, so that an edit sees nobody else's between its copy and its changes. The same
     /// thread may make others within an edit. Never held while something is posted.
     pub(super) writing: ReentrantMutex<()>,
@@ -91,6 +93,7 @@ impl ReporterShared {
             board,
             state: Mutex::new(state),
             outbox: Outbox::default(),
+            invites: Invites::default(),
             writing: ReentrantMutex::new(()),
             itself: Weak::clone(itself),
         });
@@ -190,6 +193,7 @@ impl ReporterShared {
         };
         drop((listeners, unanswered));
         self.board.close(children);
+        self.invites.end();
         for waiting in waiting {
             let _ = waiting.send(Err(error.clone()));
         }

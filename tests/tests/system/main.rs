@@ -11,6 +11,7 @@ mod divergence;
 mod epochs;
 mod fleet;
 mod held;
+mod invitations;
 mod kept;
 mod procedures;
 mod promised;
