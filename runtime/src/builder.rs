@@ -1,9 +1,10 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hyperty_address_allocation::{LocalAllocator, NodeAllocator};
 use hyperty_message_bus::{BusConfig, DomainRoutes, Listener, MessageBus, Protostub};
 use hyperty_model::{Clock, Ids, RuntimeUrl, SystemClock, SystemIds};
+use hyperty_policy::rules::{RuleFile, RuleFileError, RuleSet};
 use hyperty_policy::{Permissive, Policy};
 use hyperty_protostub::{Connector, SessionStub, StubConfig};
 use hyperty_registry::{Catalogue, NodeRegistryClient, Registrations, RetryConfig, RuntimeRegistry};
@@ -13,6 +14,7 @@ use hyperty_sync_manager::{Parts, SyncManager, SyncManagerConfig};
 use crate::allocation::ByDomain;
 use crate::error::StartError;
 use crate::replay::RoutesThenRegistrations;
+use crate::rules::in_force;
 use crate::runtime::{Inner, Runtime};
 use crate::schemas::KeptCatalogue;
 use crate::tasks::Tasks;
@@ -25,6 +27,7 @@ pub struct RuntimeBuilder {
     tables: Option<Arc<dyn Tables>>,
     nodes: Vec<(String, Arc<dyn Connector>)>,
     policy: Arc<dyn Policy>,
+    rules: Option<(RuleFile, RuleSet)>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     sync_manager: SyncManagerConfig,
@@ -42,6 +45,7 @@ impl RuntimeBuilder {
             tables: None,
             nodes: Vec::new(),
             policy: Arc::new(Permissive),
+            rules: None,
             clock: Arc::new(SystemClock),
             ids: Arc::new(SystemIds),
             sync_manager: SyncManagerConfig::default(),
@@ -87,7 +91,16 @@ impl RuntimeBuilder {
 
     /// Who may create, subscribe, read; the default leaves it to the application.
     pub fn policy(self, policy: impl Policy + 'static) -> RuntimeBuilder {
-        RuntimeBuilder { policy: Arc::new(policy), ..self }
+        RuntimeBuilder { policy: Arc::new(policy), rules: None, ..self }
+    }
+
+    /// The same by [rules](hyperty_policy::rules) in a file. It is looked at again every two seconds: sound rules are
+    /// in force from then on; about others an error is logged, and those before stay.
+    ///
+    /// # Errors
+    /// [`RuleFileError`] when it cannot be taken now.
+    pub fn policy_file(self, path: impl Into<PathBuf>) -> Result<RuntimeBuilder, RuleFileError> {
+        Ok(RuntimeBuilder { rules: Some(RuleFile::open(path)?), ..self })
     }
 
     /// Another clock, for tests and simulations.
@@ -124,7 +137,8 @@ impl RuntimeBuilder {
     /// [`StartError`] for malformed addresses, and when the store cannot be read.
     pub async fn start(self) -> Result<Runtime, StartError> {
         let url = RuntimeUrl::parse(&self.url)?;
-        let RuntimeBuilder { clock, ids, policy, .. } = self;
+        let RuntimeBuilder { clock, ids, policy, rules, .. } = self;
+        let (policy, watching) = in_force(policy, rules, &clock);
         let bus_config = BusConfig { runtime: Some(url.clone()), ..self.bus };
         let bus = MessageBus::new(bus_config, &*ids);
         let tables = self.tables.unwrap_or_else(|| Arc::new(MemoryTables::new()));
@@ -172,6 +186,9 @@ impl RuntimeBuilder {
             tasks.spawn(session.run());
         }
         tasks.spawn(driver.run());
+        if let Some(watching) = watching {
+            tasks.spawn(watching);
+        }
         let keep_alive = registrations.clone();
         tasks.spawn(async move { keep_alive.drive().await });
         let Wired { stubs, listeners } = wired;

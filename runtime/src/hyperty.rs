@@ -3,7 +3,7 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use hyperty_message_bus::{MiniBus, Protostub, StubStatus};
+use hyperty_message_bus::{MiniBus, StubStatus};
 use hyperty_model::{HypertyUrl, Identity, Url};
 use hyperty_storage::Names;
 use hyperty_syncher::{Resumed, Syncher, SyncherConfig};

@@ -15,6 +15,7 @@ mod error;
 mod health;
 mod hyperty;
 mod replay;
+mod rules;
 mod runtime;
 mod schemas;
 mod tasks;

@@ -24,6 +24,10 @@ pub struct Looked<'a> {
     pub rule: &'a Rule,
     /// Whether it applies.
     pub applies: Applies,
+    /// Whether the object is one that it is for; `None` if the request does not tell.
+    pub in_scope: Option<bool>,
+    /// Whether its condition holds; `None` if the request does not tell.
+    pub condition: Option<bool>,
 }
 
 /// A decision and how it came about.
@@ -63,12 +67,13 @@ impl RuleSet {
                 Some(condition) => condition.holds(request, now, &self.groups),
                 None => Some(true),
             };
-            let applies = match (in_scope(rule, request), condition) {
+            let in_scope = in_scope(rule, request);
+            let applies = match (in_scope, condition) {
                 (Some(true), Some(true)) => Applies::Yes,
                 (Some(false), _) | (_, Some(false)) => Applies::No,
                 _ => Applies::Unknown,
             };
-            Looked { rule, applies }
+            Looked { rule, applies, in_scope, condition }
         })
     }
 

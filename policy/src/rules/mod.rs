@@ -67,6 +67,7 @@
 
 mod condition;
 mod decide;
+mod file;
 mod live;
 mod moment;
 mod set;
@@ -76,5 +77,6 @@ mod tests;
 
 pub use condition::{Attribute, Condition, Operator, Test};
 pub use decide::{Applies, Explanation, Looked};
+pub use file::{Reloaded, RuleFile, RuleFileError};
 pub use live::RulePolicy;
 pub use set::{Algorithm, RULES_BYTES_MAX, RULES_MAX, Rule, RuleSet, RulesError, Scope};

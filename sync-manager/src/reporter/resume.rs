@@ -83,12 +83,26 @@ impl SyncManager {
         }
     }
 
+    /// Whether there is anything that a hyperty could resume.
+    fn has_past(&self, hyperty: &HypertyUrl) -> bool {
+        let had = {
+            let dormant = self.shared.dormant.lock();
+            let observed = dormant.observed.values().flat_map(|record| &record.subscriptions);
+            dormant.reported.values().any(|record| record.metadata.reporter == *hyperty)
+                || observed.into_iter().any(|subscriber| subscriber.hyperty == *hyperty)
+        };
+        had || self.all_reported().iter().any(|object| object.lock().observers.contains_key(hyperty))
+    }
+
     /// P-RESUME: what the policy says to a hyperty that goes on with what it had.
     pub(crate) async fn may_resume(
         &self,
         hyperty: &HypertyUrl,
         identity: Option<&Identity>,
     ) -> Result<(), Refusal> {
+        if !self.has_past(hyperty) {
+            return Ok(());
+        }
         let user = self.shared.parts.registry.user_of(hyperty).or_else(|| identity.cloned());
         let request = PolicyRequest::new(Point::Resume, hyperty.as_url().clone()).identity(user);
         self.decide(&request).await.map(drop)
