@@ -101,9 +101,8 @@ pub use observer::{
 pub use read::ReadError;
 pub use reporter::{
     Accept, ActionRequest, Commit, Create, CreateError, DeleteError, Invite, InviteAnswer, InviteAnswers,
-    InviteError, NO_HANDLER, ObserverEntry,
-    ObserversChange, ObserversChanges, ReadRequest, RemoveError, Reporter, ReporterEvents, ReporterState, RevokeError,
-    Requests, SubscriptionRequest, WriteError,
+    InviteError, NO_HANDLER, ObserverEntry, ObserversChange, ObserversChanges, ReadRequest, RemoveError,
+    Reporter, ReporterEvents, ReporterState, Requests, RevokeError, SubscriptionRequest, WriteError,
 };
 pub use resume::{ResumeError, Resumed};
 pub use syncher::Syncher;

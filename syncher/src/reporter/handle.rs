@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use super::shared::ReporterShared;
 use super::{
-    Accept, Commit, DeleteError, Invite, ObserverEntry, ObserversChanges, RemoveError, ReporterEvents, Requests,
-    RevokeError,
+    Accept, Commit, DeleteError, Invite, ObserverEntry, ObserversChanges, RemoveError, ReporterEvents,
+    Requests, RevokeError,
 };
 use crate::core::Live;
 use crate::{ChildrenHandle, Lag, UnknownChildren};
