@@ -32,6 +32,7 @@ pub mod digest;
 pub mod log;
 pub mod message;
 pub mod object;
+pub mod parts;
 pub mod queue;
 pub mod replica;
 pub mod schema;

@@ -111,6 +111,12 @@ impl SyncManager {
             RepairedBy::Snapshot => &self.tally().repairs_by_snapshot,
         };
         count.add(1);
+        eprintln!(
+            "H2DBG repaired {:?} {} {} {from} {since:?}",
+            tokio::time::Instant::now(),
+            object.url,
+            self.address()
+        );
         tracing::debug!(object = %object.url, %from, to = %object.lock().replica.position(), ?by, "repaired");
         Ok(())
     }

@@ -47,6 +47,9 @@ pub struct SubscribeBody {
     /// Where the subscriber's copy stands (10.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Position>,
+    /// A large answer may come in parts that are fetched (10.5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<bool>,
 }
 
 impl SubscribeBody {
@@ -108,6 +111,15 @@ pub struct ReadBody {
     /// The user behind the reader.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// A large answer may come in parts that are fetched (10.5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parts: Option<bool>,
+    /// The large answer that a part is fetched of (10.5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transfer: Option<String>,
+    /// Which part, from 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub part: Option<u64>,
 }
 
 /// Body of `delete` (5.8, 5.9.4).
