@@ -158,6 +158,13 @@ impl Question {
         }
     }
 
+    /// The same with a body that is encoded already.
+    pub(crate) fn progress_with(&self, body: Body) {
+        if self.open.load(Ordering::Acquire) {
+            self.bus.post(self.request.reply(body));
+        }
+    }
+
     /// Sends the final answer; a second one is not sent.
     pub(crate) fn answer(&self, body: impl Into<ResponseBody>) {
         self.answer_with(Body::of(body.into()));

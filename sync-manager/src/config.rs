@@ -39,6 +39,24 @@ pub struct SyncManagerConfig {
     /// Largest data, in bytes of canonical JSON, whose digest beats carry; 0 for none (10.2). A digest of that much
     /// takes about a millisecond, once for each position that is announced.
     pub digest_bytes_max: usize,
+    /// Longest message that connections take, in bytes. Answers of more than half of it go in parts (10.5), and larger
+    /// changes are announced instead of sent: whoever observes fetches them.
+    pub message_bytes_max: usize,
+    /// Most bytes of an answer in parts, and so of an object that is observed from elsewhere.
+    pub whole_bytes_max: usize,
+    /// Most bytes of large answers that are kept while others fetch them; those who read the same share it. More
+    /// readers are asked to come again.
+    pub offered_bytes_max: usize,
+    /// How long a large answer is kept after a part of it was fetched: longer than all tries of a part, and than a
+    /// reader's other large answers take before it.
+    pub transfer_kept: Duration,
+    /// Large answers taken in at a time, each of [`SyncManagerConfig::whole_bytes_max`] at most; others wait.
+    pub reassemblies_max: usize,
+    /// Parts of large answers under way to this runtime, all answers together: at 200 kB they are less than half of
+    /// what may wait for a connection, and none of what else it is used for waits behind more.
+    pub parts_in_flight: usize,
+    /// The pause between parts that are pushed to readers that fetch none (5.5.2).
+    pub part_pause: Duration,
     /// Requests that wait for their procedure to start. More than that are answered 500 at once: a sender that
     /// runs this far ahead of the answers is better told so than buffered.
     pub inbox_max: usize,
@@ -95,6 +113,13 @@ impl Default for SyncManagerConfig {
             silence: Duration::from_secs(150),
             answer_bytes_per_second: 64 << 20,
             digest_bytes_max: hyperty_model::digest::DIGEST_BYTES_MAX,
+            message_bytes_max: hyperty_model::message::MESSAGE_BYTES_MAX,
+            whole_bytes_max: hyperty_model::parts::WHOLE_BYTES_MAX,
+            offered_bytes_max: 64 << 20,
+            transfer_kept: Duration::from_secs(60),
+            reassemblies_max: 4,
+            parts_in_flight: 8,
+            part_pause: Duration::from_millis(50),
             inbox_max: 65_536,
             procedures_max: 4_096,
             observers_max: 100_000,

@@ -50,6 +50,7 @@ impl SyncManagerDriver {
                             Due::Away => manager.drop_away(&object),
                             Due::Children => manager.send_children_again(&object),
                             Due::Invitations => manager.send_invitations(&object),
+                            Due::Offers => manager.expire_offers(&object),
                             Due::Silence => manager.check_silence(&object),
                             Due::Repair => {
                                 let span = tracing::debug_span!("repair", %object);

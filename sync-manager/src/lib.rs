@@ -19,6 +19,7 @@ mod dispatch;
 mod driver;
 mod manager;
 mod observer;
+mod parts;
 mod policy;
 mod reporter;
 mod stats;

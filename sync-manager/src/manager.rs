@@ -21,6 +21,7 @@ use crate::answer::{Question, Refusal};
 use crate::config::SyncManagerConfig;
 use crate::driver::SyncManagerDriver;
 use crate::observer::{Observed, RemovalWatch};
+use crate::parts::{Intake, Offers};
 use crate::reporter::Reported;
 use crate::stats::{SyncStats, Tally};
 use crate::timers::Timers;
@@ -91,6 +92,10 @@ pub(crate) struct Shared {
     pub(crate) resuming: tokio::sync::Mutex<()>,
     /// Subscriptions whose answer came too late.
     pub(crate) given_up: Mutex<GivenUp>,
+    /// Large answers whose parts are being fetched elsewhere.
+    pub(crate) offers: Offers,
+    /// What bounds the large answers that are fetched here.
+    pub(crate) intake: Intake,
     inbox: mpsc::Sender<Message>,
     /// Follow-up work of procedures. Not bounded by count: an object has at most one job of a kind.
     jobs: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
@@ -157,6 +162,8 @@ impl SyncManager {
             tally: Tally::default(),
             resuming: tokio::sync::Mutex::new(()),
             given_up: Mutex::default(),
+            offers: Offers::default(),
+            intake: Intake::new(&parts.config),
             inbox,
             jobs,
             listener: Mutex::new(None),

@@ -29,6 +29,12 @@ pub struct SyncStats {
     pub answered_by_snapshot: u64,
     /// Reads among these that shared an answer made for another (protocol M7).
     pub answers_shared: u64,
+    /// Answers that were larger than a message, and given in parts (protocol 10.5).
+    pub answers_in_parts: u64,
+    /// Answers in parts that were put together here.
+    pub joined: u64,
+    /// Changes that were larger than a message: announced to observers elsewhere, which fetch them.
+    pub announced_only: u64,
     /// Reads that stood ahead of the object they read (protocol 10.1).
     pub readers_ahead: u64,
     /// Objects whose history was broken, and that go on in a new epoch (protocol M8).
@@ -52,6 +58,9 @@ pub(crate) struct Tally {
     pub(crate) answered_by_changes: Count,
     pub(crate) answered_by_snapshot: Count,
     pub(crate) answers_shared: Count,
+    pub(crate) answers_in_parts: Count,
+    pub(crate) joined: Count,
+    pub(crate) announced_only: Count,
     pub(crate) readers_ahead: Count,
     pub(crate) epochs_raised: Count,
     pub(crate) beats: Count,
@@ -86,6 +95,9 @@ impl Tally {
             answered_by_changes: self.answered_by_changes.get(),
             answered_by_snapshot: self.answered_by_snapshot.get(),
             answers_shared: self.answers_shared.get(),
+            answers_in_parts: self.answers_in_parts.get(),
+            joined: self.joined.get(),
+            announced_only: self.announced_only.get(),
             readers_ahead: self.readers_ahead.get(),
             epochs_raised: self.epochs_raised.get(),
             beats: self.beats.get(),

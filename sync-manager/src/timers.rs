@@ -22,6 +22,8 @@ pub(crate) enum Due {
     Invitations,
     /// Look whether an observed object was heard of.
     Silence,
+    /// Forget large answers that nobody fetches any more (10.5).
+    Offers,
 }
 
 /// Deadlines in order of time. An object has at most one entry for each kind: the earliest asked for.

@@ -10,9 +10,9 @@ use super::scan::{Layout, Span, scan};
 use super::{Content, Inner, Message, MessageId, MessageType, StatusCode};
 use crate::Url;
 
-/// Longest frame accepted by default, in bytes. A snapshot travels in one message, so this bounds the size of an
-/// object that can be observed from another runtime. A node may allow less (protocol 5.14).
-pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+/// Longest frame accepted by default, in bytes. Whatever waits behind it waits no longer than for that much, and what
+/// is larger goes in [parts](crate::parts). A node may allow less (protocol 5.14).
+pub const MESSAGE_BYTES_MAX: usize = 256 << 10;
 
 /// Deepest nesting accepted by default, the frame itself and the body included. Deeper than any schema in use, and
 /// far below what a recursive reader behind us could choke on. More than 128 is never accepted.

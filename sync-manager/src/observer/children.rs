@@ -86,6 +86,7 @@ impl SyncManager {
                 Refusal::new(StatusCode::INTERNAL, "too many unanswered child operations").because("limit")
             );
         }
+        self.check_child_size(message)?;
         let before = before(state, message);
         match apply_child(&mut state.children, message) {
             Ok(ChildOutcome::Applied) => {}

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::object::{LocalObserver, Observed, State};
 use super::removed::JoiningHere;
 use crate::answer::{Question, Refusal};
-use crate::manager::SyncManager;
+use crate::manager::{SyncManager, UNDO_WAIT};
 
 /// Who subscribes, and until when it waits.
 pub(super) struct Joiner<'a> {
@@ -42,6 +42,13 @@ impl Observed {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         self.object.lock().joining.retain(|joining| joining.number != self.number);
+    }
+}
+
+impl Joiner<'_> {
+    /// The same after a state that may have taken long: whoever waits was told so, and there is time for the store.
+    pub(super) fn waited(&self) -> Joiner<'_> {
+        Joiner { deadline: self.deadline.max(Instant::now() + UNDO_WAIT), ..*self }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reads of a hyperty of this runtime (protocol 5.5.3, M7).
 
 use hyperty_model::message::{ReadBody, ResponseBody};
-use hyperty_model::{Body, HypertyUrl, MessageType, ObjectUrl};
+use hyperty_model::{Body, HypertyUrl, MessageType, ObjectUrl, StatusCode};
 
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
@@ -15,7 +15,7 @@ impl SyncManager {
             Some(url) if self.reported(url).is_some() => self.read_locally(url, hyperty, body).await,
             Some(url) => match self.answer_repair(url, hyperty, body) {
                 Some(answer) => Ok(answer.into()),
-                None => self.read_elsewhere(url, hyperty, body).await.map(Body::from),
+                None => self.read_elsewhere(&question, url, hyperty, body).await.map(Body::from),
             },
         };
         question.answer_with(outcome.unwrap_or_else(Body::from));
@@ -33,14 +33,16 @@ impl SyncManager {
 
     async fn read_elsewhere(
         &self,
+        question: &Question,
         url: &ObjectUrl,
         hyperty: &HypertyUrl,
         body: &ReadBody,
     ) -> Result<ResponseBody, Refusal> {
-        let body = ReadBody { resource: None, source: Some(hyperty.as_url().clone()), ..body.clone() };
+        let (source, parts) = (Some(hyperty.as_url().clone()), Some(true));
+        let body = ReadBody { resource: None, source, parts, ..body.clone() };
         let message = self.bus().new_message(MessageType::Read, self.address(), url.as_url(), body);
-        let answer = self.bus().request(message).timeout(self.config().peer_timeout).await;
-        let body = answer.decode::<ResponseBody>()?;
+        let progress = || question.progress(ResponseBody::of(StatusCode::PROVISIONAL));
+        let body = self.ask_whole(message, self.config().peer_timeout, &progress).await?;
         if body.code.is_success() { Ok(ResponseBody::clone(&body)) } else { Err(Refusal::relayed(&body)) }
     }
 }

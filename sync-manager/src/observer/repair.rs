@@ -12,6 +12,7 @@ use super::children::All;
 use super::object::{Observed, State};
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
+use crate::parts::Progress;
 use crate::timers::Due;
 
 impl SyncManager {
@@ -61,6 +62,7 @@ impl SyncManager {
         tracing::debug!(object = %object.url, %refusal, "a repair failed");
         self.tally().repairs_failed.add(1);
         match refusal.code {
+            _ if refusal.is_incomplete() => self.try_again(object),
             _ if refusal.is_unreachable() => {
                 self.disconnected(object);
                 self.await_registration(object);
@@ -85,22 +87,36 @@ impl SyncManager {
 
     /// One round trip to the Reporter's side: changes since the copy's position, or a whole state.
     pub(crate) async fn fetch(&self, object: &Arc<Observed>) -> Result<(), Refusal> {
+        self.fetch_telling(object, &|| ()).await
+    }
+
+    /// The same for somebody who waits, and is told if it takes long.
+    pub(crate) async fn fetch_telling(
+        &self,
+        object: &Arc<Observed>,
+        progress: Progress<'_>,
+    ) -> Result<(), Refusal> {
         let _asking = object.ask();
         let (since, whole) = {
             let mut state = object.lock();
             (state.wanted(), std::mem::take(&mut state.repair.whole))
         };
-        let fetched = self.fetch_since(object, since).await;
+        let fetched = self.fetch_since(object, since, progress).await;
         // A try that failed leaves the wish for a whole state to the next; one that came up meanwhile stands.
         object.lock().repair.whole |= whole && fetched.is_err();
         fetched
     }
 
-    async fn fetch_since(&self, object: &Arc<Observed>, since: Option<Position>) -> Result<(), Refusal> {
-        let body = ReadBody { criteria: Some(ReadCriteria { since }), ..ReadBody::default() };
+    async fn fetch_since(
+        &self,
+        object: &Arc<Observed>,
+        since: Option<Position>,
+        progress: Progress<'_>,
+    ) -> Result<(), Refusal> {
+        let criteria = Some(ReadCriteria { since });
+        let body = ReadBody { criteria, parts: Some(true), ..ReadBody::default() };
         let message = self.bus().new_message(MessageType::Read, self.address(), object.url.as_url(), body);
-        let answer = self.bus().request(message).timeout(self.config().repair_timeout).await;
-        let body = answer.decode::<ResponseBody>()?;
+        let body = self.ask_whole(message, self.config().repair_timeout, progress).await?;
         if !body.code.is_success() {
             return Err(Refusal::relayed(&body));
         }
@@ -111,12 +127,6 @@ impl SyncManager {
             RepairedBy::Snapshot => &self.tally().repairs_by_snapshot,
         };
         count.add(1);
-        eprintln!(
-            "H2DBG repaired {:?} {} {} {from} {since:?}",
-            tokio::time::Instant::now(),
-            object.url,
-            self.address()
-        );
         tracing::debug!(object = %object.url, %from, to = %object.lock().replica.position(), ?by, "repaired");
         Ok(())
     }

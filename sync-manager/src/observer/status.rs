@@ -170,7 +170,7 @@ impl SyncManager {
         body: &SubscribeBody,
     ) -> Result<(), Refusal> {
         let _asking = object.ask();
-        let answer = self.ask_to_observe(object, hyperty, body).await?;
+        let answer = self.ask_to_observe(object, hyperty, body, &|| ()).await?;
         self.install(object, &answer).map(|_| ())
     }
 

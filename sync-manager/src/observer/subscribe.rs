@@ -11,6 +11,7 @@ use super::join::Joiner;
 use super::object::Observed;
 use crate::answer::{Question, Refusal};
 use crate::manager::{SyncManager, UNDO_WAIT};
+use crate::parts::Progress;
 use crate::reporter::{Applicant, Path};
 
 impl SyncManager {
@@ -184,18 +185,19 @@ impl SyncManager {
         });
         if object.lock().observers.contains_key(hyperty) {
             // Subscribed already: a fresh snapshot, nothing else (INV-SUB-5). A stale record subscribes anew.
-            if self.fetch(object).await.is_ok() && self.answer_from_copy(object, joiner).await? {
+            let fetched = self.fetch_telling(object, &|| still_coming(question)).await;
+            if fetched.is_ok() && self.answer_from_copy(object, &joiner.waited()).await? {
                 return Ok(());
             }
         }
         let asking = object.ask();
-        let answer = self.ask_to_observe(object, hyperty, body).await?;
+        let answer = self.ask_to_observe(object, hyperty, body, &|| still_coming(question)).await?;
         let learnt = parse_names(answer.children_resources.as_deref().unwrap_or_default());
         self.learn_names(object, &learnt).await?;
         // What the peer did wrong is not the fault of who asked.
         self.install(object, &answer).map_err(|refusal| Refusal { code: StatusCode::INTERNAL, ..refusal })?;
         drop(asking);
-        if !self.answer_from_copy(object, joiner).await? {
+        if !self.answer_from_copy(object, &joiner.waited()).await? {
             return Err(malformed("no usable snapshot"));
         }
         Ok(())
@@ -207,10 +209,12 @@ impl SyncManager {
         object: &Observed,
         hyperty: &HypertyUrl,
         body: &SubscribeBody,
+        progress: Progress<'_>,
     ) -> Result<Arc<ResponseBody>, Refusal> {
         let url = &object.url;
         let request = SubscribeBody {
             since: object.lock().wanted(),
+            parts: Some(true),
             source: Some(hyperty.clone()),
             subscriber: Some(hyperty.clone()),
             identity: body.identity.clone(),
@@ -223,8 +227,12 @@ impl SyncManager {
         let message =
             self.bus().new_message(MessageType::Subscribe, self.address(), &url.subscription(), request);
         let id = message.id().clone();
-        let answer = self.bus().request(message).timeout(self.config().peer_timeout).await;
-        let body = answer.decode::<ResponseBody>()?;
+        let answer = self.ask_whole(message, self.config().peer_timeout, progress).await;
+        if answer.is_err() {
+            // Accepted, with an answer that cannot be had: nobody here observes because of it.
+            self.give_back(url, hyperty);
+        }
+        let body = answer?;
         if body.code.is_success() {
             return Ok(body);
         }
@@ -240,11 +248,15 @@ impl SyncManager {
         let Some((url, hyperty)) = self.shared.given_up.lock().take(message.id()).filter(|_| accepted) else {
             return;
         };
-        let observes =
-            self.observed(&url).is_some_and(|object| object.lock().observers.contains_key(&hyperty));
+        self.give_back(&url, &hyperty);
+    }
+
+    /// Tells the Reporter's side that somebody whom it let in does not observe, unless it does.
+    fn give_back(&self, url: &ObjectUrl, hyperty: &HypertyUrl) {
+        let observes = self.observed(url).is_some_and(|object| object.lock().observers.contains_key(hyperty));
         if !observes {
             let body = UnsubscribeBody {
-                source: Some(hyperty.into()),
+                source: Some(hyperty.clone().into()),
                 resource: Some(url.clone()),
                 ..UnsubscribeBody::default()
             };
@@ -277,6 +289,11 @@ impl SyncManager {
         self.repair_soon(&object.url);
         Ok(())
     }
+}
+
+/// Tells whoever subscribes that a large state is still coming.
+fn still_coming(question: &Question) {
+    question.progress(ResponseBody::of(StatusCode::PROVISIONAL));
 }
 
 fn malformed(what: &str) -> Refusal {

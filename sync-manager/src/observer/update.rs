@@ -121,7 +121,6 @@ impl SyncManager {
             && !state.disagreement.may_have_crossed(self.config().beat_min);
         if comparable && theirs.is_some_and(|theirs| state.disagreement.is_news(theirs, &state.children)) {
             tracing::debug!(object = %object.url, "the children differ; repairing");
-            eprintln!("H2DBG differ {:?} {} {}", tokio::time::Instant::now(), object.url, self.address());
             state.repair.whole = true;
             self.repair_soon(&object.url);
         }

@@ -83,6 +83,7 @@ impl SyncManager {
         check_child_writer(object, state, &name, &writer, message)?;
         let operation = Operation::read(message)?;
         let id = operation.id()?;
+        self.check_child_size(message)?;
         // Released in this call, it has no time in which it must not be seen.
         let waits = state.options.store || !state.staged.is_empty();
         let present = |state: &State| state.children.get(&name, id.as_str()).filter(|_| waits).cloned();

@@ -92,7 +92,7 @@ impl SyncManager {
         match release {
             Release::Update { message, body, receipt } => {
                 advance(state, &body);
-                self.bus().release(&message);
+                self.release_update(object, &message, &body);
                 self.tell_openness(state, &body);
                 self.tally().released.add(1);
                 self.schedule_beat(object, state);

@@ -143,6 +143,7 @@ impl SyncManager {
         let schema = self.shared.parts.catalogue.get(&schema_url).await?;
         let data = wanted.data.clone().unwrap_or_else(|| Value::Object(Map::new()));
         check_data(&schema, &data)?;
+        self.check_data_size(&data)?;
         let options = self.options(hyperty, body, &wanted);
         Ok(Plan { wanted, name, schema, schema_url, data, options })
     }

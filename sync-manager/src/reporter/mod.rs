@@ -18,6 +18,7 @@ mod invitations;
 mod invite;
 mod invite_answers;
 mod join;
+mod large;
 mod listeners;
 mod object;
 mod observers;
@@ -31,7 +32,7 @@ mod subscribe;
 mod unsubscribe;
 mod update;
 
-pub(crate) use object::Reported;
+pub(crate) use object::{Reported, State as ReportedState};
 pub(crate) use remove::{REMOVED, removed_refusal};
 pub(crate) use resume::{homes_of, resumed_value};
 pub(crate) use routes::Path;

@@ -13,6 +13,7 @@ use super::routes::Path;
 use super::subscribe::runtime_of;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
+use crate::parts::{Grounds, Outgoing};
 
 /// Who reads: a hyperty, or the Sync Manager of a runtime on behalf of its observers.
 struct Reader<'a> {
@@ -26,6 +27,11 @@ struct Reader<'a> {
 impl SyncManager {
     /// `read` to `O`.
     pub(crate) async fn read_reported(&self, question: Question, url: &ObjectUrl, body: &ReadBody) {
+        if body.transfer.is_some() {
+            let part = self.part_of(&question, url, body);
+            return question.answer(part.unwrap_or_else(ResponseBody::from));
+        }
+        let question = Arc::new(question);
         let request = question.request();
         let actor = body.source.clone().unwrap_or_else(|| request.from().clone());
         let reader = Reader {
@@ -39,7 +45,14 @@ impl SyncManager {
             Ok(()) => self.read_as(url, &reader, body).await,
             Err(refusal) => Err(refusal),
         };
-        question.answer_with(answer.unwrap_or_else(Body::from));
+        match (answer, self.reported(url)) {
+            (Ok(answer), Some(object)) => {
+                let grounds = reader.grounds(&object.lock(), self.now());
+                let parts = body.parts.unwrap_or(false);
+                self.answer_whole(&question, Outgoing { object: url, grounds, parts, body: answer });
+            }
+            (answer, _) => question.answer_with(answer.unwrap_or_else(Body::from)),
+        }
     }
 
     /// `read` by a hyperty of this runtime of an object that is reported here.
@@ -157,6 +170,19 @@ impl SyncManager {
 }
 
 impl Reader<'_> {
+    /// Why it may have what it was answered, and its parts.
+    fn grounds(&self, state: &State, now: Timestamp) -> Grounds {
+        match (&self.hyperty, self.manager_of()) {
+            (_, Some(runtime)) if self.is_party(state) => Grounds::Runtime(runtime.clone()),
+            (Some(hyperty), _) if self.is_party(state) => Grounds::Observer(hyperty.clone()),
+            (Some(hyperty), _) if self.is_admitted(state, now) => {
+                Grounds::Admitted(hyperty.clone(), self.identity.cloned())
+            }
+            (None, _) if self.is_admitted(state, now) => Grounds::Public,
+            (hyperty, _) => Grounds::Decided(hyperty.clone()),
+        }
+    }
+
     /// Whether this reader was decided about before: the Reporter itself, an observer, or the Sync Manager of a runtime
     /// that hosts one.
     fn is_party(&self, state: &State) -> bool {

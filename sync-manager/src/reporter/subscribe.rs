@@ -14,6 +14,7 @@ use super::object::{ObserverEntry, Reported, State};
 use super::routes::Path;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
+use crate::parts::{Grounds, Outgoing};
 
 /// Somebody who wants to observe an object.
 pub(crate) struct Applicant {
@@ -32,6 +33,7 @@ impl SyncManager {
     /// A subscription that came from another runtime's Sync Manager.
     pub(crate) async fn accept_remote(&self, question: Question, object: &ObjectUrl, body: &SubscribeBody) {
         let deadline = self.joining_deadline();
+        let question = Arc::new(question);
         let request = question.request();
         let mut applicant = match body.subscriber_or(request.from()) {
             Some(hyperty) => Applicant {
@@ -57,13 +59,16 @@ impl SyncManager {
         }
         let accepted = match self.admit(object, &mut applicant).await {
             Ok(reported) => {
+                let grounds = Grounds::Observer(applicant.hyperty.clone());
                 let answer = |answer, metadata: &Metadata| {
-                    question.answer(ResponseBody {
+                    let answer = ResponseBody {
                         schema: Some(metadata.schema.clone()),
                         owner: Some(metadata.reporter.clone()),
                         children_resources: Some(reported.name_strings()),
                         ..answer
-                    });
+                    };
+                    let parts = body.parts.unwrap_or(false);
+                    self.answer_whole(&question, Outgoing { object, grounds, parts, body: answer.into() });
                 };
                 self.accept(&reported, applicant, deadline, answer).await
             }

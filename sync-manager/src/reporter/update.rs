@@ -56,6 +56,7 @@ impl SyncManager {
         body: &Arc<UpdateBody>,
     ) -> Result<(), Refusal> {
         check_writer(object, state, message, body)?;
+        self.check_change_size(body)?;
         let next = state.head_position.next();
         if body.version != Some(next.version) {
             let got = body.version.map_or("none".to_owned(), |version| version.to_string());

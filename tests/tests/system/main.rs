@@ -3,6 +3,7 @@
 mod actions;
 mod again;
 mod away;
+mod bulk;
 mod children;
 mod creation;
 mod deletion;

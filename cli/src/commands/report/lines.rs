@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use hyperty_model::message::MESSAGE_BYTES_MAX;
+use hyperty_model::parts::WHOLE_BYTES_MAX;
 use tokio::sync::mpsc;
 
 use crate::exit::Failure;
@@ -13,7 +13,7 @@ const AHEAD_MAX: usize = 256;
 /// A line or why it is none, with its number.
 pub(crate) type Line = (u64, Result<String, String>);
 
-/// The lines of stdin, as they come. A line longer than a message may be is none.
+/// The lines of stdin, as they come. A line longer than an object may be is none.
 ///
 /// A thread of its own reads: it may be blocked in a read when the process ends, which waits for no such thread.
 ///
@@ -23,7 +23,7 @@ pub(crate) fn of_stdin() -> Result<mpsc::Receiver<Line>, Failure> {
     let (lines, receiver) = mpsc::channel(AHEAD_MAX);
     std::thread::Builder::new()
         .name("stdin".to_owned())
-        .spawn(move || read(BufReader::new(std::io::stdin()), MESSAGE_BYTES_MAX, &lines))
+        .spawn(move || read(BufReader::new(std::io::stdin()), WHOLE_BYTES_MAX, &lines))
         .map_err(|error| Failure::error(format_args!("cannot read stdin: {error}")))?;
     Ok(receiver)
 }
