@@ -7,9 +7,10 @@ use jsonschema::paths::Location;
 use jsonschema::{Draft, Keyword, ReferencingError, Retrieve, Uri, ValidationError, Validator};
 use serde_json::{Map, Value, json};
 
-/// Largest schema document, in bytes of JSON: ten times the largest known one. It is sent in one message, compiled
+/// Largest schema document, in bytes of JSON: ten times the largest known one. It is sent in one message, with
+/// room for what else is in that, compiled
 /// in one go, and kept as long as anybody uses it.
-pub const SCHEMA_BYTES_MAX: usize = 256 * 1024;
+pub const SCHEMA_BYTES_MAX: usize = 192 * 1024;
 
 /// Why a document is no usable schema. Correct the document, or have its author do so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -18,8 +18,8 @@ use parking_lot::Mutex;
 use crate::{LIMIT, MessageBus, Replay, Request, ResponseWatch, Retry};
 use table::RouteTable;
 
-/// Most URLs of one message: with the longest URLs still half of what the strictest node takes (1 MiB).
-const URLS_PER_MESSAGE_MAX: usize = 1_024;
+/// Most URLs of one message: with the longest URLs they just fit one.
+const URLS_PER_MESSAGE_MAX: usize = 480;
 
 /// The wishes of one runtime, for all domains. Clones are the same.
 #[derive(Clone)]

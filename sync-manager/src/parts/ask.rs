@@ -43,7 +43,7 @@ pub(crate) type Progress<'a> = &'a (dyn Fn() + Send + Sync);
 enum First {
     Answer(Arc<ResponseBody>),
     /// The parts that were pushed, all of them provisional.
-    Pushed(ResponseBody),
+    Pushed(Arc<ResponseBody>),
 }
 
 impl SyncManager {
@@ -62,7 +62,7 @@ impl SyncManager {
         let object = message.to().split_derived().map(|(object, _)| object);
         let answer = match self.ask_first(message, timeout, progress).await? {
             First::Answer(answer) => answer,
-            First::Pushed(answer) => return Ok(Arc::new(answer)),
+            First::Pushed(answer) => return Ok(answer),
         };
         match (Piece::of(&answer).filter(|_| answer.code.is_success()), object) {
             (Some(first), Some(object)) => self.fetch_others(&object, first, progress).await,
@@ -115,9 +115,9 @@ impl SyncManager {
             }
             Some(last) => {
                 pushed.take(&last);
-                pushed.finish().map(First::Pushed)
+                pushed.finish().map(|whole| First::Pushed(Arc::new(whole)))
             }
-            None => pushed.finish().map(First::Pushed),
+            None => pushed.finish().map(|whole| First::Pushed(Arc::new(whole))),
         }
     }
 

@@ -48,6 +48,8 @@ pub enum Capability {
     Children,
     /// Runtime: repair since a position (10.1).
     Since,
+    /// Runtime: answers larger than a message are given and taken in parts (10.5).
+    Parts,
     /// Runtime: positions are announced (10.2).
     Beats,
     /// Runtime: beats carry a digest of the data (10.2).
@@ -58,7 +60,7 @@ pub enum Capability {
 
 impl Capability {
     /// All there are.
-    pub const ALL: [Capability; 20] = [
+    pub const ALL: [Capability; 21] = [
         Capability::Allocation,
         Capability::Registry,
         Capability::StatusEvents,
@@ -76,6 +78,7 @@ impl Capability {
         Capability::Store,
         Capability::Children,
         Capability::Since,
+        Capability::Parts,
         Capability::Beats,
         Capability::Digest,
         Capability::Scripted,
@@ -101,6 +104,7 @@ impl Capability {
             Capability::Store => "store",
             Capability::Children => "children",
             Capability::Since => "since",
+            Capability::Parts => "parts",
             Capability::Beats => "beats",
             Capability::Digest => "digest",
             Capability::Scripted => "scripted",

@@ -13,7 +13,7 @@ use hyperty_model::parts::{Piece, WHOLE_BYTES_MAX};
 use hyperty_model::{Message, MessageType, StatusCode};
 use hyperty_sync_manager::SyncManagerConfig;
 use hyperty_syncher::{
-    ChildError, CreateError, Observer, ObserverEvent, ObserverState, Reporter, WriteError,
+    Accept, ChildError, CreateError, Observer, ObserverEvent, ObserverState, Reporter, WriteError,
 };
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};

@@ -106,6 +106,7 @@ fn all_of_a_runtime() -> Capabilities {
         C::Store,
         C::Children,
         C::Since,
+        C::Parts,
         C::Beats,
         C::Digest,
         C::Scripted,

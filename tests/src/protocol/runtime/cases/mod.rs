@@ -4,6 +4,7 @@ mod children;
 mod creation;
 mod deletion;
 mod input;
+mod large;
 mod leaving;
 mod observing;
 mod ordering;
@@ -45,6 +46,7 @@ pub fn cases() -> Vec<Case<Subject>> {
         updates::cases(),
         ordering::cases(),
         reading::cases(),
+        large::cases(),
         leaving::cases(),
         deletion::cases(),
         children::cases(),
