@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use hyperty_message_bus::{Listener, MessageBus, MiniBus};
 use hyperty_model::message::Limits;
+use hyperty_model::parts::WHOLE_BYTES_MAX;
 use hyperty_model::{HypertyUrl, Message};
 use hyperty_protostub::Connector;
 
@@ -85,7 +86,9 @@ struct Seat {
 
 impl Seat {
     fn post(&self, frame: Bytes) {
-        match Message::from_frame(frame, &Limits::default()) {
+        // In one process: what is posted at a seat is bounded as an object is, not as a message is.
+        let limits = Limits { bytes: 2 * WHOLE_BYTES_MAX, ..Limits::default() };
+        match Message::from_frame(frame, &limits) {
             Ok(messages) => messages.into_iter().for_each(|message| self.minibus.post(message)),
             // A bus takes messages, not text: what is none cannot be posted.
             Err(error) => tracing::debug!(%error, "not posted"),
