@@ -51,6 +51,7 @@ impl House {
             registry: registry.clone(),
             registrations: Registrations::new(Arc::new(NoRegistry), bus.clone(), &url),
             catalogue: Arc::new(catalogue),
+            backup: None,
             policy: Arc::new(Permissive),
             clock: Arc::new(SystemClock),
             config: SyncManagerConfig::default(),

@@ -163,7 +163,9 @@ impl Core {
         if let Some(holder) = self.subscriptions.first(object.key()) {
             return Holder::Session(holder);
         }
-        match self.allocations.owner(object) {
+        // Who took the object over has it, although another runtime allocated its address.
+        let heir = self.registry.owner(object).filter(|(_, epoch)| *epoch > 0).map(|(runtime, _)| runtime);
+        match heir.or_else(|| self.allocations.owner(object)) {
             Some(runtime) => Holder::Runtime(runtime),
             None => Holder::Nobody,
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hyperty_address_allocation::{AllocationLimits, AllocationTable};
 use hyperty_model::{Clock, Ids, Url, UrlError};
-use hyperty_registry::{CatalogueLimits, CatalogueTable, RegistryLimits, RegistryTable};
+use hyperty_registry::{CatalogueLimits, CatalogueTable, RegistrationRecord, RegistryLimits, RegistryTable};
 use hyperty_storage::{StorageError, Tables};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -181,6 +181,11 @@ impl MessageNode {
     /// The address of the node's Subscription Manager, `domain://msg-node.<domain>/sm`.
     pub fn url(&self) -> &Url {
         &self.0.addresses.subscriptions
+    }
+
+    /// What its registry has of an entity, for operators and tests.
+    pub fn registration(&self, url: &Url) -> Option<RegistrationRecord> {
+        self.0.registry.record(url)
     }
 
     /// Totals since the start, and what the node holds now.

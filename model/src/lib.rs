@@ -12,6 +12,7 @@
 //! | [`log`] | the bounded log of changes a reporter keeps for repairs (section 10.1) |
 //! | [`digest`] | the digest of data that tells a copy from what it should be (section 10.2) |
 //! | [`queue`] | the bounded queue in front of a connection, in which updates of one object collapse (10.3) |
+//! | [`resume`] | which objects a hyperty wants to go on with (section 5.10) |
 //! | [`schema`] | what a schema says of scheme and children names (section 3.7) |
 //!
 //! ```
@@ -35,6 +36,7 @@ pub mod object;
 pub mod parts;
 pub mod queue;
 pub mod replica;
+pub mod resume;
 pub mod schema;
 pub mod url;
 

@@ -1,12 +1,15 @@
 use std::time::Duration;
 
 use hyperty_model::message::OneOrMany;
-use hyperty_model::{HypertyUrl, Identity, ObjectUrl, RuntimeUrl, Timestamp, Url};
+use hyperty_model::{HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, Timestamp, Url};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 /// How long a registration lives without a keep-alive, and the longest that can be asked for (protocol 0.2).
 pub const REGISTRATION_EXPIRES: Duration = Duration::from_secs(3600);
+
+/// Member of a record that tells from which position of the former owner an object went on, `{"epoch","version"}`.
+pub(crate) const TAKEN_FROM: &str = "takenFrom";
 
 /// How a registered entity is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -159,6 +162,22 @@ impl RegistrationRecord {
             guid: identity.and_then(Identity::guid).map(str::to_owned),
             ..self
         }
+    }
+
+    /// With the position of the former owner from which an object goes on after a takeover.
+    #[must_use]
+    pub fn with_taken_from(mut self, position: Position) -> RegistrationRecord {
+        let position = serde_json::json!({ "epoch": position.epoch, "version": position.version });
+        self.extra.insert(TAKEN_FROM.to_owned(), position);
+        self
+    }
+
+    /// The position of the former owner from which an object went on, as far as that is known: what a former owner
+    /// has beyond it is lost.
+    pub fn taken_from(&self) -> Option<Position> {
+        let given = self.extra.get(TAKEN_FROM)?;
+        let number = |member: &str| given.get(member).and_then(Value::as_u64);
+        Some(Position::new(number("epoch")?, number("version")?))
     }
 
     fn bare(url: Url, runtime: RuntimeUrl) -> RegistrationRecord {

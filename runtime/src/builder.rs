@@ -164,6 +164,7 @@ impl RuntimeBuilder {
             registry: registry.clone(),
             registrations: registrations.clone(),
             catalogue: Arc::clone(&catalogue) as _,
+            backup: None,
             policy,
             clock: Arc::clone(&clock),
             config: self.sync_manager,

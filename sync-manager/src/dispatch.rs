@@ -1,8 +1,9 @@
 //! Which procedure a message starts (protocol 5.0).
 
 use hyperty_model::message::{
-    CreateObject, DeleteBody, ExecuteBody, ReadBody, ResponseBody, SubscribeBody, UnsubscribeBody,
+    CreateObject, DeleteBody, ExecuteBody, ReadBody, ResponseBody, ResumeBody, SubscribeBody, UnsubscribeBody,
 };
+use hyperty_model::resume::Criteria;
 use hyperty_model::{DerivedTail, HypertyUrl, Message, MessageType, ObjectUrl, StatusCode};
 
 use crate::answer::{Question, Refusal};
@@ -34,9 +35,11 @@ impl SyncManager {
             Ok(hyperty) => hyperty,
             Err(refusal) => return question.answer(refusal),
         };
+        if let Some(criteria) = resume_criteria(question.request()) {
+            return self.dispatch_resume(question, hyperty, criteria).await;
+        }
         match question.request().kind() {
             MessageType::Create => match question.request().decode::<CreateObject>() {
-                Ok(body) if body.resume => self.resume_reporters(question, hyperty, &body).await,
                 Ok(body) if is_other_create(&body) => question.answer(not_served()),
                 Ok(body) if SyncManager::is_invitation(&body) => {
                     let outcome = self.invite(&hyperty, &body).await;
@@ -49,7 +52,6 @@ impl SyncManager {
                 Err(error) => question.answer(Refusal::from(error)),
             },
             MessageType::Subscribe => match question.request().decode::<SubscribeBody>() {
-                Ok(body) if body.resume => self.resume_observers(question, hyperty, &body).await,
                 Ok(body) => self.subscribe(question, hyperty, &body).await,
                 Err(error) => question.answer(Refusal::from(error)),
             },
@@ -80,6 +82,27 @@ impl SyncManager {
                 Err(error) => question.answer(Refusal::from(error)),
             },
             _ => question.answer(unexpected()),
+        }
+    }
+
+    /// Going on with what there is: without criteria what is the hyperty's own, else what the criteria say.
+    async fn dispatch_resume(
+        &self,
+        question: Question,
+        hyperty: HypertyUrl,
+        criteria: Result<Criteria, Refusal>,
+    ) {
+        let criteria = match criteria {
+            Ok(criteria) => criteria,
+            Err(refusal) => return question.answer(refusal),
+        };
+        match (question.request().kind(), criteria.is_empty()) {
+            (MessageType::Create, true) => {
+                self.resume_reporters(question, hyperty, &CreateObject::default()).await;
+            }
+            (MessageType::Create, false) => self.resume_reporters_by(question, hyperty, &criteria).await,
+            (_, true) => self.resume_observers(question, hyperty).await,
+            (_, false) => self.resume_observers_by(question, hyperty, &criteria).await,
         }
     }
 
@@ -126,7 +149,22 @@ impl SyncManager {
     }
 }
 
-/// A `create` of another procedure: delegation, or the older hint to store a child.
+/// The criteria of a request to resume; `None` if it is another request.
+fn resume_criteria(message: &Message) -> Option<Result<Criteria, Refusal>> {
+    // As what it usually is first: a whole object is not parsed twice.
+    let another = match message.kind() {
+        MessageType::Create => message.decode::<CreateObject>().is_ok_and(|body| !body.resume),
+        MessageType::Subscribe => message.decode::<SubscribeBody>().is_ok_and(|body| !body.resume),
+        _ => true,
+    };
+    if another {
+        return None;
+    }
+    let body = message.decode::<ResumeBody>().ok().filter(|body| body.resume)?;
+    Some(body.criteria().map_err(|error| Refusal::bad_request(error.to_string())))
+}
+
+/// A `create` of another procedure than creation: delegation, or the older hint to store a child.
 fn is_other_create(body: &CreateObject) -> bool {
     let delegates = body.delegate.is_some() || body.delegation.is_some();
     delegates || body.attribute.is_some()

@@ -13,6 +13,7 @@
 #![doc = include_str!("example.md")]
 
 mod answer;
+mod backup;
 mod config;
 mod digest;
 mod dispatch;
@@ -25,6 +26,7 @@ mod reporter;
 mod stats;
 mod timers;
 
+pub use backup::{Backup, BackupError};
 pub use config::SyncManagerConfig;
 pub use driver::SyncManagerDriver;
 pub use manager::{Parts, StartError, SyncManager};

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::answer::{Question, Refusal};
+use crate::backup::Backup;
 use crate::config::SyncManagerConfig;
 use crate::driver::SyncManagerDriver;
 use crate::observer::{Observed, RemovalWatch};
@@ -46,6 +47,9 @@ pub struct Parts {
     pub catalogue: Arc<dyn SchemaCatalogue>,
     /// Who may do what.
     pub policy: Arc<dyn Policy>,
+    /// Where stored objects are kept a second time, so that their user's other devices can take them over; `None` for
+    /// a runtime that has no such place.
+    pub backup: Option<Arc<dyn Backup>>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Times and limits.
@@ -173,6 +177,12 @@ impl SyncManager {
         manager.bus().add_interceptor(Arc::new(RemovalWatch(manager.downgrade())));
         let listener = manager.listen(&manager.shared.address.clone())?;
         *manager.shared.listener.lock() = Some(listener);
+        let weak = manager.downgrade();
+        manager.shared.parts.registrations.on_lost(move |url| {
+            if let Some(manager) = weak.upgrade() {
+                manager.registration_lost(url);
+            }
+        });
         let driver = SyncManagerDriver::new(&manager, requests, work);
         Ok((manager, driver))
     }

@@ -133,6 +133,8 @@ pub enum CloseReason {
         /// Why.
         reason: String,
     },
+    /// This hyperty reports the object itself from now on.
+    Reporting,
     /// The Syncher stopped. A subscription with `store` or `resumable` goes on when it is resumed.
     Stopped,
 }
@@ -162,6 +164,17 @@ pub enum ReporterEvent {
     InviteAnswer(InviteAnswer),
     /// A child was created, changed or deleted by somebody else.
     Child(ChildEvent),
+    /// Another hyperty of the user has taken the object over while this runtime was away, and this one reports it no
+    /// longer. The last event. It may be observed now like any other.
+    Deposed {
+        /// The epoch in which the object goes on.
+        epoch: u64,
+        /// Who reports it now; `None` if it was deleted meanwhile.
+        reporter: Option<HypertyUrl>,
+        /// Changes of the data that were made here, acknowledged, and that the object does not have, oldest first;
+        /// `None` if it is not known which these are.
+        unpublished: Option<Vec<ChangeEvent>>,
+    },
     /// Joins, leaves and operations on children are missing here, because they were not read in time. Look at the
     /// children anew.
     Lagged,

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use hyperty_model::message::{DeleteBody, ForwardBody, ForwardExecuteBody, ResponseBody, UnsubscribeBody};
+use hyperty_model::message::{
+    DeleteBody, DeposedBody, ForwardBody, ForwardExecuteBody, ResponseBody, UnsubscribeBody,
+};
 use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode};
 
 use crate::core::{Abandoned, Core, Live};
@@ -14,6 +16,7 @@ impl Core {
             MessageType::Response => self.on_response(message),
             MessageType::Create => self.on_invitation(message),
             MessageType::Unsubscribe => self.on_unsubscribe(message),
+            MessageType::Event => self.on_event(message),
             _ => self.refuse(message, StatusCode::BAD_REQUEST, "not served here"),
         }
     }
@@ -48,6 +51,23 @@ impl Core {
                 }
             }
             None => self.refuse(message, StatusCode::NOT_FOUND, "no such object here"),
+        }
+    }
+
+    /// The Sync Manager tells that an object went on without this Reporter (protocol 5.10.1).
+    fn on_event(&self, message: &Message) {
+        let by_manager = !message.is_remote() && *message.from() == self.config.runtime.sync_manager();
+        let Some(body) = message.decode::<DeposedBody>().ok().filter(|_| by_manager) else { return };
+        match self.live(&body.resource) {
+            Some(Live::Reporter(reporter)) => reporter.receive(message),
+            Some(Live::Observer(_)) => {}
+            // Its resume has not been answered here yet.
+            None if self.is_adopting() => {
+                if let Some(Live::Reporter(reporter)) = self.hold(body.resource.clone(), message) {
+                    reporter.receive(message);
+                }
+            }
+            None => {}
         }
     }
 

@@ -13,6 +13,7 @@
 //! | hear of objects that others report | [`Syncher::invitations`] | [`Invitation`]s |
 //! | look at an object once | [`Syncher::read`] | a snapshot |
 //! | go on after a restart | [`Syncher::resume`] | [`Resumed`] |
+//! | go on on another device | [`Syncher::resume_by`] | [`Resumed`] |
 //! | add notes, messages, files to an object | [`Reporter::children`], [`Observer::children`] | [`ChildrenHandle`], [`Child`] |
 //! | know who observes, and end it | [`Reporter::observers`], [`Reporter::remove_observer`] | [`ObserverEntry`] |
 //! | have the owner do something | [`Observer::request`], [`Reporter::requests`] | what the owner answers |
@@ -92,6 +93,7 @@ pub use config::{
 pub use data::DataError;
 pub use driver::SyncherDriver;
 pub use events::{ChangeEvent, ChildEvent, ChildOp, CloseReason, ObserverEvent, ReporterEvent};
+pub use hyperty_model::resume::Criteria;
 pub use lag::Lag;
 pub use notifications::{AcceptInvitation, Invitation, Invitations};
 pub use observer::{

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use hyperty_message_bus::BusError;
-use hyperty_model::message::{CreateObject, ResponseBody, SubscribeBody, UpdateBody, UpdateKind};
-use hyperty_model::{Message, MessageType, StatusCode};
+use hyperty_model::message::{CreateObject, ResponseBody, ResumeBody, SubscribeBody, UpdateBody, UpdateKind};
+use hyperty_model::resume::Criteria;
+use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -20,6 +21,9 @@ pub struct Resumed {
     pub reporters: Vec<Reporter>,
     /// The objects this hyperty observes.
     pub observers: Vec<Observer>,
+    /// Objects of the user that nobody could deliver: they are known to exist, and whoever has their data cannot be
+    /// reached now. Only [`Syncher::resume_by`](crate::Syncher::resume_by) tells.
+    pub missing: Vec<ObjectUrl>,
 }
 
 /// Why nothing, or not everything, was resumed. What was resumed before the failure is found by
@@ -27,7 +31,8 @@ pub struct Resumed {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResumeError {
-    /// The runtime refused. 403: a policy forbids it; 500: what is stored could not be read.
+    /// The runtime refused. 403: the objects asked for are another user's, or a policy forbids it; 409: what was asked
+    /// for is live elsewhere; 500: what is stored could not be read.
     #[error("refused with {code}: {reason}")]
     Refused {
         /// The protocol's code.
@@ -60,14 +65,44 @@ pub(crate) async fn resume(core: &Arc<Core>) -> (Resumed, Result<(), ResumeError
     let subscribe = SubscribeBody { resume: true, ..SubscribeBody::default() };
     let (reported, observed) =
         tokio::join!(core.ask(MessageType::Create, create), core.ask(MessageType::Subscribe, subscribe));
-    let (mut resumed, mut result) = (Resumed::default(), Ok(()));
-    for (answer, is_reported) in [(reported, true), (observed, false)] {
-        let outcome = snapshots(&answer).and_then(|values| {
-            values.iter().try_for_each(|value| take_up(core, value, is_reported, &mut resumed))
-        });
-        result = result.and(outcome);
-    }
+    let mut resumed = Resumed::default();
+    let result = take_up_all(core, &reported, true, &mut resumed);
+    let result = result.and(take_up_all(core, &observed, false, &mut resumed));
     (resumed, result)
+}
+
+/// What the criteria cover: first what is to be reported, then what is to be observed, so that an object is not both.
+pub(crate) async fn resume_by(core: &Arc<Core>, criteria: &Criteria) -> (Resumed, Result<(), ResumeError>) {
+    if core.is_stopped() {
+        return (Resumed::default(), Err(ResumeError::Stopped));
+    }
+    let _adopting = core.adopt();
+    let mut resumed = Resumed::default();
+    let reported = core.ask(MessageType::Create, ResumeBody::of(criteria)).await;
+    let first = take_up_all(core, &reported, true, &mut resumed);
+    let observed = core.ask(MessageType::Subscribe, ResumeBody::of(criteria)).await;
+    let second = take_up_all(core, &observed, false, &mut resumed);
+    resumed.missing.sort_unstable();
+    resumed.missing.dedup();
+    (resumed, first.and(second))
+}
+
+fn take_up_all(
+    core: &Arc<Core>,
+    answer: &Message,
+    is_reported: bool,
+    resumed: &mut Resumed,
+) -> Result<(), ResumeError> {
+    resumed.missing.extend(missing(answer));
+    snapshots(answer)?.iter().try_for_each(|value| take_up(core, value, is_reported, resumed))
+}
+
+/// What exists and could not be had.
+fn missing(answer: &Message) -> Vec<ObjectUrl> {
+    let Ok(body) = answer.decode::<ResponseBody>() else { return Vec::new() };
+    let listed = body.extra.get("missing").and_then(Value::as_array);
+    let read = |url: &Value| url.as_str().and_then(|url| ObjectUrl::parse(url).ok());
+    listed.into_iter().flatten().filter_map(read).collect()
 }
 
 /// The objects in an answer; that there are none is no failure.

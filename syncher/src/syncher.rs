@@ -2,6 +2,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use hyperty_message_bus::{BusError, MiniBus};
+use hyperty_model::resume::Criteria;
 use hyperty_model::{HypertyUrl, ObjectUrl, Snapshot, Url};
 use parking_lot::Mutex;
 
@@ -66,6 +67,25 @@ impl Syncher {
     /// [`ResumeError`]; that there is nothing to resume is none.
     pub async fn resume(&self) -> Result<Resumed, ResumeError> {
         let (resumed, result) = resume::resume(&self.core).await;
+        self.keep(&resumed);
+        result.map(|()| resumed)
+    }
+
+    /// Takes up what the criteria cover (protocol 5.10): what is this hyperty's own, and what other hyperties of its
+    /// user reported and observed, in this runtime or, with [`Criteria::identity`], on other devices. What another
+    /// hyperty reported and that is not live any more is taken over: it goes on in a new epoch, and its former Reporter
+    /// is told when it comes back. What could not be delivered is in [`Resumed::missing`].
+    ///
+    /// # Errors
+    /// [`ResumeError`]; that there is nothing to resume is none.
+    pub async fn resume_by(&self, criteria: Criteria) -> Result<Resumed, ResumeError> {
+        let (resumed, result) = resume::resume_by(&self.core, &criteria).await;
+        self.keep(&resumed);
+        result.map(|()| resumed)
+    }
+
+    /// Keeps handles of what was resumed, in the place of older ones of the same objects.
+    fn keep(&self, resumed: &Resumed) {
         let former = {
             let mut kept = self.resumed.lock();
             let reporters = kept.reporters.iter().filter(|old| !is_among(&resumed.reporters, old));
@@ -74,11 +94,11 @@ impl Syncher {
             let both = Resumed {
                 reporters: reporters.cloned().chain(resumed.reporters.iter().cloned()).collect(),
                 observers: observers.cloned().chain(resumed.observers.iter().cloned()).collect(),
+                missing: Vec::new(),
             };
             std::mem::replace(&mut *kept, both)
         };
         drop(former);
-        result.map(|()| resumed)
     }
 
     /// The objects that this hyperty reports and that are held by somebody or were resumed, ordered by URL.

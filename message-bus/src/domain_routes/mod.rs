@@ -5,9 +5,10 @@
 //! of a session: a stub that has opened a new one sends [`Replay::replay`] first.
 
 mod listeners;
+mod replayed;
 mod table;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hyperty_model::message::{ResponseBody, RoutesBody};
@@ -16,6 +17,7 @@ use hyperty_model::{Message, MessageType, RuntimeUrl, StatusCode, Url, UrlError}
 use parking_lot::Mutex;
 
 use crate::{LIMIT, MessageBus, Replay, Request, ResponseWatch, Retry};
+use replayed::halves;
 use table::RouteTable;
 
 /// Most URLs of one message: with the longest URLs they just fit one.
@@ -143,16 +145,22 @@ impl DomainRoutes {
     ) -> impl Future<Output = Result<(), RouteError>> + Send + use<> {
         let domain = domain.to_ascii_lowercase();
         let taken = self.shared.table.lock().take_deferred(&domain);
-        let batches: Vec<_> =
+        let mut batches: VecDeque<_> =
             self.batches(&domain, taken).iter().map(|urls| self.batch(&domain, urls)).collect();
         let routes = self.clone();
         async move {
             let mut result = Ok(());
-            for (urls, sent) in batches {
+            while let Some((urls, sent)) = batches.pop_front() {
                 let wanted = || routes.still_wanted(&domain, &urls);
                 let done = routes.exchange_from(sent, MessageType::Subscribe, &domain, wanted).await;
-                if let Err(RouteError::Unreachable { .. }) = &done {
-                    routes.shared.table.lock().defer(&domain, &urls);
+                match &done {
+                    // One that is somebody else's must not keep the others from being routed.
+                    Err(RouteError::Refused { .. }) if urls.len() > 1 => {
+                        batches.extend(halves(&urls).map(|half| (half.to_vec(), None)));
+                        continue;
+                    }
+                    Err(RouteError::Unreachable { .. }) => routes.shared.table.lock().defer(&domain, &urls),
+                    _ => {}
                 }
                 result = result.and(done);
             }
@@ -275,28 +283,9 @@ impl Replay for DomainRoutes {
             table.wanted(&domain)
         };
         let Ok(to) = node::subscription_manager(&domain) else { return Vec::new() };
-        let from = self.shared.runtime.sync_manager();
-        let message = |urls: Vec<Url>| {
-            let body = self.subscription(&domain, urls);
-            self.shared.bus.new_message(MessageType::Subscribe, &from, &to, body)
-        };
-        let messages: Vec<_> = self.batches(&domain, urls).into_iter().map(message).collect();
-        let watch = |message: &Message| {
-            let (domain, routes) = (domain.clone(), self.downgrade());
-            self.shared.bus.watch_responses(&from, message.id(), move |answer| {
-                let body = answer.decode::<ResponseBody>().unwrap_or_default();
-                if let Some(routes) = routes().filter(|_| body.code.is_success()) {
-                    routes.note_enforcement(&domain, MessageType::Subscribe, &body);
-                }
-                if !body.code.is_success() {
-                    tracing::error!(domain, code = %body.code, why = body.why(), "the node refused replayed routes");
-                }
-            })
-        };
-        let former =
-            std::mem::replace(&mut *self.shared.replayed.lock(), messages.iter().map(watch).collect());
+        let former = std::mem::take(&mut *self.shared.replayed.lock());
         drop(former);
-        messages
+        self.batches(&domain, urls).into_iter().map(|urls| self.replay_some(&to, &domain, urls)).collect()
     }
 }
 

@@ -9,6 +9,7 @@ use hyperty_model::{Ids, MessageType, RuntimeUrl, StatusCode, Url};
 use serde_json::{Value, json};
 
 use super::{DomainRegistry, Query, QueryError, RegisterError, UpdateError};
+use crate::record::TAKEN_FROM;
 use crate::{RegistrationRecord, RegistrationStatus};
 
 /// How often a request to the registry is sent before it counts as unreachable (protocol 0.2, RETRY).
@@ -215,6 +216,7 @@ fn set_live_body(record: &RegistrationRecord) -> Value {
         ("p2pHandler", record.p2p_handler.as_ref().map(|url| json!(url))),
         ("p2pRequester", record.p2p_requester.as_ref().map(|url| json!(url))),
         ("epoch", (record.epoch > 0).then(|| json!(record.epoch))),
+        (TAKEN_FROM, record.extra.get(TAKEN_FROM).cloned()),
     ];
     for (member, given) in given {
         if let Some(given) = given {

@@ -108,14 +108,13 @@ impl Inner {
                 self.kept(url, false);
             }
             Err(error @ (RegisterError::Conflict(_) | RegisterError::Gone)) => {
-                tracing::warn!(%url, %error, "the registration is no longer ours");
-                self.state.lock().release(url);
+                self.lost(url, &error.to_string());
             }
         }
         true
     }
 
-    fn held(&self, url: &Url) -> Option<(RegistrationRecord, Instant)> {
+    pub(super) fn held(&self, url: &Url) -> Option<(RegistrationRecord, Instant)> {
         self.state.lock().held.get(url).map(|held| (held.record.clone(), held.alive))
     }
 

@@ -2,6 +2,7 @@
 
 mod gates;
 mod keep_alive;
+mod lost;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use gates::{Gates, Turn};
+use lost::Losses;
 
 use crate::client::{RegisterError, UpdateError, register_body};
 use crate::{DomainRegistry, LOCAL_OBJECTS_MAX, RegistrationRecord};
@@ -34,6 +36,7 @@ struct Inner {
     from: Url,
     state: Mutex<State>,
     gates: Gates,
+    losses: Losses,
     /// Something is due before what the driver waits for.
     earlier: Notify,
 }
@@ -61,6 +64,7 @@ impl Registrations {
             from: runtime.registry(),
             state: Mutex::default(),
             gates: Gates::default(),
+            losses: Losses::default(),
             earlier: Notify::new(),
         };
         Registrations { inner: Arc::new(inner) }
@@ -123,6 +127,18 @@ impl Registrations {
         }
     }
 
+    /// Stops keeping an entity alive and says nothing to anybody: it is somebody else's now.
+    pub fn forget(&self, url: &Url) {
+        self.inner.state.lock().release(url);
+    }
+
+    /// Calls `f` whenever the domain says that a registration which was kept alive is not this runtime's any more, or
+    /// that the entity is deleted. Whoever answers for the entity has to find out, and to stand down. Set once; `f`
+    /// must return quickly.
+    pub fn on_lost(&self, f: impl Fn(&Url) + Send + Sync + 'static) {
+        self.inner.losses.tell(f);
+    }
+
     /// Whether the entity is kept alive.
     pub fn holds(&self, url: &Url) -> bool {
         self.inner.state.lock().held.contains_key(url)
@@ -138,7 +154,9 @@ impl Replay for Registrations {
         let of_domain = |held: &&Held| of_domain(&held.record.url, domain);
         let message = |held: &Held| {
             let body = Body::of(register_body(&held.record));
-            self.inner.bus.new_message(MessageType::Create, &self.inner.from, &to, body)
+            let message = self.inner.bus.new_message(MessageType::Create, &self.inner.from, &to, body);
+            self.inner.watch_replayed(&held.record.url, &message);
+            message
         };
         state.held.values().filter(of_domain).map(message).collect()
     }

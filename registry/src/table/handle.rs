@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::request::{CreateBody, EntryBody, Facts, Target, Update};
 use super::state::{Entry, Facet};
 use super::{Change, RECORD_BYTES_MAX, RegistryLimits, query};
-use crate::record::{RecordError, RecordIn, read_expires};
+use crate::record::{RecordError, RecordIn, TAKEN_FROM, read_expires};
 use crate::refusal::Refusal;
 use crate::{RegistrationRecord, RegistrationStatus};
 
@@ -60,6 +60,10 @@ impl Change<'_> {
             Some(existing) => {
                 may_take(existing, runtime, record.epoch)?;
                 record.starting_time = existing.record.starting_time;
+                // Who registers anew after a restart does not know any more what its predecessor had.
+                if let Some(from) = existing.record.extra.get(TAKEN_FROM) {
+                    record.extra.entry(TAKEN_FROM).or_insert_with(|| from.clone());
+                }
             }
             None => {
                 if self.state.len() >= limits.total || self.state.count_of(runtime) >= limits.per_runtime {
@@ -137,7 +141,12 @@ impl Change<'_> {
             record.expires = read_expires(facts.expires.as_ref())
                 .map_err(|error| Refusal::bad_request(error.to_string()))?;
         }
-        for (member, value) in [("preAuth", &facts.pre_auth), ("subscribers", &facts.subscribers)] {
+        let others = [
+            ("preAuth", &facts.pre_auth),
+            ("subscribers", &facts.subscribers),
+            (TAKEN_FROM, &facts.taken_from),
+        ];
+        for (member, value) in others {
             if let Some(value) = value.as_ref().filter(|value| !value.is_null()) {
                 record.extra.insert(member.to_owned(), Value::clone(value));
             }

@@ -168,6 +168,11 @@ impl RegistryTable {
         self.state.lock().get(url).map(|entry| entry.record.status)
     }
 
+    /// What is registered of an entity; `None` if it was never registered or is forgotten.
+    pub fn record(&self, url: &Url) -> Option<RegistrationRecord> {
+        self.state.lock().get(url).map(|entry| entry.record.clone())
+    }
+
     /// The runtime that an entity is registered by, and the epoch of that.
     pub fn owner(&self, url: &Url) -> Option<(RuntimeUrl, u64)> {
         self.state.lock().get(url).map(|entry| (entry.record.runtime.clone(), entry.record.epoch))

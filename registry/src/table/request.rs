@@ -75,6 +75,7 @@ pub(super) struct Facts {
     pub(super) expires: Option<Value>,
     pub(super) pre_auth: Option<Value>,
     pub(super) subscribers: Option<Value>,
+    pub(super) taken_from: Option<Value>,
 }
 
 impl EntryBody {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use hyperty_model::message::{ObserversOperation, UpdateBody};
+use hyperty_model::resume::Criteria;
 use hyperty_model::{HypertyUrl, MessageType, ObjectUrl, Snapshot};
 use hyperty_storage::{ObjectRecord, RecordStatus, Role, Ticket};
 use serde_json::{Map, Value, json};
@@ -13,7 +14,7 @@ use crate::reporter::{Path, Reported};
 
 impl SyncManager {
     /// What a hyperty observes of objects whose Reporter has not resumed yet.
-    pub(crate) fn rejoin_dormant(&self, hyperty: &HypertyUrl) -> Vec<Value> {
+    pub(crate) fn rejoin_dormant(&self, hyperty: &HypertyUrl, criteria: &Criteria) -> Vec<Value> {
         let here = &self.shared.parts.runtime;
         let dormant = &mut *self.shared.dormant.lock();
         let mut values = Vec::new();
@@ -24,7 +25,8 @@ impl SyncManager {
                     && subscriber.removed.is_none()
             };
             let is_live = !matches!(record.status, RecordStatus::Creating | RecordStatus::Deleting);
-            if is_live && record.subscriptions.iter().any(observes) {
+            let covered = criteria.covers(&record.metadata, record.data.as_ref());
+            if is_live && covered && record.subscriptions.iter().any(observes) {
                 dormant.early.entry(url.clone()).or_default().insert(hyperty.clone());
                 values.extend(stored_value(record));
             }

@@ -1,8 +1,8 @@
 //! The Observer's side: objects that hyperties of this runtime observe and that are reported elsewhere.
 //!
 //! One flow per file, in the order of an observation's life: [`subscribe`], [`join`], [`update`], [`repair`], [`children`],
-//! [`pending`], [`refused`], [`unsubscribe`], [`resume`]; [`status`] says when a stream is cut and whole again. The state of
-//! one observed object is in [`object`].
+//! [`pending`], [`refused`], [`unsubscribe`], [`resume`], [`resume_by`]; [`status`] says when a stream is cut and whole
+//! again. The state of one observed object is in [`object`].
 
 mod children;
 mod disagreement;
@@ -15,6 +15,7 @@ mod refused;
 mod removed;
 mod repair;
 mod resume;
+mod resume_by;
 mod routes;
 mod silence;
 mod status;
@@ -23,5 +24,5 @@ mod unsubscribe;
 mod update;
 mod verify;
 
-pub(crate) use object::Observed;
+pub(crate) use object::{LocalObserver, Observed};
 pub(crate) use removed::RemovalWatch;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use hyperty_model::message::{Limits, ObserversOperation, ResponseBody, SubscribeBody};
+use hyperty_model::message::{Limits, ObserversOperation, ResponseBody};
 use hyperty_model::replica::{GapLimits, Replica};
-use hyperty_model::{HypertyUrl, Message, StatusCode};
+use hyperty_model::resume::Criteria;
+use hyperty_model::{HypertyUrl, Message, ObjectUrl, StatusCode};
 use hyperty_storage::ObjectRecord;
 use serde_json::{Value, json};
 
@@ -15,43 +16,58 @@ use crate::manager::SyncManager;
 use crate::reporter::{Path, homes_of, resumed_value};
 
 impl SyncManager {
-    pub(crate) async fn resume_observers(
-        &self,
-        question: Question,
-        hyperty: HypertyUrl,
-        body: &SubscribeBody,
-    ) {
-        if let Err(refusal) = self.may_resume(&hyperty, body.identity.as_ref()).await {
+    pub(crate) async fn resume_observers(&self, question: Question, hyperty: HypertyUrl) {
+        if let Err(refusal) = self.may_resume(&hyperty, None).await {
             return question.answer(refusal);
         }
-        let _one_at_a_time = self.shared.resuming.lock().await;
-        let mut values = self.rejoin_reported(&hyperty);
-        values.extend(self.rejoin_dormant(&hyperty));
-        self.wake_observed(&hyperty, body).await;
-        let mut resumed = Vec::new();
-        for object in self.all_observed() {
-            if let Some(value) = self.rejoin_observed(&object, &hyperty) {
-                values.push(value);
-                resumed.push(object);
-            }
-        }
+        let (values, resumed) = self.resume_observed(&hyperty, &Criteria::default()).await;
         if values.is_empty() {
             return question.answer(Refusal::new(StatusCode::NOT_FOUND, "not found"));
         }
         question.answer(ResponseBody::ok().with_value(Value::Array(values)));
-        for object in resumed {
-            self.repair_soon(&object.url);
+        for url in resumed {
+            self.repair_soon(&url);
         }
     }
 
+    /// Brings back what a hyperty observes and the criteria cover. Returns the copies, and which of them need a repair.
+    pub(super) async fn resume_observed(
+        &self,
+        hyperty: &HypertyUrl,
+        criteria: &Criteria,
+    ) -> (Vec<Value>, Vec<ObjectUrl>) {
+        if criteria.subscriber.as_ref().is_some_and(|who| who != hyperty) {
+            return Default::default();
+        }
+        let _one_at_a_time = self.shared.resuming.lock().await;
+        let mut values = self.rejoin_reported(hyperty, criteria);
+        values.extend(self.rejoin_dormant(hyperty, criteria));
+        self.wake_observed(hyperty, criteria).await;
+        let mut resumed = Vec::new();
+        for object in self.all_observed() {
+            let covered = {
+                let state = object.lock();
+                let covers = |metadata| criteria.covers(metadata, state.replica.data());
+                state.metadata.as_ref().map_or(criteria.is_empty(), covers)
+            };
+            let value = covered.then(|| self.rejoin_observed(&object, hyperty)).flatten();
+            if let Some(value) = value {
+                values.push(value);
+                resumed.push(object.url.clone());
+            }
+        }
+        (values, resumed)
+    }
+
     /// Objects that are reported in this runtime and that the hyperty observes.
-    fn rejoin_reported(&self, hyperty: &HypertyUrl) -> Vec<Value> {
+    fn rejoin_reported(&self, hyperty: &HypertyUrl, criteria: &Criteria) -> Vec<Value> {
         let mut values = Vec::new();
         for object in self.all_reported() {
             let observes = {
                 let state = object.lock();
                 let entry = state.observers.get(hyperty);
                 entry.is_some_and(|entry| entry.runtime.as_ref() == Some(&self.shared.parts.runtime))
+                    && criteria.covers(&state.metadata, Some(&state.data))
             };
             if !observes {
                 continue;
@@ -74,16 +90,12 @@ impl SyncManager {
     }
 
     /// Brings back the records in which the hyperty observes.
-    async fn wake_observed(&self, hyperty: &HypertyUrl, body: &SubscribeBody) {
+    async fn wake_observed(&self, hyperty: &HypertyUrl, criteria: &Criteria) {
         let records: Vec<ObjectRecord> = {
             let dormant = self.shared.dormant.lock();
             let own =
                 dormant.observed.values().filter(|r| r.subscriptions.iter().any(|s| s.hyperty == *hyperty));
-            let wanted = own.filter(|record| {
-                let url = &record.metadata.url;
-                body.resource.as_ref().is_none_or(|listed| listed.0.contains(url))
-                    && body.schema.as_ref().is_none_or(|schema| *schema == record.metadata.schema)
-            });
+            let wanted = own.filter(|record| criteria.covers(&record.metadata, record.data.as_ref()));
             wanted.cloned().collect()
         };
         let homes = homes_of(&records);
@@ -101,7 +113,7 @@ impl SyncManager {
         self.begin_routes(homes);
     }
 
-    async fn restore_observed(&self, record: ObjectRecord) -> Result<(), Refusal> {
+    pub(crate) async fn restore_observed(&self, record: ObjectRecord) -> Result<(), Refusal> {
         let url = record.metadata.url.clone();
         let object = self.observed_or_new(&url);
         let _setup = object.setup.lock().await;
@@ -142,7 +154,7 @@ impl SyncManager {
     }
 
     /// Gives one hyperty its routes again; `None` if it does not observe this object.
-    fn rejoin_observed(&self, object: &Arc<Observed>, hyperty: &HypertyUrl) -> Option<Value> {
+    pub(crate) fn rejoin_observed(&self, object: &Arc<Observed>, hyperty: &HypertyUrl) -> Option<Value> {
         let names = {
             let state = object.lock();
             state.observers.contains_key(hyperty).then(|| state.names.clone())?

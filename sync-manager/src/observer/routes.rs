@@ -93,6 +93,37 @@ impl SyncManager {
         addresses.map(|address| Ok(self.bus().forward(&address, hyperty)?)).collect()
     }
 
+    /// Ends an observation because the object is reported in this runtime from now on. Returns who observed it here.
+    pub(crate) async fn retire_observed(
+        &self,
+        url: &ObjectUrl,
+    ) -> std::collections::BTreeMap<HypertyUrl, super::LocalObserver> {
+        let dormant = self.shared.dormant.lock().observed.remove(url);
+        self.storage().remove(hyperty_storage::Role::Observer, url);
+        let Some(object) = self.observed(url) else {
+            drop(dormant);
+            return Default::default();
+        };
+        let _setup = object.setup.lock().await;
+        let (observers, routes) = {
+            let mut state = object.lock();
+            state.gone = true;
+            state.pending.clear();
+            (std::mem::take(&mut state.observers), std::mem::take(&mut state.routes))
+        };
+        self.shared.observed.remove_if(url, |_, entry| Arc::ptr_eq(entry, &object));
+        self.shared.timers.forget(url);
+        drop((routes.listeners, routes.publishes));
+        let registration = routes.registration.map(|(_, wish)| wish);
+        let manager = self.clone();
+        self.later(Box::pin(async move {
+            for wish in routes.wishes.into_iter().chain(registration) {
+                manager.withdraw(wish).await;
+            }
+        }));
+        observers
+    }
+
     /// Ends an observation that nobody here needs any longer: routes, record, entry. Call it without `setup`.
     pub(crate) async fn end_if_unused(&self, object: &Arc<Observed>) {
         let _setup = object.setup.lock().await;

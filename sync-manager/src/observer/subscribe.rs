@@ -44,6 +44,7 @@ impl SyncManager {
             runtime: Some(self.shared.parts.runtime.clone()),
             identity: body.identity.clone(),
             resumable: body.resumable.or(body.store).unwrap_or(false),
+            resumes: body.resume,
             since: body.since,
             path: Path::Local(hyperty.clone()),
             needs_admission: false,
@@ -213,6 +214,7 @@ impl SyncManager {
     ) -> Result<Arc<ResponseBody>, Refusal> {
         let url = &object.url;
         let request = SubscribeBody {
+            resume: body.resume,
             since: object.lock().wanted(),
             parts: Some(true),
             source: Some(hyperty.clone()),

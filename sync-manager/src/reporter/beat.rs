@@ -67,7 +67,7 @@ impl SyncManager {
     }
 
     fn announce(&self, object: &Reported, state: &State) {
-        if matches!(state.phase, Phase::Condemned | Phase::Deleting) {
+        if matches!(state.phase, Phase::Condemned | Phase::Deleting | Phase::Deposed) {
             return;
         }
         let children = object.names().next().map(|_| state.shown_children().digest());

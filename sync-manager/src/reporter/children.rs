@@ -218,6 +218,10 @@ fn check_child_writer(
             return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
         }
         Phase::Ending => return Err(Refusal::new(StatusCode::INTERNAL, "the runtime is ending")),
+        Phase::Deposed => {
+            let text = "the object has another Reporter";
+            return Err(Refusal::new(StatusCode::TIMEOUT, text).because("owner"));
+        }
         Phase::Closed(why) => {
             return Err(Refusal::new(StatusCode::INTERNAL, format!("storage: {why}")).because("storage"));
         }

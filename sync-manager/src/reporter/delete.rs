@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyperty_address_allocation::AllocateError;
 use hyperty_message_bus::Wish;
 use hyperty_model::message::{DeleteBody, ResponseBody};
 use hyperty_model::{HypertyUrl, Message, MessageType, ObjectUrl, RuntimeUrl, StatusCode};
@@ -149,9 +150,16 @@ impl SyncManager {
             tracing::warn!(object = %url, %error, "could not unregister; trying again");
             return false;
         }
-        if let Err(error) = self.shared.parts.allocator.release(vec![url.as_url().clone()]).await {
-            tracing::warn!(object = %url, %error, "could not release the address; trying again");
-            return false;
+        match self.shared.parts.allocator.release(vec![url.as_url().clone()]).await {
+            Ok(()) => {}
+            // After a takeover the address is another runtime's to release; it stays taken, and is given to nobody.
+            Err(error @ AllocateError::Refused { .. }) => {
+                tracing::info!(object = %url, %error, "the address is not released from here");
+            }
+            Err(error) => {
+                tracing::warn!(object = %url, %error, "could not release the address; trying again");
+                return false;
+            }
         }
         let ticket = self.storage().remove(Role::Reporter, url);
         if let Err(error) = self.durable(ticket).await {

@@ -1,8 +1,8 @@
 //! The Reporter's side: objects that a hyperty of this runtime owns.
 //!
 //! One flow per file, in the order of an object's life: [`create`], [`invite`], [`subscribe`], [`join`], [`update`], [`children`],
-//! [`read`], [`execute`], [`unsubscribe`], [`remove`], [`delete`],
-//! [`resume`]. Who observes is told by [`observers`]. The state of one object is in [`object`].
+//! [`read`], [`execute`], [`unsubscribe`], [`remove`], [`delete`], [`resume`], [`resume_by`], [`takeover`], [`depose`].
+//! Who observes is told by [`observers`]. The state of one object is in [`object`].
 
 mod answers;
 mod away;
@@ -12,6 +12,7 @@ mod children;
 mod commit;
 mod create;
 mod delete;
+mod depose;
 mod execute;
 mod grants;
 mod invitations;
@@ -27,13 +28,16 @@ mod read;
 mod remove;
 mod removed;
 mod resume;
+mod resume_by;
 mod routes;
 mod subscribe;
+mod takeover;
 mod unsubscribe;
 mod update;
 
 pub(crate) use object::{Reported, State as ReportedState};
 pub(crate) use remove::{REMOVED, removed_refusal};
 pub(crate) use resume::{homes_of, resumed_value};
+pub(crate) use resume_by::MISSING_MAX;
 pub(crate) use routes::Path;
 pub(crate) use subscribe::{Applicant, snapshot_answer};

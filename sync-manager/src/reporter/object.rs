@@ -109,6 +109,8 @@ pub(crate) enum Phase {
     Condemned,
     /// Being deleted, or deleted.
     Deleting,
+    /// Somebody else reports it in a higher epoch.
+    Deposed,
 }
 
 /// An accepted observer.
@@ -215,6 +217,8 @@ impl State {
         match self.phase {
             Phase::Deleting => Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
             Phase::Condemned => Err(Refusal::new(StatusCode::TIMEOUT, "the object is about to be deleted")),
+            // Nobody forgets a copy because of this: the object is elsewhere.
+            Phase::Deposed => Err(Refusal::new(StatusCode::TIMEOUT, "the object has another Reporter")),
             _ => Ok(()),
         }
     }
@@ -275,6 +279,14 @@ impl State {
         shown
     }
 
+    /// Goes on in another epoch with what was released: no copy stands in it, and every copy is replaced.
+    pub(crate) fn enter_epoch(&mut self, epoch: u64) {
+        self.position.epoch = epoch;
+        self.head_position.epoch = epoch;
+        self.log = ChangeLog::starting_at(self.position, LogLimits::default());
+        self.answers.outdate();
+    }
+
     /// Whether `url` may read and listen without asking the Reporter: observers, granted hyperties and users,
     /// everybody in a public object. Who was removed is let in by a grant of its own only, which is younger than its
     /// removal, and by none for a group.
@@ -308,6 +320,13 @@ impl State {
         let before = || self.observers.get(url).map(|entry| entry.children);
         let group = || self.grants.find(url, identity, now).map(|grant| grant.children);
         own.or_else(before).or_else(group).unwrap_or(true)
+    }
+
+    /// Whether some hyperty of this user is an accepted observer.
+    pub(crate) fn is_observed_by(&self, user: Option<&Identity>) -> bool {
+        let same =
+            |entry: &ObserverEntry| entry.identity.as_ref().zip(user).is_some_and(|(a, b)| a.same_user(b));
+        self.observers.values().any(same)
     }
 
     /// What an invited hyperty is told of its grant.

@@ -110,7 +110,7 @@ impl SyncManager {
 
     /// Brings one object back: routes, observers, registration. `None` for one that was being created or deleted
     /// when the last session ended: that is taken back or finished instead.
-    async fn wake_reported(&self, record: ObjectRecord) -> Result<Option<Arc<Reported>>, Refusal> {
+    pub(super) async fn wake_reported(&self, record: ObjectRecord) -> Result<Option<Arc<Reported>>, Refusal> {
         let url = record.metadata.url.clone();
         match record.status {
             RecordStatus::Creating => {
@@ -157,7 +157,7 @@ impl SyncManager {
     }
 
     /// Says at the domain registry that an object is live again, however long it takes to reach it.
-    fn register_again(&self, object: &Arc<Reported>) {
+    pub(super) fn register_again(&self, object: &Arc<Reported>) {
         let (manager, object) = (self.clone(), Arc::clone(object));
         self.later(Box::pin(async move {
             let mut pause = manager.config().retry_min;
@@ -166,6 +166,10 @@ impl SyncManager {
                     Ok(()) => return,
                     Err(RegisterError::Unreachable(reason)) => {
                         tracing::debug!(object = %object.url, reason, "cannot register now");
+                    }
+                    // Somebody has taken it over, or deleted it, while this runtime was away.
+                    Err(RegisterError::Conflict(_) | RegisterError::Gone) => {
+                        return manager.find_successor(&object.url).await;
                     }
                     Err(error) => {
                         tracing::error!(object = %object.url, %error, "the domain does not take the object back");

@@ -22,6 +22,8 @@ pub(crate) struct Applicant {
     pub(crate) runtime: Option<RuntimeUrl>,
     pub(crate) identity: Option<Identity>,
     pub(crate) resumable: bool,
+    /// It goes on in the place of another hyperty of its user (5.10.2).
+    pub(crate) resumes: bool,
     /// Where its copy stands (10.1).
     pub(crate) since: Option<Position>,
     pub(crate) path: Path,
@@ -45,6 +47,7 @@ impl SyncManager {
                 runtime: runtime_of(request.from()),
                 identity: body.identity.clone(),
                 resumable: body.resumable.or(body.store).unwrap_or(false),
+                resumes: body.resume,
                 since: body.since,
                 needs_admission: false,
             },
@@ -110,7 +113,7 @@ impl SyncManager {
             state.check_there()?;
             let admitted = state.admits(&applicant.hyperty, applicant.identity.as_ref(), self.now());
             applicant.needs_admission = admitted && !permitted;
-            permitted || admitted
+            permitted || admitted || (applicant.resumes && state.is_observed_by(applicant.identity.as_ref()))
         };
         let forward = ForwardBody {
             kind: ForwardKind::Subscribe,

@@ -117,6 +117,9 @@ fn check_writer(
     match &state.phase {
         Phase::Live => Ok(()),
         Phase::Condemned | Phase::Deleting => Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
+        Phase::Deposed => {
+            Err(Refusal::new(StatusCode::CONFLICT, "the object has another Reporter").because("owner"))
+        }
         Phase::Ending => {
             let text = "the store is closed: the runtime is ending";
             Err(Refusal::new(StatusCode::INTERNAL, text).because("storage"))

@@ -65,6 +65,11 @@ impl ObserverShared {
         self.end(End::Closed(CloseReason::Refused { code, reason }));
     }
 
+    /// This hyperty has become the Reporter; its subscription ended with that.
+    pub(crate) fn reporting(&self) {
+        self.end(End::Closed(CloseReason::Reporting));
+    }
+
     pub(crate) fn stop(&self) {
         self.finish(End::Closed(CloseReason::Stopped), &ChildError::Stopped);
     }

@@ -51,6 +51,13 @@ pub enum WriteError {
         /// What the store said.
         reason: String,
     },
+    /// Another hyperty reports the object by now, in a later epoch: while this runtime was away its user took it over.
+    /// [`ReporterEvent::Deposed`](crate::ReporterEvent::Deposed) tells what is lost. Observe it, if that is of use.
+    #[error("the object has another Reporter since epoch {epoch}")]
+    Deposed {
+        /// The epoch in which it goes on.
+        epoch: u64,
+    },
     /// The object is deleted.
     #[error("the object is deleted")]
     Deleted,

@@ -5,6 +5,7 @@ mod answers;
 mod commit;
 mod create;
 mod delete;
+mod deposed;
 mod error;
 mod events;
 mod forward;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use hyperty_message_bus::{BusError, Listener};
 use hyperty_model::object::Metadata;
-use hyperty_model::{ChildrenName, DerivedTail, Message, ObjectUrl, Position, Snapshot, Url};
+use hyperty_model::{ChildrenName, DerivedTail, Message, MessageType, ObjectUrl, Position, Snapshot, Url};
 use parking_lot::{Mutex, ReentrantMutex};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -66,8 +66,11 @@ impl ReporterShared {
     ) -> Result<Arc<ReporterShared>, BusError> {
         let Snapshot { metadata, version, epoch, data, children } = snapshot;
         let url = metadata.url.clone();
-        if let Some(Live::Reporter(known)) = core.live(&url) {
-            return Ok(known);
+        match core.live(&url) {
+            Some(Live::Reporter(known)) => return Ok(known),
+            // It was observed by this hyperty, which has taken it over.
+            Some(Live::Observer(former)) => former.reporting(),
+            None => {}
         }
         let board = core.board(&url);
         board.open();
@@ -125,6 +128,9 @@ impl ReporterShared {
     pub(crate) fn receive(&self, message: &Message) {
         if message.to() == self.url.as_url() {
             return self.on_answer(message);
+        }
+        if message.kind() == MessageType::Event {
+            return self.on_deposed(message);
         }
         if message.to() == self.core.hyperty().as_url() {
             return self.on_forward(message);

@@ -26,4 +26,5 @@ mod spy;
 mod subscription;
 mod support;
 mod sync_points;
+mod takeover;
 mod undone;

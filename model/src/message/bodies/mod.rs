@@ -10,6 +10,7 @@ mod list;
 mod observe;
 mod observers;
 mod response;
+mod resume;
 mod routes;
 
 pub use create::{ChildBody, CreateObject};
@@ -23,4 +24,5 @@ pub use observers::{
     ExecuteBody, ForwardExecute, ForwardExecuteBody, ObserverValue, ObserversBody, ObserversOperation,
 };
 pub use response::ResponseBody;
+pub use resume::{DeposedBody, ResumeBody};
 pub use routes::RoutesBody;

@@ -172,6 +172,7 @@ impl House {
             registry: registry.clone(),
             registrations: registrations.clone(),
             catalogue: Arc::new(Catalogue::new(bus.clone(), &url)?),
+            backup: None,
             policy,
             clock: clock(),
             config,

@@ -1,0 +1,217 @@
+//! Observers resume by criteria (protocol 5.10.2): what is their own, and what another hyperty of the same user
+//! observed, in this runtime or on another device.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hyperty_model::message::{ResponseBody, SubscribeBody, UnsubscribeBody};
+use hyperty_model::resume::Criteria;
+use hyperty_model::{HypertyUrl, Identity, MessageType, ObjectUrl, StatusCode};
+use hyperty_policy::{Point, PolicyRequest};
+use hyperty_storage::{ObjectRecord, Subscriber};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::answer::{Question, Refusal};
+use crate::manager::SyncManager;
+use crate::reporter::{MISSING_MAX, resumed_value};
+
+/// Hyperties of the user that observe an object.
+type Observers = BTreeSet<HypertyUrl>;
+
+impl SyncManager {
+    pub(crate) async fn resume_observers_by(
+        &self,
+        question: Question,
+        hyperty: HypertyUrl,
+        criteria: &Criteria,
+    ) {
+        let deadline = Instant::now() + self.config().peer_timeout;
+        let user = match self.check_identity(&hyperty, criteria.identity.as_ref()) {
+            Ok(user) => user,
+            Err(refusal) => return question.answer(refusal),
+        };
+        if let Err(refusal) = self.may_resume(&hyperty, criteria.identity.as_ref()).await {
+            return question.answer(refusal);
+        }
+        let (mut values, resumed) = self.resume_observed(&hyperty, criteria).await;
+        let mut missing = BTreeSet::new();
+        let mut failure = None;
+        for (url, former) in self.observed_by_user(&hyperty, user.as_ref(), criteria, deadline).await {
+            match self.inherit_observation(&url, &hyperty, user.as_ref(), &former, deadline).await {
+                Ok(value) => values.push(value),
+                Err(refusal) => {
+                    tracing::info!(object = %url, %refusal, "an observation is not taken over");
+                    if refusal.is_unreachable() {
+                        missing.insert(url);
+                    }
+                    failure = Some(refusal);
+                }
+            }
+        }
+        match failure {
+            Some(refusal) if values.is_empty() => return question.answer(refusal),
+            None if values.is_empty() => {
+                return question.answer(Refusal::new(StatusCode::NOT_FOUND, "not found"));
+            }
+            _ => {}
+        }
+        let mut body = ResponseBody::ok().with_value(Value::Array(values));
+        if !missing.is_empty() {
+            let told: Vec<_> = missing.iter().take(MISSING_MAX).collect();
+            body.extra.insert("missing".to_owned(), json!(told));
+        }
+        question.answer(body);
+        for object in resumed {
+            self.repair_soon(&object);
+        }
+    }
+
+    /// Objects that other hyperties of the user observe: in this runtime, and as far as a backup tells elsewhere.
+    async fn observed_by_user(
+        &self,
+        hyperty: &HypertyUrl,
+        user: Option<&Identity>,
+        criteria: &Criteria,
+        deadline: Instant,
+    ) -> BTreeMap<ObjectUrl, Observers> {
+        let Some(user) = user else { return BTreeMap::new() };
+        let mut found: BTreeMap<ObjectUrl, Observers> = BTreeMap::new();
+        let mut add = |url: &ObjectUrl, observers: Observers| {
+            let wanted = criteria.subscriber.as_ref().is_none_or(|who| observers.contains(who));
+            if wanted && !observers.is_empty() && !observers.contains(hyperty) {
+                found.entry(url.clone()).or_default().extend(observers);
+            }
+        };
+        for record in self.shared.dormant.lock().observed.values() {
+            if criteria.covers(&record.metadata, record.data.as_ref()) {
+                add(&record.metadata.url, of_user(&record.subscriptions, user));
+            }
+        }
+        for object in self.all_observed() {
+            let state = object.lock();
+            let Some(metadata) = &state.metadata else { continue };
+            if criteria.covers(metadata, state.replica.data()) {
+                let same = |(_, o): &(&HypertyUrl, &super::LocalObserver)| {
+                    o.resumable && o.identity.as_ref().is_some_and(|it| it.same_user(user))
+                };
+                add(&object.url, state.observers.iter().filter(same).map(|(h, _)| h.clone()).collect());
+            }
+        }
+        if criteria.identity.is_some() {
+            for record in self.observations_elsewhere(hyperty, user, deadline).await {
+                let (url, here) = (&record.metadata.url, self.reported(&record.metadata.url).is_some());
+                if !here && criteria.covers(&record.metadata, record.data.as_ref()) {
+                    add(url, of_user(&record.subscriptions, user));
+                }
+            }
+        }
+        // What the hyperty observes itself was resumed before.
+        found.retain(|url, _| {
+            self.observed(url).is_none_or(|object| !object.lock().observers.contains_key(hyperty))
+        });
+        found
+    }
+
+    async fn observations_elsewhere(
+        &self,
+        hyperty: &HypertyUrl,
+        user: &Identity,
+        deadline: Instant,
+    ) -> Vec<ObjectRecord> {
+        let Some(backup) = &self.shared.parts.backup else { return Vec::new() };
+        let asked = tokio::time::timeout_at(deadline, backup.observed_by(hyperty.home(), user)).await;
+        match asked {
+            Ok(Ok(records)) => records,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the backup cannot be read");
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        }
+    }
+
+    /// Observes an object in the place of another hyperty of the same user: the Reporter's side accepts without asking,
+    /// and the former observer goes if it does not live here (step 6).
+    async fn inherit_observation(
+        &self,
+        url: &ObjectUrl,
+        hyperty: &HypertyUrl,
+        user: Option<&Identity>,
+        former: &Observers,
+        deadline: Instant,
+    ) -> Result<Value, Refusal> {
+        let request = PolicyRequest::new(Point::Resume, hyperty.as_url().clone())
+            .identity(user.cloned())
+            .object(url.clone());
+        self.decide(&request).await?;
+        // Whoever else observes it here keeps its place, and the copy saves a whole state.
+        let dormant = self.shared.dormant.lock().observed.remove(url);
+        let store = dormant.as_ref().is_none_or(|record| record.store);
+        if let Some(record) = dormant {
+            self.restore_observed(record).await?;
+        }
+        self.observe_for(url, hyperty, user, store, deadline).await?;
+        for old in former {
+            if !self.shared.parts.registry.has_hyperty(old) && self.observes_here(url, old) {
+                let body = UnsubscribeBody { resource: Some(url.clone()), ..UnsubscribeBody::default() };
+                if let Err(refusal) = self.unsubscribe(old, &body).await {
+                    tracing::debug!(object = %url, %old, %refusal, "the former observer is still known");
+                }
+            }
+        }
+        let here = self.reported(url).and_then(|object| resumed_value(&object, &object.lock()));
+        let value = here.or_else(|| self.observed(url).and_then(|o| self.rejoin_observed(&o, hyperty)));
+        value.ok_or_else(|| Refusal::unknown(url))
+    }
+
+    fn observes_here(&self, url: &ObjectUrl, hyperty: &HypertyUrl) -> bool {
+        self.observed(url).is_some_and(|object| object.lock().observers.contains_key(hyperty))
+    }
+
+    /// A subscription in the name of a hyperty that asked to resume.
+    async fn observe_for(
+        &self,
+        url: &ObjectUrl,
+        hyperty: &HypertyUrl,
+        user: Option<&Identity>,
+        store: bool,
+        deadline: Instant,
+    ) -> Result<(), Refusal> {
+        let body = SubscribeBody {
+            resume: true,
+            resource: Some(hyperty_model::message::OneOrMany(vec![url.clone()])),
+            identity: user.cloned(),
+            store: Some(store),
+            resumable: Some(true),
+            ..SubscribeBody::default()
+        };
+        let request =
+            self.bus().new_message(MessageType::Subscribe, hyperty.as_url(), self.address(), body.clone());
+        let (done, answered) = oneshot::channel();
+        let done = parking_lot::Mutex::new(Some(done));
+        // The answer goes where those of all subscriptions go, and is seen here in passing.
+        let _watch = self.bus().watch_responses(hyperty.as_url(), request.id(), move |answer| {
+            let body = answer.decode::<ResponseBody>().unwrap_or_default();
+            if !body.code.is_provisional()
+                && let Some(done) = done.lock().take()
+            {
+                let _ = done.send(body);
+            }
+        });
+        let question = Question::new(self.bus(), request);
+        let subscribing = self.subscribe(question, hyperty.clone(), &body);
+        // Given up in time it is answered all the same, by the end of the procedure.
+        if tokio::time::timeout_at(deadline, subscribing).await.is_err() {
+            return Err(Refusal::unreachable(url.home()));
+        }
+        let body = answered.await.map_err(|_| Refusal::unreachable(url.home()))?;
+        if body.code.is_success() { Ok(()) } else { Err(Refusal::relayed(&body)) }
+    }
+}
+
+/// Who of these is of the user.
+fn of_user(subscriptions: &[Subscriber], user: &Identity) -> Observers {
+    let same = |s: &&Subscriber| s.identity.as_ref().is_some_and(|identity| identity.same_user(user));
+    subscriptions.iter().filter(same).map(|subscriber| subscriber.hyperty.clone()).collect()
+}
