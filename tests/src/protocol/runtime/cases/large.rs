@@ -21,7 +21,7 @@ pub(super) fn cases() -> Vec<Case<Subject>> {
         case!("INV-EXT-2/change-too-large", ["INV-EXT-2", "INV-READ-2"], [Parts, Since], change_too_large),
         case!("INV-READ-2/taken-in-parts", ["INV-READ-2"], [Parts], taken_in_parts),
         case!("INV-READ-2/taken-as-pushed", ["INV-READ-2"], [Children], taken_as_pushed),
-        case!("INV-READ-2/part-missing", ["INV-READ-2", "INV-SUB-2"], [Parts], part_missing),
+        case!("INV-READ-2/part-missing", ["INV-READ-2", "INV-SUB-2", "M9"], [Parts], part_missing),
     ]
 }
 
@@ -112,6 +112,7 @@ async fn parts_of_others(scene: &mut Scene) -> Verdict {
     let mut watching = Watching::listen(scene, "watcher", &reporting.object).await?;
     let answer = watching.subscribe(json!({"parts": true})).await?;
     let (transfer, _) = first_part(&answer)?;
+    fetch(&mut watching.line, &reporting.object, &answer).await?;
     let mut stranger = scene.peer("stranger").await?;
     let (sm, object) = (stranger.sm(), reporting.object.clone());
     let asked = json!({"transfer": transfer, "part": 2});
