@@ -77,6 +77,9 @@ pub(crate) enum Command {
     /// Check, back up, restore and compact what a runtime or a node keeps, while it does not run
     #[command(subcommand)]
     Store(crate::commands::store::StoreCommand),
+    /// Check rules of who may do what, and see what they decide
+    #[command(subcommand)]
+    Policy(crate::commands::policy::PolicyCommand),
     /// Show and check the settings
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -143,6 +146,10 @@ pub(crate) struct ClientArgs {
     /// Give up after so many seconds
     #[arg(long, env = "HYPERTY_TIMEOUT", value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
+    /// Let the rules in FILE decide who may observe, read and so on, before --accept does; it is looked at again every
+    /// two seconds
+    #[arg(long, env = "HYPERTY_POLICY", value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Times and limits of the session, from the settings
     #[arg(skip)]
     pub session: SessionSettings,

@@ -76,6 +76,10 @@ impl Session {
         let url = runtime_url(&tables, domain).await?;
         let builder = Runtime::builder(url.as_str()).shared_storage(tables);
         let builder = client.session.connect(builder, domain, &client.node);
+        let builder = match &client.policy {
+            Some(rules) => builder.policy_file(rules).map_err(Failure::usage)?,
+            None => builder,
+        };
         let runtime = builder.start().await.map_err(Failure::usage)?;
         let deploy = runtime.deploy(HYPERTY);
         let deploy = match &client.user {

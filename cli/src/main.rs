@@ -97,6 +97,7 @@ fn run(cli: Cli, matches: &ArgMatches, config: &Config) -> Result<(), Failure> {
             Command::Child(command) => commands::child::run(command, &output, &stop).await,
             Command::Delete(args) => commands::delete::run(args, &output, &stop).await,
             Command::Store(command) => commands::store::run(command, &output),
+            Command::Policy(command) => commands::policy::run(command, &output),
             Command::Conformance(args) => commands::conformance::run(args, &output).await,
             Command::Soak(args) => commands::soak::run(args, &output, &stop).await,
             // Done before anything was started.

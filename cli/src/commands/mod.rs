@@ -6,6 +6,7 @@ pub(crate) mod conformance;
 pub(crate) mod delete;
 pub(crate) mod node;
 pub(crate) mod observe;
+pub(crate) mod policy;
 pub(crate) mod read;
 pub(crate) mod report;
 pub(crate) mod simulate;

@@ -14,6 +14,7 @@ mod fleet;
 mod held;
 mod invitations;
 mod kept;
+mod policies;
 mod procedures;
 mod promised;
 mod reading;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod children;
+mod invitations;
 mod large;
 mod observers;
 mod stream;
@@ -38,8 +39,16 @@ impl Fault {
 
 /// All faults.
 pub fn faults() -> Vec<Fault> {
-    [answers::faults(), observers::faults(), stream::faults(), children::faults(), large::faults(), parts()]
-        .concat()
+    [
+        answers::faults(),
+        observers::faults(),
+        stream::faults(),
+        children::faults(),
+        invitations::faults(),
+        large::faults(),
+        parts(),
+    ]
+    .concat()
 }
 
 /// A correct runtime behind a function that changes what crosses.

@@ -4,6 +4,7 @@ mod children;
 mod creation;
 mod deletion;
 mod input;
+mod invitation;
 mod large;
 mod leaving;
 mod observing;
@@ -41,6 +42,7 @@ use case;
 pub fn cases() -> Vec<Case<Subject>> {
     [
         creation::cases(),
+        invitation::cases(),
         subscription::cases(),
         observing::cases(),
         updates::cases(),

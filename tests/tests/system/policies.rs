@@ -1,0 +1,273 @@
+//! What a policy decides at each point (protocol 4.3.1): permitted, denied with 403, left open; and a policy that hangs
+//! or fails denies.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use hyperty_conformance::party::SCHEMA;
+use hyperty_conformance::world::World;
+use hyperty_model::StatusCode;
+use hyperty_policy::{Decision, Point, Policy, PolicyRequest};
+use hyperty_storage::MemoryTables;
+use hyperty_syncher::{
+    Accept, ChildError, CreateError, DeleteError, InviteError, ReadError, Reporter, SubscribeError,
+};
+use parking_lot::Mutex;
+use serde_json::json;
+use tokio::time::{Instant, timeout};
+
+use crate::support::{Party, topic};
+
+/// Longer than any exchange.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a policy does at one point.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Does {
+    Permit,
+    Deny,
+    NoOpinion,
+    Hang,
+    Panic,
+}
+
+/// A policy that does one thing at one point, has no opinion anywhere else, and remembers what it was asked.
+#[derive(Clone)]
+struct At {
+    rule: Arc<Mutex<Option<(Point, Does)>>>,
+    asked: Arc<Mutex<Vec<PolicyRequest>>>,
+}
+
+impl At {
+    fn new() -> At {
+        At { rule: Arc::default(), asked: Arc::default() }
+    }
+
+    fn set(&self, point: Point, does: Does) {
+        *self.rule.lock() = Some((point, does));
+        self.asked.lock().clear();
+    }
+
+    fn asked_at(&self, point: Point) -> Vec<PolicyRequest> {
+        self.asked.lock().iter().filter(|request| request.point == point).cloned().collect()
+    }
+}
+
+impl Policy for At {
+    fn decide<'a>(&'a self, request: &'a PolicyRequest) -> BoxFuture<'a, Decision> {
+        self.asked.lock().push(request.clone());
+        let rule = *self.rule.lock();
+        let does =
+            rule.filter(|(point, _)| *point == request.point).map_or(Does::NoOpinion, |(_, does)| does);
+        Box::pin(async move {
+            match does {
+                Does::Permit => Decision::Permit,
+                Does::Deny => Decision::Deny("Blocked by policy".to_owned()),
+                Does::NoOpinion => Decision::NotApplicable,
+                Does::Hang => std::future::pending().await,
+                Does::Panic => panic!("the policy fails, as the test wants"),
+            }
+        })
+    }
+}
+
+struct Scene {
+    policy: At,
+    alice: Party,
+    bob: Party,
+    board: Reporter,
+}
+
+async fn scene(seed: u64) -> Scene {
+    let world = World::new(seed);
+    let policy = At::new();
+    let asked = policy.clone();
+    let alice = Party::with(&world, "alice", |builder| builder.policy(asked)).await;
+    let bob = Party::new(&world, "bob").await;
+    let board = alice.create(topic("a")).await;
+    Scene { policy, alice, bob, board }
+}
+
+impl Scene {
+    /// The code of what is done at a point, 200 if it succeeds.
+    async fn attempt(&self, point: Point) -> u16 {
+        timeout(PATIENCE, self.attempted(point)).await.expect("an answer in time")
+    }
+
+    async fn attempted(&self, point: Point) -> u16 {
+        let schema = || self.alice.runtime.schema(SCHEMA).unwrap();
+        let refused = |code: StatusCode| code.0;
+        match point {
+            Point::Create => match self.alice.hyperty.create(schema()).await {
+                Ok(_) => 200,
+                Err(CreateError::Refused { code, .. }) => refused(code),
+                Err(error) => panic!("{error}"),
+            },
+            Point::Invite => match self.board.invite([self.bob.hyperty.url().clone()]).await {
+                Ok(_) => 200,
+                Err(InviteError::Refused { code, .. }) => refused(code),
+                Err(error) => panic!("{error}"),
+            },
+            Point::Subscribe => match self.bob.hyperty.subscribe(self.board.url()).await {
+                Ok(observer) => {
+                    observer.unsubscribe().await.unwrap();
+                    200
+                }
+                Err(SubscribeError::Refused { code, .. }) => refused(code),
+                Err(error) => panic!("{error}"),
+            },
+            Point::Read => match self.bob.hyperty.read(self.board.url()).await {
+                Ok(_) => 200,
+                Err(ReadError::Refused { code, .. }) => refused(code),
+                Err(error) => panic!("{error}"),
+            },
+            Point::Delete => match self.board.delete().await {
+                Ok(()) => 200,
+                Err(DeleteError::Refused { code, .. }) => refused(code),
+                Err(error) => panic!("{error}"),
+            },
+            Point::Child => {
+                let observer = self.bob.hyperty.subscribe(self.board.url()).await.unwrap();
+                let added = observer.children("notes").unwrap().add(json!({"n": 1})).await;
+                let seen = self.board.children("notes").unwrap().list().len();
+                match added {
+                    Ok(_) => {
+                        assert_eq!(seen, 1);
+                        200
+                    }
+                    Err(ChildError::Refused { code, .. }) => {
+                        assert_eq!((seen, observer.children("notes").unwrap().list().len()), (0, 0));
+                        refused(code)
+                    }
+                    // Its refusal follows.
+                    Err(ChildError::Unanswered) => 408,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            other => panic!("{other:?} is tried elsewhere"),
+        }
+    }
+}
+
+/// The points of one exchange; resuming is below, giving away is the business of delegation.
+const POINTS: [Point; 6] =
+    [Point::Create, Point::Invite, Point::Subscribe, Point::Read, Point::Child, Point::Delete];
+
+#[tokio::test(start_paused = true)]
+async fn what_is_denied_is_answered_403_at_every_point_and_a_read_401() {
+    for (seed, point) in (720..).zip(POINTS) {
+        let scene = scene(seed).await;
+        let expected = if point == Point::Read { 401 } else { 403 };
+        for does in [Does::Deny, Does::Panic] {
+            scene.policy.set(point, does);
+            assert_eq!(scene.attempt(point).await, expected, "{point:?} {does:?}");
+            let asked = scene.policy.asked_at(point);
+            assert_eq!(asked.len(), 1, "{point:?} {does:?}");
+            if point != Point::Create {
+                assert_eq!(asked[0].object.as_ref(), Some(scene.board.url()), "{point:?}");
+                assert_eq!(asked[0].reporter.as_ref(), Some(scene.alice.hyperty.url()), "{point:?}");
+            }
+        }
+        scene.policy.set(point, Does::NoOpinion);
+        assert_eq!(scene.attempt(point).await, 200, "{point:?} without an opinion");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_hangs_denies_within_its_time() {
+    for (seed, point) in (730..).zip(POINTS) {
+        let scene = scene(seed).await;
+        scene.policy.set(point, Does::Hang);
+        let begun = Instant::now();
+        let code = scene.attempt(point).await;
+        // An operation on a child is told unanswered after as long as the policy may take; its refusal follows.
+        if point != Point::Child {
+            let expected = if point == Point::Read { 401 } else { 403 };
+            assert_eq!(code, expected, "{point:?}");
+        }
+        assert!(begun.elapsed() < Duration::from_secs(12), "{point:?} {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_lets_in_where_the_application_would_not() {
+    let scene = scene(740).await;
+    scene.board.accept(Accept::None);
+    for (point, refusal) in [(Point::Subscribe, 403), (Point::Read, 401)] {
+        scene.policy.set(point, Does::NoOpinion);
+        assert_eq!(scene.attempt(point).await, refusal, "{point:?}");
+        scene.policy.set(point, Does::Permit);
+        assert_eq!(scene.attempt(point).await, 200, "{point:?}");
+    }
+    // A denial stands above grants and public objects.
+    scene.board.invite([scene.bob.hyperty.url().clone()]).await.unwrap();
+    for (point, refusal) in [(Point::Subscribe, 403), (Point::Read, 401)] {
+        scene.policy.set(point, Does::NoOpinion);
+        assert_eq!(scene.attempt(point).await, 200, "{point:?}");
+        scene.policy.set(point, Does::Deny);
+        assert_eq!(scene.attempt(point).await, refusal, "{point:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn operations_on_children_stay_in_order_while_the_policy_thinks() {
+    /// Decides at once or after a while, by turns.
+    struct Slow(Mutex<u32>);
+    impl Policy for Slow {
+        fn decide<'a>(&'a self, request: &'a PolicyRequest) -> BoxFuture<'a, Decision> {
+            let turn = {
+                let mut turns = self.0.lock();
+                *turns += 1;
+                *turns
+            };
+            let waits = request.point == Point::Child && turn % 3 != 0;
+            Box::pin(async move {
+                if waits {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                Decision::NotApplicable
+            })
+        }
+    }
+    let world = World::new(741);
+    let alice = Party::with(&world, "alice", |builder| builder.policy(Slow(Mutex::new(0)))).await;
+    let bob = Party::new(&world, "bob").await;
+    let board = alice.create(topic("a")).await;
+    let observer = bob.observe(&board).await;
+    let child = observer.children("notes").unwrap().add(json!({"n": 0})).await.unwrap();
+    let mut last = None;
+    for n in 1..=40 {
+        last = Some(child.set("n", n));
+    }
+    timeout(PATIENCE, last.unwrap().into_future()).await.unwrap().unwrap();
+    assert_eq!(board.children("notes").unwrap().list()[0].data, json!({"n": 40}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_resume_is_not_deployed_and_loses_nothing() {
+    let world = World::new(742);
+    let (policy, tables) = (At::new(), Arc::new(MemoryTables::new()));
+    let asked = policy.clone();
+    let runtime = world.runtime_with("alice", &tables, |builder| builder.policy(asked)).await;
+    let alice = runtime.deploy("app").user("user://example.com/alice").await.unwrap();
+    assert!(policy.asked_at(Point::Resume).is_empty(), "there is nothing to resume");
+    let board = alice.create(runtime.schema(SCHEMA).unwrap()).data(topic("a")).store(true).await.unwrap();
+    let url = board.url().clone();
+    runtime.abort();
+    drop((board, alice, runtime));
+    let tables = Arc::new(tables.snapshot());
+    for (does, deployed) in [(Does::Deny, false), (Does::Hang, false), (Does::NoOpinion, true)] {
+        policy.set(Point::Resume, does);
+        let (asked, image) = (policy.clone(), Arc::new(tables.snapshot()));
+        let runtime = world.runtime_with("alice", &image, |builder| builder.policy(asked)).await;
+        let outcome = runtime.deploy("app").user("user://example.com/alice").await;
+        assert_eq!(outcome.is_ok(), deployed, "{does:?}");
+        let asked = policy.asked_at(Point::Resume);
+        assert_eq!(asked[0].identity.as_ref().unwrap().user(), Some("user://example.com/alice"));
+        if let Ok(alice) = &outcome {
+            assert_eq!(*alice.resumed().reporters[0].url(), url);
+        }
+        runtime.abort();
+    }
+}
