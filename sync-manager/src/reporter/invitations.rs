@@ -1,4 +1,4 @@
-//! Who was invited to an object and is not done with it (protocol 5.2). Pure: what is sent, and what becomes of the
+//! Who was invited to an object and is not done with it (protocol 5.2, INV-INV-1). Pure: what is sent, and what becomes of the
 //! answers, is in [`super::invite`] and [`super::invite_answers`].
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Invitation and announcement as a whole (protocol 5.2, INV-INV-1 to INV-INV-3): who is told, who is let in, what the
+//! Invitation and announcement as a whole (protocol 5.2, INV-INV-1, INV-INV-2, INV-INV-3): who is told, who is let in, what the
 //! Reporter hears, and what is left of it after losses and restarts.
 
 use std::sync::Arc;
