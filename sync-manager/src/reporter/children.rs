@@ -46,6 +46,11 @@ impl SyncManager {
                 let release = Release::ChildAgain { message: message.clone() };
                 self.stage(object, &mut state, Staged { ticket: None, release });
             }
+            // Sent again while the first waits for the store, behind what came after it: that one is answered.
+            Err(_) if waits(&state, message) => {
+                let release = Release::ChildAgain { message: message.clone() };
+                self.stage(object, &mut state, Staged { ticket: None, release });
+            }
             Err(refusal) => {
                 tracing::debug!(object = %object.url, %refusal, "a child operation was refused");
                 self.answer_child(message, refusal.into());
@@ -152,6 +157,14 @@ impl SyncManager {
         let body = body.with_source(self.address().clone());
         self.bus().post(message.reply(body));
     }
+}
+
+/// Whether this very operation was taken in and waits to be released.
+fn waits(state: &State, again: &Message) -> bool {
+    state.staged.iter().any(|staged| match &staged.release {
+        Release::Child { message, .. } => message.id() == again.id() && message.from() == again.from(),
+        _ => false,
+    })
 }
 
 /// What is to be done to a child.

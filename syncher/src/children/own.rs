@@ -23,33 +23,26 @@ impl ChildrenState {
     /// Takes in what the Sync Manager says of a child of one's own: nobody else speaks of it in one's own name, and
     /// what one did is not told back. It found it by a repair, on its way before a hard stop and not in the store here:
     /// without it an id would be drawn twice, and the child could not be changed any more (INV-CHD-7). Or the
-    /// Reporter's side has refused it since, or lost it, and it is gone. What is not answered yet is newer.
+    /// Reporter's side has refused or lost what was done, and the child is gone or what it was before. Operations that
+    /// are not answered yet lie over it still.
     pub(super) fn recollect(&mut self, name: &ChildrenName, message: &Message) {
         let found = match message.kind() {
             MessageType::Create => message.decode::<ChildBody>().ok().and_then(|body| {
-                let key = (name.clone(), body.value.url.clone());
                 let entry = ChildEntry { value: body.value.clone(), identity: body.identity.clone() };
-                let is_own = entry.value.reporter == self.me && !self.mine.contains_key(&key);
-                is_own.then(|| self.known.put_back(name, &key.1, Some(entry)))
+                let is_own = entry.value.reporter == self.me;
+                is_own.then(|| self.known.put_back(name, &body.value.url, Some(entry)))
             }),
             MessageType::Update => message.decode::<UpdateBody>().ok().and_then(|body| {
-                let id = body.resource.as_deref()?;
-                let key = (name.clone(), ChildId::parse(id).ok()?);
-                let is_whole = matches!(body.kind, UpdateKind::Whole(_)) && !self.mine.contains_key(&key);
-                let found = is_whole.then(|| self.known.update(name, id, self.me.as_url(), &body))?;
-                found
-                    .map(drop)
-                    .map_err(|refusal| tracing::debug!(?message, %refusal, "an own child does not fit"))
-                    .ok()
+                let id = body.resource.as_deref().filter(|_| matches!(body.kind, UpdateKind::Whole(_)))?;
+                self.known.update(name, id, self.me.as_url(), &body).ok().map(drop)
             }),
             _ => message.decode::<DeleteBody>().ok().and_then(|body| {
-                let key = (name.clone(), ChildId::parse(body.child_id()?).ok()?);
-                let is_gone = !self.mine.contains_key(&key);
-                is_gone.then(|| self.known.put_back(name, &key.1, None))
+                let id = ChildId::parse(body.child_id()?).ok()?;
+                Some(self.known.put_back(name, &id, None))
             }),
         };
         if found.is_none() {
-            tracing::debug!(?message, "what is said of an own child is passed over");
+            tracing::debug!(?message, "what is said of an own child does not fit");
         }
     }
 
