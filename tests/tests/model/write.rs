@@ -161,8 +161,8 @@ fn not_made(
 ) -> Result<(), Violation> {
     let excused = match error {
         WriteError::StoreFailed { .. } => !keeps,
-        // It was made over one that the disk failed meanwhile, and falls with it.
-        WriteError::Undone { code, .. } => !keeps && code.0 == 500,
+        // It was made over one that the disk failed meanwhile: both are undone.
+        WriteError::Undone { code, .. } if !keeps && code.0 == 500 => return board.take_commits(),
         _ => false,
     };
     if !excused {
