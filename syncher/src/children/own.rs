@@ -36,10 +36,11 @@ impl ChildrenState {
                 let id = body.resource.as_deref().filter(|_| matches!(body.kind, UpdateKind::Whole(_)))?;
                 self.known.update(name, id, self.me.as_url(), &body).ok().map(drop)
             }),
-            _ => message.decode::<DeleteBody>().ok().and_then(|body| {
-                let id = ChildId::parse(body.child_id()?).ok()?;
-                Some(self.known.put_back(name, &id, None))
-            }),
+            _ => {
+                let body = message.decode::<DeleteBody>().ok();
+                let id = body.and_then(|body| ChildId::parse(body.child_id()?).ok());
+                id.map(|id| self.known.put_back(name, &id, None))
+            }
         };
         if found.is_none() {
             tracing::debug!(?message, "what is said of an own child does not fit");
