@@ -9,6 +9,18 @@
 //! `HYPERTY_TELL=1` tells each command before it is done, `HYPERTY_KEEP_GOING=1` goes on after a failure and makes none
 //! shorter.
 //!
+//! # What it can see
+//!
+//! Faults put into the crates by hand, one line each, against the cases of the seeds 1 to 24; in brackets the invariant
+//! and the first case that shows it. Caught: releasing before durable (I6, 5), a route that is not taken down (I10, 1), a
+//! resume without subscribers (I4, 9), beats without digests (I11, 12), operations on children that are not sent again
+//! (I11, 11), applying the version after the next (I1, 4), letting in whom the Reporter refused (I4, 1).
+//!
+//! Not seen in so few: a tombstone that is ignored, an observer that has left and stays in the Reporter's store, an
+//! observation of a deleted object that stays in the store. Not to be seen here at all: an epoch that is not looked at, as
+//! no store of this test forgets what it kept, and so no object gets a second epoch; and a second answer, as an application
+//! hears the first.
+//!
 //! [`Reference`]: hyperty_conformance::reference::Reference
 
 mod board;
