@@ -11,6 +11,7 @@
 //! | [`replica`] | an observer's ordering and gap handling (section 3.4) |
 //! | [`log`] | the bounded log of changes a reporter keeps for repairs (section 10.1) |
 //! | [`digest`] | the digest of data that tells a copy from what it should be (section 10.2) |
+//! | [`discovery`] | what is asked of a domain's registry (section 5.13) |
 //! | [`queue`] | the bounded queue in front of a connection, in which updates of one object collapse (10.3) |
 //! | [`resume`] | which objects a hyperty wants to go on with (section 5.10) |
 //! | [`schema`] | what a schema says of scheme and children names (section 3.7) |
@@ -30,6 +31,7 @@
 pub mod change;
 pub mod delegation;
 pub mod digest;
+pub mod discovery;
 pub mod log;
 pub mod message;
 pub mod object;

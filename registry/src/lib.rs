@@ -52,12 +52,13 @@ pub use client::{
     Criteria, DomainRegistry, Find, NoRegistry, NodeRegistryClient, Query, QueryError, REGISTRY_ATTEMPTS,
     RegisterError, RetryConfig, UpdateError,
 };
-pub use record::{REGISTRATION_EXPIRES, RegistrationRecord, RegistrationStatus};
+pub use hyperty_model::discovery::RegistrationStatus;
+pub use record::{REGISTRATION_EXPIRES, RegistrationRecord};
 pub use registrations::Registrations;
 pub use runtime::{LOCAL_DOMAINS_MAX, LOCAL_HYPERTIES_MAX, LOCAL_OBJECTS_MAX, RegistryFull, RuntimeRegistry};
 pub use schema::{InvalidSchema, SCHEMA_BYTES_MAX, Schema, SchemaViolation};
 pub use table::{
-    QUERY_RESULTS_MAX, QUERY_SCAN_MAX, RECORD_BYTES_MAX, REGISTRATION_KEPT, REGISTRATIONS_MAX,
-    REGISTRATIONS_PER_RUNTIME_MAX, REGISTRY_CHECK, RegistryAnswer, RegistryLimits, RegistryTable,
-    StatusEvent,
+    QUERY_PAGE_BYTES, QUERY_RESULTS_MAX, QUERY_SCAN_MAX, RECORD_BYTES_MAX, REGISTRATION_KEPT,
+    REGISTRATIONS_MAX, REGISTRATIONS_PER_RUNTIME_MAX, REGISTRY_CHECK, RegistryAnswer, RegistryLimits,
+    RegistryTable, StatusEvent,
 };

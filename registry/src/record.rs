@@ -1,8 +1,9 @@
 use std::time::Duration;
 
+use hyperty_model::discovery::RegistrationStatus;
 use hyperty_model::message::OneOrMany;
 use hyperty_model::{HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, Timestamp, Url};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// How long a registration lives without a keep-alive, and the longest that can be asked for (protocol 0.2).
@@ -10,47 +11,6 @@ pub const REGISTRATION_EXPIRES: Duration = Duration::from_secs(3600);
 
 /// Member of a record that tells from which position of the former owner an object went on, `{"epoch","version"}`.
 pub(crate) const TAKEN_FROM: &str = "takenFrom";
-
-/// How a registered entity is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RegistrationStatus {
-    /// Registered, and kept alive.
-    Live,
-    /// Unregistered, expired, or its runtime's session ended. It may come back.
-    Disconnected,
-    /// Deleted. It never comes back.
-    Deleted,
-}
-
-impl RegistrationStatus {
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            RegistrationStatus::Live => "live",
-            RegistrationStatus::Disconnected => "disconnected",
-            RegistrationStatus::Deleted => "deleted",
-        }
-    }
-
-    /// Reads a word of the wire; `created` means live (protocol M28).
-    pub fn parse(word: &str) -> Option<RegistrationStatus> {
-        match word {
-            "live" | "created" => Some(RegistrationStatus::Live),
-            "disconnected" => Some(RegistrationStatus::Disconnected),
-            "deleted" => Some(RegistrationStatus::Deleted),
-            _ => None,
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for RegistrationStatus {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RegistrationStatus, D::Error> {
-        let word = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        RegistrationStatus::parse(&word)
-            .ok_or_else(|| serde::de::Error::custom(format!("unknown registration status {word:?}")))
-    }
-}
 
 /// What a domain registry knows of a data object or a hyperty (protocol 5.13.1).
 ///

@@ -198,6 +198,7 @@ impl RuntimeBuilder {
             bus,
             tables,
             registry,
+            registrations,
             catalogue,
             node_allocator,
             clock,

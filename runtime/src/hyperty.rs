@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use hyperty_message_bus::{MiniBus, StubStatus};
 use hyperty_model::{HypertyUrl, Identity, Url};
+use hyperty_registry::{RegisterError, RegistrationRecord};
 use hyperty_storage::Names;
 use hyperty_syncher::{Resumed, Syncher, SyncherConfig};
 
 use crate::error::DeployError;
 use crate::runtime::Runtime;
+
+/// First and longest pause before a hyperty that could not be registered is registered again.
+const REGISTER_PAUSE: (std::time::Duration, std::time::Duration) =
+    (std::time::Duration::from_secs(1), std::time::Duration::from_secs(60));
 
 /// A deployed hyperty: its Syncher, and what it resumed of its last session.
 #[derive(Clone)]
@@ -44,11 +49,12 @@ pub struct Deploy {
     name: String,
     user: Option<String>,
     identity: Option<Identity>,
+    discoverable: Option<Vec<String>>,
 }
 
 impl Deploy {
     pub(crate) fn new(runtime: Runtime, name: &str) -> Deploy {
-        Deploy { runtime, name: name.to_owned(), user: None, identity: None }
+        Deploy { runtime, name: name.to_owned(), user: None, identity: None, discoverable: None }
     }
 
     /// The user behind the hyperty, `user://<domain>/<id>`.
@@ -61,8 +67,14 @@ impl Deploy {
         Deploy { identity: Some(identity), ..self }
     }
 
+    /// Registers the hyperty at its domain, with these resource types such as `chat`, so that others find it by its user
+    /// and can invite it. A hyperty without a user is not registered.
+    pub fn discoverable(self, resources: impl IntoIterator<Item = impl Into<String>>) -> Deploy {
+        Deploy { discoverable: Some(resources.into_iter().map(Into::into).collect()), ..self }
+    }
+
     async fn run(self) -> Result<Hyperty, DeployError> {
-        let Deploy { runtime, name, user, identity } = self;
+        let Deploy { runtime, name, user, identity, discoverable } = self;
         let inner = &runtime.inner;
         if inner.deployed.lock().contains_key(&name) {
             return Err(DeployError::Deployed(name));
@@ -75,6 +87,9 @@ impl Deploy {
         let minibus = MiniBus::new(&inner.bus, url.clone())?;
         inner.registry.add_hyperty(&url, identity.clone())?;
         runtime.be_reached_as(&url);
+        if let (Some(resources), Some(user)) = (discoverable, &identity) {
+            runtime.be_found_as(&url, &name, user, resources);
+        }
         let config = SyncherConfig {
             identity,
             clock: Arc::clone(&inner.clock),
@@ -101,6 +116,28 @@ impl IntoFuture for Deploy {
 }
 
 impl Runtime {
+    /// Registers a hyperty at its domain, and keeps that alive. Not waited for: what cannot reach the node now is tried
+    /// again, and told to each fresh session after that.
+    fn be_found_as(&self, url: &HypertyUrl, name: &str, user: &Identity, resources: Vec<String>) {
+        let inner = &self.inner;
+        if inner.registry.stub_for_domain(url.home()).is_none() {
+            return;
+        }
+        let descriptor = format!("hyperty-catalogue://catalogue.{}/.well-known/hyperty/{name}", url.home());
+        let record =
+            RegistrationRecord::of_hyperty(url, inner.url.clone(), &descriptor).with_user(Some(user));
+        let record = RegistrationRecord { resources, ..record };
+        let registrations = inner.registrations.clone();
+        inner.tasks.spawn(async move {
+            let mut pause = REGISTER_PAUSE.0;
+            while let Err(RegisterError::Unreachable(reason)) = registrations.register(record.clone()).await {
+                tracing::debug!(hyperty = %record.url, reason, "cannot register now");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(REGISTER_PAUSE.1);
+            }
+        });
+    }
+
     /// Has the node of a hyperty's domain send here what is for the hyperty itself. Not waited for: without a session
     /// the next one is told.
     fn be_reached_as(&self, url: &HypertyUrl) {

@@ -5,7 +5,7 @@ use hyperty_address_allocation::NodeAllocator;
 use hyperty_message_bus::{DomainRoutes, Listener, MessageBus, Protostub, StubStatus, Wish};
 use hyperty_model::{Clock, Ids, RuntimeUrl, Url};
 use hyperty_protostub::SessionStub;
-use hyperty_registry::{RuntimeRegistry, SchemaCatalogue};
+use hyperty_registry::{Registrations, RuntimeRegistry, SchemaCatalogue};
 use hyperty_storage::{StorageError, Tables};
 use hyperty_sync_manager::{SyncManager, SyncStats};
 use parking_lot::Mutex;
@@ -33,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) bus: MessageBus,
     pub(crate) tables: Arc<dyn Tables>,
     pub(crate) registry: RuntimeRegistry,
+    pub(crate) registrations: Registrations,
     pub(crate) catalogue: Arc<KeptCatalogue>,
     pub(crate) node_allocator: Arc<NodeAllocator>,
     pub(crate) clock: Arc<dyn Clock>,

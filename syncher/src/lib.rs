@@ -13,6 +13,7 @@
 //! | hear of objects that others report | [`Syncher::invitations`] | [`Invitation`]s |
 //! | look at an object once | [`Syncher::read`] | a snapshot |
 //! | go on after a restart | [`Syncher::resume`] | [`Resumed`] |
+//! | find hyperties and objects | [`Syncher::discover`], [`Syncher::watch`] | [`Found`], [`Discoveries`] |
 //! | go on on another device | [`Syncher::resume_by`] | [`Resumed`] |
 //! | add notes, messages, files to an object | [`Reporter::children`], [`Observer::children`] | [`ChildrenHandle`], [`Child`] |
 //! | know who observes, and end it | [`Reporter::observers`], [`Reporter::remove_observer`] | [`ObserverEntry`] |
@@ -71,6 +72,7 @@ mod config;
 mod core;
 mod data;
 mod decisions;
+mod discovery;
 mod driver;
 mod events;
 mod exchange;
@@ -91,8 +93,10 @@ pub use config::{
     REQUESTS_MAX, SyncherConfig, Timeouts,
 };
 pub use data::DataError;
+pub use discovery::{DiscoverError, Discoveries, Discovery, FOUND_MAX, Found, WATCHED_MAX};
 pub use driver::SyncherDriver;
 pub use events::{ChangeEvent, ChildEvent, ChildOp, CloseReason, ObserverEvent, ReporterEvent};
+pub use hyperty_model::discovery::{Query, RegistrationStatus};
 pub use hyperty_model::resume::Criteria;
 pub use lag::Lag;
 pub use notifications::{AcceptInvitation, Invitation, Invitations};

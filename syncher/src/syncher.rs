@@ -2,11 +2,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use hyperty_message_bus::{BusError, MiniBus};
+use hyperty_model::discovery::Query;
 use hyperty_model::resume::Criteria;
 use hyperty_model::{HypertyUrl, ObjectUrl, Snapshot, Url};
 use parking_lot::Mutex;
 
 use crate::core::Core;
+use crate::discovery::{self, DiscoverError, Discoveries, Found};
 use crate::{
     Create, Invitations, Observer, ReadError, Reporter, ResumeError, Resumed, Subscribe, SyncherConfig,
     SyncherDriver, resume,
@@ -69,6 +71,29 @@ impl Syncher {
         let (resumed, result) = resume::resume(&self.core).await;
         self.keep(&resumed);
         result.map(|()| resumed)
+    }
+
+    /// Finds hyperties and objects at the registry of a domain: that of the URL that is asked for, else the hyperty's
+    /// own. Nothing found is an empty list; what is disconnected is in it, and says so.
+    ///
+    /// # Errors
+    /// [`DiscoverError`].
+    pub async fn discover(&self, query: Query) -> Result<Vec<Found>, DiscoverError> {
+        discovery::discover(&self.core, None, &query).await
+    }
+
+    /// The same at the registry of another domain.
+    ///
+    /// # Errors
+    /// [`DiscoverError`].
+    pub async fn discover_at(&self, domain: &str, query: Query) -> Result<Vec<Found>, DiscoverError> {
+        discovery::discover(&self.core, Some(domain), &query).await
+    }
+
+    /// A search that goes on: tells what it finds, and then what is live, disconnected, new and gone. The registry's
+    /// events are used where there are some; without, a change is told within a minute.
+    pub fn watch(&self, query: Query) -> Discoveries {
+        discovery::watch(&self.core, None, query)
     }
 
     /// Takes up what the criteria cover (protocol 5.10): what is this hyperty's own, and what other hyperties of its

@@ -4,18 +4,20 @@ mod error;
 mod node;
 pub(crate) use node::register_body;
 mod none;
-mod query;
 
 pub use error::{QueryError, RegisterError, UpdateError};
+pub use hyperty_model::discovery::{Criteria, Find, Query};
+pub(crate) use hyperty_model::discovery::{OBJECTS, bare_guid};
 pub use node::{NodeRegistryClient, REGISTRY_ATTEMPTS, RetryConfig};
 pub use none::NoRegistry;
-pub use query::{Criteria, Find, Query};
-pub(crate) use query::{OBJECTS, bare_guid};
 
 use futures_core::future::BoxFuture;
 use hyperty_model::Url;
 
 use crate::RegistrationRecord;
+
+/// Member of an answer that has more pages: what to ask for as `page`.
+pub(crate) const NEXT: &str = "next";
 
 /// Where data objects and hyperties of a domain are found.
 ///

@@ -8,7 +8,8 @@ use hyperty_model::url::node;
 use hyperty_model::{Ids, MessageType, RuntimeUrl, StatusCode, Url};
 use serde_json::{Value, json};
 
-use super::{DomainRegistry, Query, QueryError, RegisterError, UpdateError};
+use super::{DomainRegistry, NEXT, Query, QueryError, RegisterError, UpdateError};
+use crate::QUERY_RESULTS_MAX;
 use crate::record::TAKEN_FROM;
 use crate::{RegistrationRecord, RegistrationStatus};
 
@@ -81,6 +82,32 @@ impl NodeRegistryClient {
         })
     }
 
+    /// Reads page after page. All of them say the same of what was found as a whole.
+    async fn all_pages(&self, domain: &str, mut body: Value) -> Result<Vec<RegistrationRecord>, QueryError> {
+        let (mut all, mut live) = (Vec::new(), true);
+        loop {
+            let (answer, failed) =
+                match self.inner.request(Some(domain), MessageType::Read, body.clone()).await {
+                    Answer::Success(answer) => (answer, false),
+                    Answer::Failure(answer) if answer.code == StatusCode::TIMEOUT => (answer, true),
+                    // What was found goes, when the last of it is gone between two pages.
+                    Answer::Failure(answer) if answer.code == StatusCode::NOT_FOUND && !all.is_empty() => {
+                        break;
+                    }
+                    Answer::Failure(answer) => return Err(failure(&answer)),
+                    Answer::Unreachable(reason) => return Err(QueryError::Unreachable(reason)),
+                };
+            live &= !failed;
+            all.extend(read_records(&answer)?);
+            match answer.extra.get(NEXT).and_then(Value::as_str) {
+                // A registry that turns its pages for ever is not followed.
+                Some(next) if all.len() < QUERY_RESULTS_MAX => body["page"] = json!(next),
+                _ => break,
+            }
+        }
+        if live { Ok(all) } else { Err(QueryError::Disconnected(all)) }
+    }
+
     async fn query(&self, domain: Option<&str>, body: Value) -> Result<Vec<RegistrationRecord>, QueryError> {
         let answer = match self.inner.request(domain, MessageType::Read, body).await {
             Answer::Success(answer) => return read_records(&answer),
@@ -88,11 +115,17 @@ impl NodeRegistryClient {
             Answer::Failure(answer) => answer,
         };
         Err(match answer.code {
-            StatusCode::NOT_FOUND => QueryError::NotFound,
             StatusCode::TIMEOUT => QueryError::Disconnected(read_records(&answer)?),
-            StatusCode::GONE => QueryError::Gone,
-            code => QueryError::Refused { code, reason: answer.why().to_owned() },
+            _ => failure(&answer),
         })
+    }
+}
+
+fn failure(answer: &ResponseBody) -> QueryError {
+    match answer.code {
+        StatusCode::NOT_FOUND => QueryError::NotFound,
+        StatusCode::GONE => QueryError::Gone,
+        code => QueryError::Refused { code, reason: answer.why().to_owned() },
     }
 }
 
@@ -151,7 +184,7 @@ impl DomainRegistry for NodeRegistryClient {
         if !query.criteria.is_empty() {
             body["criteria"] = json!(query.criteria);
         }
-        Box::pin(self.query(Some(domain), body))
+        Box::pin(self.all_pages(domain, body))
     }
 }
 

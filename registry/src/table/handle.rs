@@ -31,7 +31,11 @@ impl Change<'_> {
         }
         let body = message.decode::<EntryBody>().map_err(malformed)?;
         match message.kind() {
-            MessageType::Read => Ok(query::answer(self.state, &body.query().map_err(Refusal::bad_request)?)),
+            MessageType::Read => {
+                let asked = body.query().map_err(Refusal::bad_request)?;
+                let after = body.page().map_err(Refusal::bad_request)?;
+                Ok(query::answer(self.state, &asked, after))
+            }
             MessageType::Update => {
                 let update = body.update().map_err(Refusal::bad_request)?;
                 let url = self.resolve(body.target().map_err(Refusal::bad_request)?, runtime)?;

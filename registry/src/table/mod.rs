@@ -31,8 +31,12 @@ pub const REGISTRATIONS_PER_RUNTIME_MAX: usize = 200_000;
 /// Longest registration message, in bytes of its body; a record is some 600.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 
-/// Most entries in one answer: with records of the usual size some 6 MB, well within one message.
+/// Most entries that one query finds, all pages together: with records of the usual size some 6 MB.
 pub const QUERY_RESULTS_MAX: usize = 10_000;
+
+/// Most bytes of records in one answer: with its envelope it stays below the smallest limit of a message. What does not
+/// fit is asked for by `page`.
+pub const QUERY_PAGE_BYTES: usize = 192 << 10;
 
 /// Most entries that one query may look at, some 10 ms of work.
 pub const QUERY_SCAN_MAX: usize = 100_000;

@@ -6,13 +6,13 @@ use serde_json::{Map, Value};
 
 use super::request::{Asked, guid_key, user_key};
 use super::state::{Entry, Facet, State};
-use super::{QUERY_RESULTS_MAX, QUERY_SCAN_MAX};
-use crate::client::{Criteria, Find, OBJECTS, Query};
+use super::{QUERY_PAGE_BYTES, QUERY_RESULTS_MAX, QUERY_SCAN_MAX};
+use crate::client::{Criteria, Find, NEXT, OBJECTS, Query};
 use crate::refusal::Refusal;
 use crate::{RegistrationRecord, RegistrationStatus};
 
-/// Answers a read.
-pub(super) fn answer(state: &State, asked: &Asked) -> ResponseBody {
+/// Answers a read, from the entry after `after` on.
+pub(super) fn answer(state: &State, asked: &Asked, after: Option<&str>) -> ResponseBody {
     let (found, status) = match asked {
         Asked::Url(url) => return answer_url(state, url),
         Asked::Query(query) => (find(state, query), query.criteria.status),
@@ -24,7 +24,7 @@ pub(super) fn answer(state: &State, asked: &Asked) -> ResponseBody {
         }
     };
     match found {
-        Ok(found) => answer_entries(&found, status),
+        Ok(found) => answer_entries(found, status, after),
         Err(refusal) => refusal.into(),
     }
 }
@@ -35,27 +35,45 @@ fn answer_url(state: &State, url: &Url) -> ResponseBody {
         Some(entry) if entry.record.status == RegistrationStatus::Deleted => {
             Refusal::new(StatusCode::GONE, "deleted", "deleted").into()
         }
-        Some(entry) => answer_entries(&[entry], None),
+        Some(entry) => answer_entries(vec![entry], None, None),
     }
 }
 
-/// `wanted` is the status that was asked for: who asks for disconnected entries has found them.
-fn answer_entries(found: &[&Entry], wanted: Option<RegistrationStatus>) -> ResponseBody {
+/// `wanted` is the status that was asked for: who asks for disconnected entries has found them. The code is that of
+/// all that was found, on every page.
+///
+/// Pages are in the order of the URLs, so that what comes and goes between two of them moves nothing else: an entry
+/// that is there all the time is told once.
+fn answer_entries(
+    mut found: Vec<&Entry>,
+    wanted: Option<RegistrationStatus>,
+    after: Option<&str>,
+) -> ResponseBody {
     if found.is_empty() {
         return Refusal::not_found().into();
     }
-    let mut records = Map::new();
-    for entry in found {
+    found.sort_unstable_by(|a, b| a.record.url.as_str().cmp(b.record.url.as_str()));
+    let (mut records, mut bytes, mut next) = (Map::new(), 0, None);
+    for entry in found.iter().filter(|entry| after.is_none_or(|after| entry.record.url.as_str() > after)) {
         let record = serde_json::to_value(&entry.record);
         let record = record.unwrap_or_else(|error| unreachable!("a record serialises: {error}"));
+        bytes += record.to_string().len() + entry.record.url.as_str().len();
+        if bytes > QUERY_PAGE_BYTES && !records.is_empty() {
+            next = records.keys().next_back().cloned();
+            break;
+        }
         records.insert(entry.record.url.as_str().to_owned(), record);
     }
-    let code = if wanted.is_some() || found.iter().any(|entry| entry.is_live()) {
+    let answer = if wanted.is_some() || found.iter().any(|entry| entry.is_live()) {
         ResponseBody::ok()
     } else {
         ResponseBody::failure(StatusCode::TIMEOUT, "Temporarily Unavailable")
     };
-    code.with_value(Value::Object(records))
+    let mut answer = answer.with_value(Value::Object(records));
+    if let Some(next) = next {
+        answer.extra.insert(NEXT.to_owned(), Value::String(next));
+    }
+    answer
 }
 
 fn find<'a>(state: &'a State, query: &Query) -> Result<Vec<&'a Entry>, Refusal> {
@@ -77,6 +95,7 @@ fn find<'a>(state: &'a State, query: &Query) -> Result<Vec<&'a Entry>, Refusal> 
                 |record: &RegistrationRecord| is_object(record) && record.name.as_ref() == Some(name);
             select(state.with_facet(&Facet::Name(name)), query, of_name)
         }
+        Find::Url(url) => select(state.get(url).into_iter(), query, |_| true),
         Find::Any => match &query.criteria.reporter {
             Some(reporter) => select(state.with_facet(&Facet::Reporter(reporter.key())), query, |_| true),
             None => scan(state, query, |_| true),
@@ -132,6 +151,7 @@ fn meets(record: &RegistrationRecord, criteria: &Criteria) -> bool {
     criteria.scheme.as_deref().is_none_or(|scheme| has_scheme(record, scheme))
         && contains(&record.resources, &criteria.resources)
         && contains(&record.data_schemes, &criteria.data_schemes)
+        && criteria.schema.as_ref().is_none_or(|schema| record.schema.as_ref() == Some(schema))
         && criteria.reporter.as_ref().is_none_or(|reporter| record.reporter.as_ref() == Some(reporter))
         && criteria.status.is_none_or(|status| record.status == status)
 }

@@ -32,6 +32,7 @@ pub(super) struct EntryBody {
     attribute: Option<Value>,
     method: Option<Value>,
     criteria: Option<Criteria>,
+    page: Option<Value>,
 }
 
 impl WireBody for CreateBody {}
@@ -117,6 +118,15 @@ impl EntryBody {
                 }
             }
             Some(_) => Err("value is neither a status nor a record".to_owned()),
+        }
+    }
+
+    /// From which entry on a `read` goes on: what the page before told as `next`.
+    pub(super) fn page(&self) -> Result<Option<&str>, String> {
+        match &self.page {
+            None | Some(Value::Null) => Ok(None),
+            Some(Value::String(after)) => Ok(Some(after)),
+            Some(_) => Err("page is not what an answer told as next".to_owned()),
         }
     }
 

@@ -8,6 +8,7 @@ mod children;
 mod creation;
 mod deletion;
 mod delta;
+mod discovery;
 mod divergence;
 mod epochs;
 mod fleet;
