@@ -16,8 +16,9 @@
 //! resume without subscribers (I4, 9), beats without digests (I11, 12), operations on children that are not sent again
 //! (I11, 11), applying the version after the next (I1, 4), letting in whom the Reporter refused (I4, 1).
 //!
-//! Not seen in so few: a tombstone that is ignored, an observer that has left and stays in the Reporter's store, an
-//! observation of a deleted object that stays in the store. Not to be seen here at all: an epoch that is not looked at, as
+//! Not seen in so few: a tombstone that is ignored; and, nor in a hundred more, an observer that has left and stays in the
+//! Reporter's store, an
+//! observation of a deleted object that stays in its own. Not to be seen here at all: an epoch that is not looked at, as
 //! no store of this test forgets what it kept, and so no object gets a second epoch; and a second answer, as an application
 //! hears the first.
 //!
