@@ -17,10 +17,9 @@
 //! (I11, 11), applying the version after the next (I1, 4), letting in whom the Reporter refused (I4, 1).
 //!
 //! Not seen in so few: a tombstone that is ignored; and, nor in a hundred more, an observer that has left and stays in the
-//! Reporter's store, an
-//! observation of a deleted object that stays in its own. Not to be seen here at all: an epoch that is not looked at, as
-//! no store of this test forgets what it kept, and so no object gets a second epoch; and a second answer, as an application
-//! hears the first.
+//! Reporter's store, or an observation of a deleted object that stays in its own. Not to be seen here at all: an epoch that
+//! is not looked at, as no store of this test forgets what it kept, and so no object gets a second epoch; and a second
+//! answer, as an application hears the first.
 //!
 //! [`Reference`]: hyperty_conformance::reference::Reference
 
