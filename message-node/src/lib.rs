@@ -51,6 +51,7 @@ mod stats;
 mod status;
 mod streams;
 mod subscriptions;
+pub mod tls;
 mod websocket;
 
 pub use config::{
@@ -66,7 +67,7 @@ pub use outgoing::Outgoing;
 pub use stats::Stats;
 pub use status::{NodeStatus, Readiness, SESSIONS_SHOWN, SessionStatus, StoreStatus};
 pub use streams::ASKED_MAX;
-pub use websocket::serve;
+pub use websocket::{serve, serve_tls};
 
 /// How an operator's check looks at what a node stores.
 pub const TABLE_CHECKS: [hyperty_storage::operations::TableCheck; 4] = [

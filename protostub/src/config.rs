@@ -1,9 +1,12 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_message_bus::Retry;
 use hyperty_model::message::Limits;
 use hyperty_model::queue::QueueLimits;
 use hyperty_model::{Ids, RuntimeUrl, Url, UrlError};
+
+use crate::token::TokenSource;
 
 /// How long a node may take to answer `open` and `re-open` (T_SESS, protocol 0.2).
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -31,6 +34,8 @@ pub struct StubConfig {
     pub frames: Limits,
     /// The pace of attempts to connect. Their number is not limited, whatever stands there.
     pub retry: Retry,
+    /// Where the token comes from, for a node that admits by token.
+    pub token: Option<Arc<dyn TokenSource>>,
     /// How long one attempt to connect may take.
     pub connect_timeout: Duration,
     /// How long the node may take to answer `open` and `re-open`.
@@ -52,6 +57,7 @@ impl StubConfig {
             queue: QueueLimits::default(),
             frames: Limits::default(),
             retry: Retry::default(),
+            token: None,
             connect_timeout: CONNECT_TIMEOUT,
             answer_timeout: ANSWER_TIMEOUT,
             close_timeout: CLOSE_TIMEOUT,

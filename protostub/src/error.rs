@@ -1,5 +1,6 @@
 use hyperty_model::StatusCode;
 
+use crate::token::TokenError;
 use crate::transport::{ConnectError, TransportError};
 
 /// Why a session is not live. The stub tries again after each of them.
@@ -10,7 +11,8 @@ pub enum SessionError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The node refused to open the session: 409 while another session of this runtime is live, which may be our own
-    /// last one whose loss the node has not noticed yet; 403 for a runtime it does not admit.
+    /// last one whose loss the node has not noticed yet; 401 for a token that it does not believe, or none; 403 for a
+    /// runtime that the token does not admit.
     #[error("the message node refused the session with {code}: {description}")]
     Refused {
         /// The node's code.
@@ -18,6 +20,12 @@ pub enum SessionError {
         /// The node's words.
         description: String,
     },
+    /// There is no token to open the session with.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The token expired before it was renewed, and the node ended the session.
+    #[error("the session's token has expired")]
+    Expired,
     /// The node did not answer `open` or `re-open` in time.
     #[error("the message node did not answer in time")]
     NoAnswer,

@@ -61,7 +61,9 @@ mod driver;
 mod error;
 mod handshake;
 mod pump;
+mod renewal;
 mod stub;
+mod token;
 mod transport;
 #[cfg(feature = "websocket")]
 mod websocket;
@@ -74,9 +76,10 @@ pub use config::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, CONNECT_TIMEOUT, StubConfig};
 pub use driver::SessionDriver;
 pub use error::{SessionError, StubClosed};
 pub use stub::{SessionStub, StubCounters};
+pub use token::{FixedToken, TokenError, TokenFile, TokenSource};
 pub use transport::{
     ConnectError, Connection, Connector, FrameSink, FrameStream, Incoming, Outgoing, SILENT_INTERVALS_MAX,
     STUCK_INTERVALS_MAX, TransportError,
 };
 #[cfg(feature = "websocket")]
-pub use websocket::{PING_INTERVAL, WebSocketConnector};
+pub use websocket::{PING_INTERVAL, TlsClient, TlsClientError, WebSocketConnector};

@@ -15,6 +15,7 @@ use hyperty_model::{Body, Message, MessageId, MessageType, Url};
 use crate::driver::{End, SessionDriver};
 use crate::error::SessionError;
 use crate::handshake::session_answer;
+use crate::renewal::keep_admitted;
 use crate::stub::Shared;
 use crate::transport::{
     Connection, FrameSink, FrameStream, Incoming, Outgoing, SILENT_INTERVALS_MAX, STUCK_INTERVALS_MAX,
@@ -67,8 +68,15 @@ impl SessionDriver {
             lost = read(incoming, inbound, &signals) => lost,
             lost = writer.run(outgoing) => lost,
             lost = listen_for_silence(keep_alive, &signals, &shared) => lost,
+            lost = keep_admitted(&shared, &self.bus) => lost,
             () = close_deadline => return End::Closed,
         };
+        let ended = shared.renewal.ended();
+        if ended.is_some() {
+            // The node keeps nothing of an ended session.
+            self.session.reopen_from = None;
+        }
+        let lost = ended.unwrap_or(lost);
         if *shared.closing.borrow() { End::Closed } else { End::Lost(lost) }
     }
 
@@ -132,7 +140,8 @@ impl Inbound<'_> {
         };
         let mut answer = None;
         for message in messages {
-            if message.kind() == MessageType::Response && *message.from() == node::session() {
+            if *message.from() == node::session() {
+                self.shared.renewal.take(&message);
                 answer = answer.or_else(|| session_answer(&message, asked?));
             } else {
                 self.hand_on(message);
@@ -178,7 +187,8 @@ impl Writer<'_> {
                 self.shared.outbox.lock().queue.pop_ready(BATCH_BYTES, self.unsent);
             }
             let ping = self.signals.ping.swap(false, Ordering::Relaxed);
-            if self.replay.is_empty() && self.unsent.is_empty() && !ping {
+            let renewal = self.shared.renewal.take_outgoing();
+            if self.replay.is_empty() && self.unsent.is_empty() && renewal.is_none() && !ping {
                 if *self.shared.closing.borrow() {
                     return self.say_goodbye(outgoing).await;
                 }
@@ -186,6 +196,9 @@ impl Writer<'_> {
                 continue;
             }
             self.signals.writing.store(true, Ordering::Relaxed);
+            if let Some(renewal) = renewal {
+                outgoing.feed(Outgoing::Frame(renewal.wire().clone())).await?;
+            }
             feed(outgoing, self.replay, self.shared, self.signals).await?;
             feed(outgoing, self.unsent, self.shared, self.signals).await?;
             if ping {

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, watch};
 
 use crate::driver::SessionDriver;
 use crate::error::{SessionError, StubClosed};
+use crate::renewal::Renewal;
 use crate::{Connector, StubConfig};
 
 /// The session of a runtime with the message node of a domain.
@@ -29,6 +30,7 @@ pub(crate) struct Shared {
     pub(crate) closing: watch::Sender<bool>,
     pub(crate) state: watch::Sender<State>,
     pub(crate) last_error: Mutex<Option<SessionError>>,
+    pub(crate) renewal: Renewal,
     pub(crate) counters: Counters,
 }
 
@@ -89,6 +91,7 @@ impl SessionStub {
             closing: watch::Sender::new(false),
             state: watch::Sender::new(State { status: StubStatus::Created, ended: false }),
             last_error: Mutex::new(None),
+            renewal: Renewal::default(),
             counters: Counters::default(),
         });
         let driver = SessionDriver::new(Arc::clone(&shared), connector, bus, replay, ids);

@@ -1,7 +1,6 @@
 //! The HTTP side: `/ws` for runtimes, and the pages of [`admin`](crate::admin) for whoever looks after the node.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,18 +12,20 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use bytes::Bytes;
 use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto::upgrade::downcast;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
+use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::accept::Acceptance;
 use super::connection;
 use crate::admin;
-use crate::config::AdminPages;
+use crate::admission::AdmissionConfig;
+use crate::config::{AdminPages, NodeConfig};
 use crate::node::MessageNode;
+use crate::tls::TlsServer;
 
 /// How much longer than the message limit a WebSocket message may be and still be answered: beyond it nobody knows
 /// what was meant, and the connection is closed with 1009.
@@ -34,18 +35,36 @@ const OVERSIZE_BYTES: usize = 1024 * 1024;
 /// is answered, and the connections are closed with code 1012.
 ///
 /// # Errors
-/// When the listener fails.
+/// When the node would admit everybody ([`AdmissionConfig::Loopback`]) at an address that others than this machine
+/// reach.
 pub async fn serve(
     node: MessageNode,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    // Messages are small and awaited: no waiting for more to send along, we gather ourselves.
-    let listener = listener.tap_io(|socket| {
-        if let Err(error) = socket.set_nodelay(true) {
-            tracing::debug!(%error, "no TCP_NODELAY");
-        }
-    });
+    serve_with(node, listener, None, shutdown).await
+}
+
+/// As [`serve`], by TLS.
+///
+/// # Errors
+/// As for [`serve`].
+pub async fn serve_tls(
+    node: MessageNode,
+    listener: TcpListener,
+    tls: TlsServer,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    serve_with(node, listener, Some(tls), shutdown).await
+}
+
+async fn serve_with(
+    node: MessageNode,
+    listener: TcpListener,
+    tls: Option<TlsServer>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    check_exposure(&node, &listener)?;
     let mut app = Router::new()
         .route("/ws", get(upgrade))
         .with_state(node.clone())
@@ -53,23 +72,25 @@ pub async fn serve(
     if node.config().admin == AdminPages::ThisMachine {
         app = app.merge(admin::private_to_this_machine(Arc::new(node.clone())));
     }
-    let draining = node.clone();
-    let stopped = async move {
-        shutdown.await;
-        draining.begin_drain();
-    };
-    let app = app.into_make_service_with_connect_info::<SocketAddr>();
-    let serving = axum::serve(listener, app).with_graceful_shutdown(stopped);
-    let limit = node.config().timers.drain;
-    let served = async {
-        let served = tokio::select! {
+    let NodeConfig { timers, limits, .. } = node.config();
+    let limit = timers.drain;
+    let acceptance =
+        Acceptance { node: node.clone(), app, tls, wait: timers.open, at_once: limits.unadmitted_links };
+    let stopped = async {
+        tokio::select! {
             biased;
-            served = serving => served,
+            () = shutdown => node.begin_drain(),
+            // Stopped by somebody else.
+            () = node.core().draining() => {}
+        }
+    };
+    let served = async {
+        tokio::select! {
+            biased;
+            () = acceptance.run(listener) => {}
             // Somebody who began a request and does not end it is not waited for.
-            () = async { node.core().draining().await; sleep(limit).await } => Ok(()),
-        };
-        node.begin_drain();
-        served
+            () = async { node.core().draining().await; sleep(limit).await } => {}
+        }
     };
     let drained = async {
         node.core().draining().await;
@@ -77,7 +98,21 @@ pub async fn serve(
             tracing::warn!(connections = node.links(), "stopped with something under way");
         }
     };
-    tokio::join!(served, drained).0
+    tokio::join!(stopped, served, drained);
+    Ok(())
+}
+
+/// A node that admits whoever comes is not to be reached by everybody without anybody having said so.
+fn check_exposure(node: &MessageNode, listener: &TcpListener) -> io::Result<()> {
+    let address = listener.local_addr()?;
+    if matches!(node.config().admission, AdmissionConfig::Loopback)
+        && !address.ip().to_canonical().is_loopback()
+    {
+        let text =
+            format!("{address} is reached by others than this machine, and the node would admit everybody");
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+    }
+    Ok(())
 }
 
 async fn upgrade(State(node): State<MessageNode>, mut request: Request) -> Response {
@@ -94,12 +129,17 @@ async fn upgrade(State(node): State<MessageNode>, mut request: Request) -> Respo
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let Ok(upgraded) = upgraded.await else { return };
-        match downcast::<TokioIo<TcpStream>>(upgraded) {
-            // The socket itself, without the layers of the HTTP server around it.
+        // The socket itself, without the layers of the HTTP server around it; plain or TLS, each as its own type.
+        match upgraded.downcast::<TokioIo<TcpStream>>() {
             Ok(parts) => connection::run(parts.io.into_inner(), parts.read_buf, link, timers, len_max).await,
-            Err(upgraded) => {
-                connection::run(TokioIo::new(upgraded), Bytes::new(), link, timers, len_max).await
-            }
+            Err(upgraded) => match upgraded.downcast::<TokioIo<TlsStream<TcpStream>>>() {
+                Ok(parts) => {
+                    connection::run(parts.io.into_inner(), parts.read_buf, link, timers, len_max).await;
+                }
+                Err(upgraded) => {
+                    connection::run(TokioIo::new(upgraded), Bytes::new(), link, timers, len_max).await;
+                }
+            },
         }
     });
     let headers = [

@@ -4,6 +4,7 @@
 //! system call without a copy into a buffer per connection, an idle connection holds no buffers at all, and a message
 //! is checked for UTF-8 once, by the decoder.
 
+mod accept;
 mod assemble;
 mod connection;
 mod frame;
@@ -11,4 +12,4 @@ mod listener;
 #[cfg(test)]
 mod tests;
 
-pub use listener::serve;
+pub use listener::{serve, serve_tls};

@@ -140,7 +140,7 @@ async fn refusal(address: &str) -> ConnectError {
 
 #[tokio::test]
 async fn what_cannot_be_connected_says_why() {
-    assert!(matches!(refusal("wss://127.0.0.1/ws").await, ConnectError::Address { .. }));
+    assert!(matches!(refusal("http://127.0.0.1/ws").await, ConnectError::Address { .. }));
     assert!(matches!(refusal("127.0.0.1:9090").await, ConnectError::Address { .. }));
     assert!(matches!(refusal("ws://").await, ConnectError::Address { .. }));
     let (closed, address) = listener().await;

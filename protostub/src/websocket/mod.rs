@@ -1,4 +1,6 @@
-//! The transport between processes: one JSON message per WebSocket text frame (protocol 5.15).
+//! The transport between processes: one JSON message per WebSocket text frame (protocol 5.15), plain or over TLS.
+
+mod tls;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -7,13 +9,19 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 use futures_util::stream::SplitSink;
 use futures_util::{Sink, SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::http::Uri;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{Message as Frame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Utf8Bytes};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use crate::transport::{ConnectError, Connection, Connector, Incoming, Outgoing, TransportError};
+
+pub use tls::{TlsClient, TlsClientError};
 
 /// Silence after which the node is asked by a ping; with [`SILENT_INTERVALS_MAX`](crate::SILENT_INTERVALS_MAX)
 /// a half-open socket is found 30 to 40 s after the last frame.
@@ -25,16 +33,25 @@ pub struct WebSocketConnector {
     url: String,
     frame_bytes_max: usize,
     ping_interval: Duration,
+    tls: Option<TlsClient>,
 }
 
 impl WebSocketConnector {
-    /// For the node at `url`, for instance `ws://127.0.0.1:9090/ws`. The address is checked when it is used.
+    /// For the node at `url`, for instance `ws://127.0.0.1:9090/ws` or `wss://node.example.com/ws`. The address is
+    /// checked when it is used; certificates are, against the system's roots unless told otherwise.
     pub fn new(url: impl Into<String>) -> WebSocketConnector {
         WebSocketConnector {
             url: url.into(),
             frame_bytes_max: hyperty_model::message::MESSAGE_BYTES_MAX,
             ping_interval: PING_INTERVAL,
+            tls: None,
         }
+    }
+
+    /// Trusts what `tls` says instead of the system's roots.
+    #[must_use]
+    pub fn tls(self, tls: TlsClient) -> WebSocketConnector {
+        WebSocketConnector { tls: Some(tls), ..self }
     }
 
     /// Ends connections on which a longer frame arrives.
@@ -50,16 +67,46 @@ impl WebSocketConnector {
     }
 
     async fn open(&self) -> Result<Connection, ConnectError> {
-        if !self.url.starts_with("ws://") {
-            let reason = "it must start with ws://".to_owned();
-            return Err(ConnectError::Address { address: self.url.clone(), reason });
+        let request = self.url.as_str().into_client_request().map_err(|error| self.connect_error(error))?;
+        let (host, port, secure) = self.target(request.uri())?;
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let unreachable = |error: std::io::Error| ConnectError::Unreachable(error.to_string());
+        let socket = TcpStream::connect((bare, port)).await.map_err(unreachable)?;
+        // Frames are coalesced here: the kernel must not hold them back as well.
+        socket.set_nodelay(true).map_err(unreachable)?;
+        if secure {
+            let tls = match &self.tls {
+                Some(tls) => tls.clone(),
+                None => TlsClient::system().map_err(|error| ConnectError::Handshake(error.to_string()))?,
+            };
+            let socket = tls.connect(bare, socket).await?;
+            self.greet(request, socket).await
+        } else {
+            self.greet(request, socket).await
         }
+    }
+
+    /// Host, port, and whether by TLS.
+    fn target<'a>(&self, uri: &'a Uri) -> Result<(&'a str, u16, bool), ConnectError> {
+        let wrong =
+            |reason: &str| ConnectError::Address { address: self.url.clone(), reason: reason.to_owned() };
+        let secure = match uri.scheme_str() {
+            Some("ws") => false,
+            Some("wss") => true,
+            _ => return Err(wrong("it must start with ws:// or wss://")),
+        };
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("it names no host"))?;
+        Ok((host, uri.port_u16().unwrap_or(if secure { 443 } else { 80 }), secure))
+    }
+
+    /// Makes a WebSocket of a connection, plain or TLS: each is a type of its own.
+    async fn greet<S>(&self, request: Request, socket: S) -> Result<Connection, ConnectError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let limit = Some(self.frame_bytes_max);
         let config = WebSocketConfig::default().max_message_size(limit).max_frame_size(limit);
-        // Frames are coalesced here: the kernel must not hold them back as well.
-        let no_delay = true;
-        let connected =
-            tokio_tungstenite::connect_async_with_config(self.url.as_str(), Some(config), no_delay).await;
+        let connected = client_async_with_config(request, socket, Some(config)).await;
         let (socket, _) = connected.map_err(|error| self.connect_error(error))?;
         let (outgoing, incoming) = socket.split();
         Ok(Connection {
@@ -86,12 +133,10 @@ impl Connector for WebSocketConnector {
     }
 }
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
 /// The sending half; what it is fed stays in the socket's buffer until that is large or flushed.
-struct SocketSink(SplitSink<Socket, Frame>);
+struct SocketSink<S>(SplitSink<WebSocketStream<S>, Frame>);
 
-impl Sink<Outgoing> for SocketSink {
+impl<S: AsyncRead + AsyncWrite + Unpin> Sink<Outgoing> for SocketSink<S> {
     type Error = TransportError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), TransportError>> {
