@@ -1,5 +1,6 @@
 //! The command line.
 
+mod access;
 mod child;
 mod operate;
 
@@ -15,6 +16,7 @@ use crate::commands::simulate;
 use crate::config::SessionSettings;
 use crate::output::Format;
 
+pub(crate) use access::{AccessArgs, InspectArgs, IssueArgs, KeysCommand, NodeAccessArgs, TokenCommand};
 pub(crate) use child::{ChildArgs, ChildCommand};
 pub(crate) use operate::{AdminArgs, ConfigCommand, NodeArgs, NodeCommand};
 
@@ -80,6 +82,12 @@ pub(crate) enum Command {
     /// Check rules of who may do what, and see what they decide
     #[command(subcommand)]
     Policy(crate::commands::policy::PolicyCommand),
+    /// Make the key of an issuer of tokens
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Issue tokens, for nodes that admit by token, and look into them
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Show and check the settings
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -150,6 +158,9 @@ pub(crate) struct ClientArgs {
     /// two seconds
     #[arg(long, env = "HYPERTY_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// What one brings
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// Times and limits of the session, from the settings
     #[arg(skip)]
     pub session: SessionSettings,

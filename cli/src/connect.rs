@@ -4,11 +4,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyperty_model::{Ids, ObjectUrl, RuntimeUrl, SystemIds};
+use hyperty_model::{Ids, ObjectUrl, RuntimeUrl, StatusCode, SystemIds};
 use hyperty_runtime::{DeployError, Hyperty, Runtime};
 use hyperty_storage::{Durability, DurableTables, MemoryTables, Names, Tables};
 use tokio::time::timeout;
 
+use crate::access::Access;
 use crate::admin::AdminPages;
 use crate::args::{AdminArgs, ClientArgs};
 use crate::exit::{Exit, Failure};
@@ -75,7 +76,8 @@ impl Session {
         };
         let url = runtime_url(&tables, domain).await?;
         let builder = Runtime::builder(url.as_str()).shared_storage(tables);
-        let builder = client.session.connect(builder, domain, &client.node);
+        let access = Access::of(&client.access)?;
+        let builder = client.session.connect(builder, domain, &client.node, access);
         let builder = match &client.policy {
             Some(rules) => builder.policy_file(rules).map_err(Failure::usage)?,
             None => builder,
@@ -99,31 +101,36 @@ impl Session {
     /// Waits for the message node, and says so when it cannot be reached. Without a limit it keeps waiting.
     ///
     /// # Errors
-    /// [`Exit::Timeout`].
+    /// [`Exit::Timeout`]; [`Exit::NotAuthorised`] if the node does not let one in.
     pub(crate) async fn reach(&self, limit: Option<Duration>) -> Result<(), Failure> {
         let reached = async {
             tokio::select! {
                 biased;
-                () = self.runtime.connected() => {}
-                () = self.tell_reasons() => {}
+                () = self.runtime.connected() => Ok(()),
+                refused = self.tell_reasons() => Err(refused),
             }
         };
         match limit {
             None => reached.await,
             Some(limit) => {
                 let late = |_| Failure::new(Exit::Timeout, format_args!("{} was not reached", self.node));
-                timeout(limit, reached).await.map_err(late)?;
+                timeout(limit, reached).await.map_err(late)?
             }
         }
-        Ok(())
     }
 
-    /// Logs every new reason why the node is not reached; never ends.
-    async fn tell_reasons(&self) {
+    /// Logs every new reason why the node is not reached. Ends when it does not let one in: trying again with the same
+    /// token would not help.
+    async fn tell_reasons(&self) -> Failure {
         let mut last = None;
         let mut looks = tokio::time::interval(REASON_INTERVAL);
         loop {
             looks.tick().await;
+            if let Some((code, why)) = self.runtime.refusal()
+                && matches!(code, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+            {
+                return Failure::new(Exit::NotAuthorised, format_args!("{}: {why}", self.node));
+            }
             let reason = self.runtime.connection_errors().pop().map(|(_, reason)| reason);
             if reason.is_some() && reason != last {
                 let why = reason.as_deref().unwrap_or_default();

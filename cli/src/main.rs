@@ -1,5 +1,6 @@
 //! The hyperty command: report, observe and serve live data objects.
 
+mod access;
 mod admin;
 mod args;
 mod commands;
@@ -100,6 +101,8 @@ fn run(cli: Cli, matches: &ArgMatches, config: &Config) -> Result<(), Failure> {
             Command::Policy(command) => commands::policy::run(command, &output),
             Command::Conformance(args) => commands::conformance::run(args, &output).await,
             Command::Soak(args) => commands::soak::run(args, &output, &stop).await,
+            Command::Keys(command) => commands::keys::run(&command, &output),
+            Command::Token(command) => commands::token::run(&command, &output),
             // Done before anything was started.
             Command::Config(_) | Command::Simulate(_) => Ok(()),
         }

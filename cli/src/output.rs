@@ -39,6 +39,33 @@ pub(crate) enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         admin: Option<String>,
     },
+    /// Clients that believe this file (PEM) believe the node.
+    Authority {
+        /// The file.
+        ca: String,
+    },
+    /// The key of an issuer was made.
+    Key {
+        /// Its name.
+        kid: &'a str,
+        /// The file of the private key.
+        private: String,
+        /// The file of the public one.
+        public: String,
+        /// The public one as a JWK.
+        jwk: Value,
+    },
+    /// What a token says.
+    Token {
+        /// The key that it names.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kid: Option<String>,
+        /// Its claims.
+        claims: Value,
+        /// Whether it is valid, if that was checked.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        valid: Option<bool>,
+    },
     /// The command can be asked how it is.
     Admin {
         /// Where.
@@ -180,6 +207,14 @@ impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Event::Listening { url, domain, .. } => write!(f, "listening on {url} for {domain}"),
+            Event::Authority { ca } => write!(f, "clients are to believe {ca}"),
+            Event::Key { kid, private, public, .. } => {
+                write!(f, "key {kid}: {private} issues tokens, {public} is for nodes")
+            }
+            Event::Token { kid, claims, valid } => {
+                let valid = valid.map_or("not checked", |valid| if valid { "valid" } else { "not valid" });
+                write!(f, "{valid}, of key {}: {claims:#}", kid.as_deref().unwrap_or("without a name"))
+            }
             Event::Admin { url } => write!(f, "asked how it is at {url}"),
             Event::Created { url } => write!(f, "created {url}"),
             Event::Resumed { url, version, missed: None } => write!(f, "resumed {url} at v{version}"),

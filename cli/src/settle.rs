@@ -4,7 +4,7 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 
 use crate::args::{ChildCommand, Cli, ClientArgs, Command, DurabilityArgs, NodeArgs};
-use crate::config::{Config, NodeSettings};
+use crate::config::{Admission, Config, NodeSettings};
 
 /// Gives every option of `cli` its effective value. `matches` tells which were given.
 pub(crate) fn settle(cli: &mut Cli, matches: &ArgMatches, config: &Config) {
@@ -43,6 +43,23 @@ pub(crate) fn of_node(args: NodeArgs, matches: &ArgMatches, config: &Config) -> 
     if given(matches, "admin") {
         settings.admin = args.admin;
     }
+    let access = args.access;
+    if given(matches, "admission") {
+        settings.admission = access.admission;
+    }
+    if access.open {
+        settings.admission = Admission::Open;
+    }
+    if given(matches, "issuer_keys") {
+        settings.issuer_keys = access.issuer_keys;
+    }
+    if given(matches, "tls_cert") {
+        settings.tls_cert = access.tls_cert;
+    }
+    if given(matches, "tls_key") {
+        settings.tls_key = access.tls_key;
+    }
+    settings.dev_tls |= given(matches, "dev_tls");
     settings
 }
 
@@ -59,6 +76,12 @@ fn settle_client(client: &mut ClientArgs, matches: &ArgMatches, config: &Config)
     }
     if !given(matches, "timeout") {
         client.timeout = settings.timeout;
+    }
+    if !given(matches, "token") {
+        client.access.token.clone_from(&settings.token);
+    }
+    if !given(matches, "ca") {
+        client.access.ca.clone_from(&settings.ca);
     }
     client.session = config.session.clone();
 }

@@ -11,8 +11,11 @@ use hyperty_registry::{Catalogue, NodeRegistryClient, Registrations, RetryConfig
 use hyperty_storage::{Durability, DurableTables, MemoryTables, ObjectStore, OpenError, Tables};
 use hyperty_sync_manager::{Parts, SyncManager, SyncManagerConfig};
 
+#[cfg(feature = "websocket")]
+use crate::access::NodeAccess;
 use crate::allocation::ByDomain;
 use crate::error::StartError;
+use crate::identity::OwnIdentities;
 use crate::replay::RoutesThenRegistrations;
 use crate::rules::in_force;
 use crate::runtime::{Inner, Runtime};
@@ -83,6 +86,29 @@ impl RuntimeBuilder {
         self.message_node_via(domain, Arc::new(hyperty_protostub::WebSocketConnector::new(url)))
     }
 
+    /// The same with what the node asks for, and whom to believe that it is the node.
+    ///
+    /// ```
+    /// use hyperty_runtime::{FixedToken, NodeAccess, Runtime};
+    /// let access = NodeAccess::new().token(FixedToken::new("…"));
+    /// let builder = Runtime::builder("hyperty-runtime://example.com/alice-laptop");
+    /// let builder = builder.message_node_with("example.com", "wss://node.example.com/ws", access);
+    /// ```
+    #[cfg(feature = "websocket")]
+    pub fn message_node_with(self, domain: &str, url: &str, access: NodeAccess) -> RuntimeBuilder {
+        let mut connector = hyperty_protostub::WebSocketConnector::new(url);
+        if let Some(tls) = access.tls {
+            connector = connector.tls(tls);
+        }
+        let of_domain = domain.to_owned();
+        let builder = self.message_node_via(domain, Arc::new(connector));
+        builder.sessions(move |stub| {
+            if stub.domain == of_domain {
+                stub.token = access.token.clone();
+            }
+        })
+    }
+
     /// Connects to the message node of a domain by a transport of your own.
     pub fn message_node_via(mut self, domain: &str, connector: Arc<dyn Connector>) -> RuntimeBuilder {
         self.nodes.push((domain.to_owned(), connector));
@@ -144,6 +170,7 @@ impl RuntimeBuilder {
         let tables = self.tables.unwrap_or_else(|| Arc::new(MemoryTables::new()));
         let registry = RuntimeRegistry::new(url.clone());
         bus.set_resolver(Arc::new(registry.clone()));
+        bus.add_interceptor(Arc::new(OwnIdentities::new(registry.clone())));
         let routes = DomainRoutes::new(bus.clone(), url.clone());
         let client = NodeRegistryClient::new(bus.clone(), &url, Arc::clone(&ids), RetryConfig::default());
         let registrations = Registrations::new(Arc::new(client), bus.clone(), &url);

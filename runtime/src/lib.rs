@@ -9,23 +9,30 @@
 //!
 #![doc = include_str!("example.md")]
 
+#[cfg(feature = "websocket")]
+mod access;
 mod allocation;
 mod builder;
 mod error;
 mod health;
 mod hyperty;
+mod identity;
 mod replay;
 mod rules;
 mod runtime;
 mod schemas;
 mod tasks;
 
+#[cfg(feature = "websocket")]
+pub use access::NodeAccess;
 pub use builder::RuntimeBuilder;
 pub use error::{DeployError, SchemaError, StartError};
 pub use health::{RuntimeHealth, SessionHealth};
 pub use hyperty::{Deploy, Hyperty};
 pub use hyperty_message_bus::StubStatus;
-pub use hyperty_protostub::StubCounters;
+pub use hyperty_protostub::{FixedToken, StubCounters, TokenError, TokenFile, TokenSource};
+#[cfg(feature = "websocket")]
+pub use hyperty_protostub::{TlsClient, TlsClientError};
 pub use hyperty_sync_manager::{SyncManagerConfig, SyncStats};
 pub use runtime::Runtime;
 pub use schemas::TABLE_CHECKS;

@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use hyperty_address_allocation::NodeAllocator;
 use hyperty_message_bus::{DomainRoutes, Listener, MessageBus, Protostub, StubStatus, Wish};
-use hyperty_model::{Clock, Ids, RuntimeUrl, Url};
-use hyperty_protostub::SessionStub;
+use hyperty_model::{Clock, Ids, RuntimeUrl, StatusCode, Url};
+use hyperty_protostub::{SessionError, SessionStub};
 use hyperty_registry::{Registrations, RuntimeRegistry, SchemaCatalogue};
 use hyperty_storage::{StorageError, Tables};
 use hyperty_sync_manager::{SyncManager, SyncStats};
@@ -113,6 +113,15 @@ impl Runtime {
             Some((hyperty_message_bus::Protostub::domain(&**stub).to_owned(), error.to_string()))
         };
         self.inner.stubs.iter().filter_map(of).collect()
+    }
+
+    /// The code and the words with which a message node refused a session last, while it does: 401 and 403 for a token
+    /// that does not admit.
+    pub fn refusal(&self) -> Option<(StatusCode, String)> {
+        self.inner.stubs.iter().find_map(|stub| match stub.last_error()? {
+            SessionError::Refused { code, description } => Some((code, description)),
+            _ => None,
+        })
     }
 
     /// What its Sync Manager has done so far: repairs, divergences, changes released, and what it holds.

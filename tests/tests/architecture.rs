@@ -217,3 +217,15 @@ fn the_readme_asks_for_the_version_of_rust_that_is_needed() {
         assert_eq!(version, needed, "the README and the manifest");
     }
 }
+
+/// Two providers of cryptography in one process make rustls panic at the first handshake.
+#[test]
+fn rustls_has_one_provider_and_it_is_ring() {
+    let lock = fs::read_to_string(workspace().root.join("Cargo.lock")).expect("Cargo.lock is there");
+    let packages: BTreeSet<&str> =
+        lock.lines().filter_map(|line| line.strip_prefix("name = \"")?.strip_suffix('"')).collect();
+    assert!(packages.contains("ring"));
+    for other in ["aws-lc-rs", "aws-lc-sys", "openssl", "native-tls", "boring", "rsa"] {
+        assert!(!packages.contains(other), "{other} came in");
+    }
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::DurabilityArgs;
+use super::{DurabilityArgs, NodeAccessArgs};
 use crate::config::Admin;
 
 /// `hyperty node`.
@@ -36,6 +36,9 @@ pub(crate) struct NodeArgs {
         default_value = "this-machine"
     )]
     pub admin: Admin,
+    /// Whom it lets in
+    #[command(flatten)]
+    pub access: NodeAccessArgs,
 }
 
 /// `hyperty node` with a word behind it.

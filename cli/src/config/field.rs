@@ -48,6 +48,41 @@ impl std::fmt::Display for Admin {
     }
 }
 
+/// Who may open a session with a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// Whoever is on this machine.
+    #[default]
+    Loopback,
+    /// Whoever reaches it.
+    Open,
+    /// Who has a token.
+    Token,
+}
+
+impl FromStr for Admission {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Admission, String> {
+        match text {
+            "loopback" => Ok(Admission::Loopback),
+            "open" => Ok(Admission::Open),
+            "token" => Ok(Admission::Token),
+            _ => Err("loopback, open or token".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Admission::Loopback => "loopback",
+            Admission::Open => "open",
+            Admission::Token => "token",
+        })
+    }
+}
+
 /// The place of one value in a [`Config`](super::Config).
 pub(crate) enum Field<'a> {
     Text(&'a mut String),
@@ -55,6 +90,7 @@ pub(crate) enum Field<'a> {
     Path(&'a mut Option<PathBuf>),
     Address(&'a mut SocketAddr),
     Admin(&'a mut Admin),
+    Admission(&'a mut Admission),
     Output(&'a mut Option<Format>),
     Count(&'a mut usize),
     Bytes(&'a mut usize),
@@ -78,6 +114,9 @@ impl Field<'_> {
                 *value = text.parse().map_err(|_| "an address such as 127.0.0.1:9090 is expected")?;
             }
             Field::Admin(value) => {
+                *value = text.parse().map_err(|why: String| format!("{why} is expected"))?
+            }
+            Field::Admission(value) => {
                 *value = text.parse().map_err(|why: String| format!("{why} is expected"))?
             }
             Field::Output(value) => {
@@ -107,6 +146,7 @@ impl Field<'_> {
             Field::Path(value) => quoted(&value.as_ref()?.display()),
             Field::Address(value) => quoted(value),
             Field::Admin(value) => quoted(value),
+            Field::Admission(value) => quoted(value),
             Field::Output(value) => quoted(&value.as_ref()?.to_possible_value()?.get_name()),
             Field::Count(value) => Some(value.to_string()),
             Field::Bytes(value) => match *value {
@@ -132,6 +172,7 @@ impl Field<'_> {
             Field::Path(_) => "path",
             Field::Address(_) => "address",
             Field::Admin(_) => "`this-machine`, `off` or address",
+            Field::Admission(_) => "`loopback`, `open` or `token`",
             Field::Output(_) => "`ndjson` or `text`",
             Field::Count(_) => "number",
             Field::Bytes(_) => "bytes",

@@ -22,16 +22,15 @@ use std::time::Duration;
 use hyperty_message_node::NodeConfig;
 use hyperty_model::message::Limits;
 use hyperty_model::queue::QueueLimits;
-use hyperty_protostub::{
-    ANSWER_TIMEOUT, CLOSE_TIMEOUT, CONNECT_TIMEOUT, PING_INTERVAL, Retry, WebSocketConnector,
-};
+use hyperty_protostub::{ANSWER_TIMEOUT, CLOSE_TIMEOUT, CONNECT_TIMEOUT, PING_INTERVAL, Retry};
 use hyperty_runtime::RuntimeBuilder;
 use hyperty_storage::Durability;
 
+use crate::access::Access;
 use crate::exit::Failure;
 use crate::output::Format;
 
-pub(crate) use field::Admin;
+pub(crate) use field::{Admin, Admission};
 pub(crate) use settings::{SETTINGS, Setting};
 
 /// The name of the file that is looked for.
@@ -63,6 +62,16 @@ pub(crate) struct NodeSettings {
     pub durability: Durability,
     /// Where operators ask.
     pub admin: Admin,
+    /// Whom it lets in.
+    pub admission: Admission,
+    /// Whose tokens it believes.
+    pub issuer_keys: Option<PathBuf>,
+    /// Its certificate, for TLS.
+    pub tls_cert: Option<PathBuf>,
+    /// The key of that.
+    pub tls_key: Option<PathBuf>,
+    /// Whether it makes a certificate of its own.
+    pub dev_tls: bool,
     /// The node's own.
     pub config: NodeConfig,
 }
@@ -76,6 +85,10 @@ pub(crate) struct ClientSettings {
     pub domain: Option<String>,
     /// Who acts.
     pub user: Option<String>,
+    /// The file that holds the token.
+    pub token: Option<PathBuf>,
+    /// The file of the authorities that are believed.
+    pub ca: Option<PathBuf>,
     /// When to give up.
     pub timeout: Option<Duration>,
     /// What a crash may cost that has a store.
@@ -117,15 +130,21 @@ impl Default for SessionSettings {
 
 impl SessionSettings {
     /// Connects a runtime to the node at `url`, with these settings.
-    pub(crate) fn connect(&self, builder: RuntimeBuilder, domain: &str, url: &str) -> RuntimeBuilder {
-        let connector =
-            WebSocketConnector::new(url).frame_bytes_max(self.frames.bytes).ping_interval(self.ping);
+    pub(crate) fn connect(
+        &self,
+        builder: RuntimeBuilder,
+        domain: &str,
+        url: &str,
+        access: Access,
+    ) -> RuntimeBuilder {
+        let connector = access.connector(url).frame_bytes_max(self.frames.bytes).ping_interval(self.ping);
         let settings = self.clone();
         let builder = builder.message_node_via(domain, std::sync::Arc::new(connector));
         builder.sessions(move |stub| {
             let SessionSettings {
                 queue, frames, retry, connect_timeout, answer_timeout, close_timeout, ..
             } = settings;
+            stub.token.clone_from(&access.token);
             stub.queue = queue;
             stub.frames = frames;
             stub.retry = retry;
@@ -146,12 +165,19 @@ impl Default for Config {
                 data: None,
                 durability: Durability::Durable,
                 admin: Admin::default(),
+                admission: Admission::default(),
+                issuer_keys: None,
+                tls_cert: None,
+                tls_key: None,
+                dev_tls: false,
                 config: NodeConfig::new("localhost"),
             },
             client: ClientSettings {
                 node: "ws://127.0.0.1:9090/ws".to_owned(),
                 domain: None,
                 user: None,
+                token: None,
+                ca: None,
                 timeout: None,
                 durability: Durability::Durable,
             },

@@ -33,10 +33,16 @@ settings! {
     "node.data" "HYPERTY_DATA" Path(node.data) "where allocations, registrations and schemas are kept; in memory if not set";
     "node.durability" "HYPERTY_DURABILITY" Durability(node.durability) "when that counts as kept: `durable`, on disk; or `buffered:MS`, at once, and a crash loses at most that much";
     "node.admin" "HYPERTY_NODE_ADMIN" Admin(node.admin) "who is told `/metrics` and `/status`: callers on this machine, nobody, or whoever reaches an address of their own";
+    "node.admission" "HYPERTY_NODE_ADMISSION" Admission(node.admission) "who may open a session: whoever is on this machine, whoever reaches the node, or who has a token";
+    "node.issuer_keys" "HYPERTY_NODE_ISSUER_KEYS" Path(node.issuer_keys) "the file with the public keys of those whose tokens are believed";
+    "node.tls_cert" "HYPERTY_NODE_TLS_CERT" Path(node.tls_cert) "the file with the chain of certificates that wss is served with";
+    "node.tls_key" "HYPERTY_NODE_TLS_KEY" Path(node.tls_key) "the file with its private key";
+    "node.dev_tls" "HYPERTY_NODE_DEV_TLS" Flag(node.dev_tls) "serve wss with a certificate of an authority of the node's own, for development";
     "node.enforce_publisher" "HYPERTY_NODE_ENFORCE_PUBLISHER" Flag(node.config.enforce_publisher) "only who holds or allocated an object publishes its changes";
 
     "node.limits.sessions" "HYPERTY_NODE_LIMITS_SESSIONS" Count(node.config.limits.sessions) "sessions, live and graced";
     "node.limits.connections" "HYPERTY_NODE_LIMITS_CONNECTIONS" Count(node.config.limits.links) "connections, with a session or without";
+    "node.limits.unadmitted_connections" "HYPERTY_NODE_LIMITS_UNADMITTED_CONNECTIONS" Count(node.config.limits.unadmitted_links) "connections that have no session yet";
     "node.limits.routes_per_session" "HYPERTY_NODE_LIMITS_ROUTES_PER_SESSION" Count(node.config.limits.routes_per_session) "addresses routed to one session";
     "node.limits.message_bytes" "HYPERTY_NODE_LIMITS_MESSAGE_BYTES" Bytes(node.config.limits.message.bytes) "length of one message";
     "node.limits.message_depth" "HYPERTY_NODE_LIMITS_MESSAGE_DEPTH" Count(node.config.limits.message.depth) "nesting of one message";
@@ -55,6 +61,8 @@ settings! {
     "client.node" "HYPERTY_NODE" Text(client.node) "the message node to connect to";
     "client.domain" "HYPERTY_DOMAIN" MaybeText(client.domain) "the domain that it serves; that of the object, else `localhost`, if not set";
     "client.user" "HYPERTY_USER" MaybeText(client.user) "the user one acts for";
+    "client.token" "HYPERTY_TOKEN_FILE" Path(client.token) "the file that holds the token, for a node that admits by token";
+    "client.ca" "HYPERTY_CA" Path(client.ca) "the file of the authorities that are believed over wss, instead of those that the system knows";
     "client.timeout" "HYPERTY_TIMEOUT" MaybeTime(client.timeout) "when to give up; never, if not set";
     "client.durability" "HYPERTY_DURABILITY" Durability(client.durability) "when a change of a stored object counts as kept";
 

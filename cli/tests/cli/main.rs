@@ -1,5 +1,6 @@
 //! The command as people and scripts use it: processes, their input, output and exit codes.
 
+mod admission;
 mod children;
 mod conformance;
 mod demo;

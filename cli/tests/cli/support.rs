@@ -48,6 +48,13 @@ impl Running {
             "CONFIG",
             "ADMIN",
             "NODE_ADMIN",
+            "NODE_ADMISSION",
+            "NODE_ISSUER_KEYS",
+            "NODE_TLS_CERT",
+            "NODE_TLS_KEY",
+            "NODE_DEV_TLS",
+            "TOKEN_FILE",
+            "CA",
         ] {
             command.env_remove(format!("HYPERTY_{name}"));
         }

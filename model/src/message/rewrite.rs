@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use super::scan::{Layout, Member, Spans, scan};
 use super::{Content, DecodeError, HOPS_MAX, Limits, Message};
-use crate::Url;
+use crate::{Identity, Url};
 
 /// What happens to `body.identity`.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,6 +80,20 @@ impl Message {
             return Vec::new();
         };
         serde_json::from_slice(via.value.of(frame)).map_or_else(|_| Vec::new(), |Via(urls)| urls)
+    }
+
+    /// Whom the message says it speaks for (protocol 2.3). Who believes that has to know who wrote it.
+    pub fn identity(&self) -> Option<Identity> {
+        #[derive(Deserialize)]
+        struct Named {
+            identity: Option<Identity>,
+        }
+        match &self.inner.content {
+            Content::Given { frame, spans, .. } => {
+                serde_json::from_slice(spans.identity?.value.of(frame)).ok().flatten()
+            }
+            Content::Made { body, .. } => serde_json::from_slice::<Named>(body.raw()).ok()?.identity,
+        }
     }
 
     /// This message as it enters a runtime through `stub`: without `body.auth`, which no remote may set, and with

@@ -1,6 +1,7 @@
 //! Whole systems: several runtimes and a message node in one process, under paused time.
 
 mod actions;
+mod admission;
 mod again;
 mod away;
 mod bulk;
