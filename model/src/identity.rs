@@ -16,6 +16,13 @@ impl Identity {
         Identity(json!({ "idp": idp, "userProfile": { "userURL": user_url } }))
     }
 
+    /// The same, of a user who has a GUID, too.
+    pub fn of_user_with_guid(user_url: &str, guid: &str) -> Identity {
+        let Identity(mut value) = Identity::of_user(user_url);
+        value["userProfile"]["guid"] = guid.into();
+        Identity(value)
+    }
+
     /// The user URL, if there is one.
     pub fn user(&self) -> Option<&str> {
         match &self.0 {

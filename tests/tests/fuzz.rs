@@ -367,6 +367,37 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|(first, lines)| [vec![first], lines.join("\n").into_bytes()].concat())
 }
 
+/// Claims around the moment at which tokens are judged.
+fn claims() -> impl Strategy<Value = Vec<u8>> {
+    let near = || (-60_i64..60).prop_map(|offset| 1_700_000_000 + offset);
+    let audience = || prop::sample::select(vec!["example.com", "EXAMPLE.com", "example.org", ""]);
+    let audiences = prop_oneof![
+        3 => audience().prop_map(Value::from),
+        1 => proptest::collection::vec(audience(), 0..3).prop_map(Value::from),
+    ];
+    let subject = prop::sample::select(vec![
+        "user://example.com/alice",
+        "user-guid://1",
+        "user://",
+        "alice",
+        "hyperty://a/1",
+    ]);
+    let pattern = "(hyperty|hyperty-runtime)://(example.com|\\*)/[a-z*]{0,4}(/\\*\\*)?";
+    let patterns = proptest::option::of(proptest::collection::vec(pattern, 0..3));
+    (subject, audiences, near(), proptest::option::of(near()), patterns).prop_map(
+        |(sub, aud, exp, nbf, patterns)| {
+            let mut claims = serde_json::json!({"sub": sub, "aud": aud, "exp": exp});
+            if let Some(nbf) = nbf {
+                claims["nbf"] = nbf.into();
+            }
+            if let Some(patterns) = patterns {
+                claims["hyperties"] = patterns.into();
+            }
+            claims.to_string().into_bytes()
+        },
+    )
+}
+
 /// What fits a target well enough to get far.
 fn fitting(name: &str) -> BoxedStrategy<Vec<u8>> {
     let text = |value: Value| value.to_string().into_bytes();
@@ -376,6 +407,7 @@ fn fitting(name: &str) -> BoxedStrategy<Vec<u8>> {
         "bodies" => json(BODY_WORDS).prop_map(text).boxed(),
         "schema" => json(SCHEMA_WORDS).prop_map(text).boxed(),
         "policy" => json(RULE_WORDS).prop_map(text).boxed(),
+        "token" => claims().boxed(),
         "session" | "stub" => lines().boxed(),
         "url" => {
             let url = "[a-zA-Z]{0,1}[a-zA-Z0-9-]{0,6}:/{0,3}[a-zA-Z0-9.-]{0,9}(/[a-z0-9.#_-]{0,5}){0,4}";
@@ -449,7 +481,7 @@ macro_rules! driven {
     };
 }
 
-driven!(envelope, bodies, url, change, schema, policy, storage, session, stub);
+driven!(envelope, bodies, url, change, schema, policy, token, storage, session, stub);
 
 /// The driver can fail: on what a rule forbids, and on what takes too much.
 #[test]

@@ -76,6 +76,9 @@ pub(crate) struct IssueArgs {
     /// Whom it admits, such as user://example.com/alice
     #[arg(long, value_name = "URL")]
     pub user: String,
+    /// The user's GUID, such as user-guid://4711, if there is one
+    #[arg(long, value_name = "URL")]
+    pub guid: Option<String>,
     /// The domain of the node; several are possible
     #[arg(long, value_name = "DOMAIN", required = true)]
     pub audience: Vec<String>,

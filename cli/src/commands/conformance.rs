@@ -9,10 +9,14 @@ use clap::{Args, ValueEnum};
 use hyperty_conformance::protocol::node::{self, NodeUnderTest, UrlNode};
 use hyperty_conformance::protocol::runtime::{self, HypertyRuntime, Subject};
 use hyperty_conformance::protocol::{Capability, Case, CaseReport, Outcome, Patience, Report, Runner};
+use hyperty_message_node::admission::IssuerKey;
 use hyperty_model::{Ids, SystemIds};
 use hyperty_protostub::ConnectError;
 use serde_json::json;
 
+use crate::access::Access;
+use crate::args::AccessArgs;
+use crate::commands::token::read;
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Output};
 
@@ -46,6 +50,15 @@ pub(crate) struct ConformanceArgs {
     /// What the node does not have
     #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
     pub without: Vec<Capability>,
+    /// Open every session with the token in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "issuer_key")]
+    pub token: Option<PathBuf>,
+    /// Issue tokens with this private key (PEM), whose tokens the node believes: admission is tested, too
+    #[arg(long, value_name = "FILE")]
+    pub issuer_key: Option<PathBuf>,
+    /// Over wss, believe the authorities in this file (PEM)
+    #[arg(long, env = "HYPERTY_CA", value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// The longest message that the node takes; a longer one is sent, too
     #[arg(long, value_name = "BYTES")]
     pub message_limit: Option<usize>,
@@ -102,8 +115,13 @@ pub(crate) async fn run(args: ConformanceArgs, output: &Output) -> Result<(), Fa
 
 async fn test_node(args: &ConformanceArgs) -> Result<Report, Failure> {
     let url = args.url.as_deref().unwrap_or_default();
-    let mut node = UrlNode::new(url, &args.domain).grace(Duration::from_secs(args.grace));
+    let mut node = reached(args, url)?.grace(Duration::from_secs(args.grace));
     node = node.capabilities(declared(args, UrlNode::default_capabilities()));
+    if let Some(path) = &args.issuer_key {
+        let key = IssuerKey::from_pem(&read(path)?);
+        let wrong = |error| Failure::usage(format_args!("{}: {error}", path.display()));
+        node = node.believes(key.map_err(wrong)?);
+    }
     if let Some(bytes) = args.message_limit {
         node = node.message_bytes_max(bytes);
     }
@@ -114,11 +132,21 @@ async fn test_node(args: &ConformanceArgs) -> Result<Report, Failure> {
 
 async fn test_runtime(args: &ConformanceArgs) -> Result<Report, Failure> {
     let url = args.url.as_deref().unwrap_or_default();
-    let node = UrlNode::new(url, &args.domain);
+    let node = reached(args, url)?;
     reach(&node, url).await?;
     let mut subject = Subject::at_node(HypertyRuntime, &args.domain, node.connector());
     subject.capabilities = declared(args, std::mem::take(&mut subject.capabilities));
     Ok(runner(args, "runtime").run(&Arc::new(subject), &runtime::cases()).await)
+}
+
+/// The node, with what opens sessions there.
+fn reached(args: &ConformanceArgs, url: &str) -> Result<UrlNode, Failure> {
+    let access = Access::of(&AccessArgs { token: None, ca: args.ca.clone() })?;
+    let node = UrlNode::new(url, &args.domain).reached_by(access.connector(url));
+    Ok(match &args.token {
+        Some(path) => node.admits(read(path)?.trim().to_owned()),
+        None => node,
+    })
 }
 
 /// One connection first: who is not there is not judged.

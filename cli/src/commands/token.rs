@@ -40,6 +40,7 @@ fn issue(args: &IssueArgs) -> Result<(), Failure> {
         [one] => Audience::One(one.clone()),
         many => Audience::Many(many.to_vec()),
     };
+    claims.guid.clone_from(&args.guid);
     claims.runtimes = patterns(&args.runtime)?;
     claims.hyperties = patterns(&args.hyperty)?;
     claims.routes = args.routes;

@@ -151,7 +151,7 @@ mod tests {
     }
 
     fn who(name: &str) -> Who {
-        Who::new(&Url::parse(&format!("user://a/{name}")).unwrap())
+        Who::new(&Url::parse(&format!("user://a/{name}")).unwrap(), None)
     }
 
     #[test]

@@ -30,9 +30,12 @@ pub struct Who {
 }
 
 impl Who {
-    /// The user behind this URL.
-    pub(crate) fn new(user: &Url) -> Who {
-        let identity = Identity::of_user(user.as_str());
+    /// The user behind this URL, and with this GUID if there is one.
+    pub(crate) fn new(user: &Url, guid: Option<&str>) -> Who {
+        let identity = match guid {
+            None => Identity::of_user(user.as_str()),
+            Some(guid) => Identity::of_user_with_guid(user.as_str(), guid),
+        };
         let text = serde_json::value::to_raw_value(&identity)
             .unwrap_or_else(|error| unreachable!("an identity is JSON: {error}"));
         Who { user: user.clone(), identity, text }
@@ -55,7 +58,7 @@ impl Who {
 
 impl PartialEq for Who {
     fn eq(&self, other: &Who) -> bool {
-        self.user == other.user
+        self.identity == other.identity
     }
 }
 
@@ -63,7 +66,7 @@ impl Pass {
     pub(super) fn new(user: &Url, claims: Claims, leeway: Duration, domain: &str) -> Pass {
         let end = Timestamp::from_millis(claims.exp.saturating_mul(1000));
         Pass {
-            who: Arc::new(Who::new(user)),
+            who: Arc::new(Who::new(user, claims.guid.as_deref())),
             expires: end + leeway,
             domain: domain.to_owned(),
             runtimes: claims.runtimes,

@@ -49,6 +49,9 @@ pub struct Claims {
     pub iss: Option<String>,
     /// The user who is admitted, a user URL such as `user://example.com/alice`.
     pub sub: String,
+    /// The user's GUID, if there is one, such as `user-guid://…`: it tells users apart before their URLs do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guid: Option<String>,
     /// The domains of the nodes that it is for.
     pub aud: Audience,
     /// The end of its life, in seconds since 1970.
@@ -77,6 +80,7 @@ impl Claims {
         Claims {
             iss: None,
             sub: user.to_owned(),
+            guid: None,
             aud: Audience::One(domain.to_owned()),
             exp: seconds.saturating_add(life.as_secs()).min(SECONDS_MAX),
             nbf: Some(seconds),
@@ -213,6 +217,11 @@ fn subject(claims: &Claims) -> Result<Url, TokenError> {
     let user = Url::parse(&claims.sub).map_err(|error| TokenError::Subject(error.to_string()))?;
     if user.kind() != UrlKind::User || user.path().is_empty() && user.scheme() == "user" {
         return Err(TokenError::Subject(format!("{user} names no user")));
+    }
+    let guid = claims.guid.as_deref().map(Url::parse).transpose();
+    let guid = guid.map_err(|error| TokenError::Subject(error.to_string()))?;
+    if guid.is_some_and(|guid| guid.scheme() != "user-guid") {
+        return Err(TokenError::Subject("guid is no user-guid://…".to_owned()));
     }
     Ok(user)
 }

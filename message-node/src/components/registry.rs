@@ -72,6 +72,8 @@ fn names_its_user(session: &Session, message: &Message) -> bool {
         Some(attribute) => Some(&body["value"]).filter(|_| attribute == name),
         None => body["value"].get(name),
     };
-    let own = |value: &Value| value.is_null() || value.as_str() == Some(who.user().as_str());
-    [given("user"), given("guid")].into_iter().flatten().all(own)
+    let is = |given: Option<&Value>, own: Option<&str>| {
+        given.is_none_or(|given| given.is_null() || given.as_str().is_some_and(|given| Some(given) == own))
+    };
+    is(given("user"), who.identity().user()) && is(given("guid"), who.identity().guid())
 }

@@ -17,6 +17,7 @@ pub mod session;
 mod source;
 pub mod storage;
 pub mod stub;
+pub mod token;
 pub mod url;
 
 /// How much memory an operation may take, for inputs of a length.
@@ -64,7 +65,7 @@ pub struct Target {
 const PARSER: Budget = Budget { bytes_per_byte: 256, bytes: 64 << 10, calls_per_byte: 8, calls: 2_000 };
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target {
         name: "envelope",
         judge: envelope::judge,
@@ -92,6 +93,13 @@ pub const TARGETS: [Target; 9] = [
         budget: Budget { bytes_per_byte: 4_096, bytes: 4 << 20, calls_per_byte: 64, calls: 50_000 },
     },
     Target { name: "policy", judge: policy::judge, work: policy::work, budget: PARSER },
+    Target {
+        name: "token",
+        judge: token::judge,
+        work: token::work,
+        // The tables of the curve are made at the first use.
+        budget: Budget { bytes_per_byte: 256, bytes: 256 << 10, calls_per_byte: 16, calls: 4_000 },
+    },
     Target {
         name: "storage",
         judge: storage::judge,

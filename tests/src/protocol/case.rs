@@ -38,6 +38,9 @@ pub enum Capability {
     Limits,
     /// Node: nobody listens to an object before its owner accepted that (10.4).
     EnforceSubscriber,
+    /// Node: sessions are opened by token, and speak for the token's user; the suite has an issuer that the node
+    /// believes (5.15.1).
+    Admission,
     /// The suite can stop the implementation and start it again over what it had stored.
     Restart,
     /// Runtime: it stops like a crash, and starts again over what was durable.
@@ -73,6 +76,7 @@ impl Capability {
         Capability::Conflation,
         Capability::Limits,
         Capability::EnforceSubscriber,
+        Capability::Admission,
         Capability::Restart,
         Capability::Crash,
         Capability::Store,
@@ -99,6 +103,7 @@ impl Capability {
             Capability::Conflation => "conflation",
             Capability::Limits => "limits",
             Capability::EnforceSubscriber => "enforce-subscriber",
+            Capability::Admission => "admission",
             Capability::Restart => "restart",
             Capability::Crash => "crash",
             Capability::Store => "store",

@@ -23,6 +23,8 @@ pub struct Client {
     pub runtime: String,
     /// The token of its session; empty before `open`.
     pub token: String,
+    /// What it brings to open a session; null where nothing is asked for.
+    pub admission: Value,
     connection: Connection,
     /// What came while something else was waited for.
     kept: VecDeque<Value>,
@@ -53,6 +55,7 @@ impl Client {
             name: name.to_owned(),
             runtime,
             token: String::new(),
+            admission: Value::Null,
             connection,
             kept: VecDeque::new(),
             trace,

@@ -3,8 +3,22 @@
 use std::sync::Arc;
 
 use hyperty_conformance::level;
-use hyperty_conformance::protocol::Runner;
 use hyperty_conformance::protocol::node::{InProcessNode, NodeUnderTest, cases};
+use hyperty_conformance::protocol::{Outcome, Runner};
+
+/// The same where sessions are opened by token.
+#[tokio::test(start_paused = true)]
+async fn our_guarded_node_passes_every_case() {
+    let seed = level::seed();
+    let node: Arc<dyn NodeUnderTest> = Arc::new(InProcessNode::new("example.com", seed).guarded());
+    let report = Runner::new(seed).suite("guarded node").run(&node, &cases()).await;
+    assert!(report.passed(), "{report}");
+    let guarded = report
+        .cases
+        .iter()
+        .filter(|case| case.id.contains("INV-ADM") && matches!(case.outcome, Outcome::Passed));
+    assert!(guarded.count() >= 8, "{report}");
+}
 
 #[tokio::test(start_paused = true)]
 async fn our_node_passes_every_case() {

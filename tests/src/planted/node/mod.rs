@@ -3,6 +3,7 @@
 //! Each [`Planted`] fault is one that a node of anybody's make could have, and some that others had. The suite has to
 //! notice it, by the invariant that it breaks; without a fault it has to pass.
 
+mod admission;
 mod allocation;
 mod faults;
 mod proxy;
@@ -28,7 +29,7 @@ pub struct Planted {
 
 /// All of them.
 pub fn all() -> Vec<Planted> {
-    [faults::ALL, sessions::ALL, registry::ALL, allocation::ALL].concat()
+    [faults::ALL, sessions::ALL, registry::ALL, allocation::ALL, admission::ALL].concat()
 }
 
 /// A node without a fault behind the same proxy: what the suite says against it is wrong.

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
 use hyperty_message_node::NodeConfig;
+use hyperty_message_node::admission::IssuerKey;
+use hyperty_model::Timestamp;
 use hyperty_protostub::{ChannelConnector, ConnectError, Connection, Connector, Incoming, Outgoing};
 use parking_lot::Mutex;
 use serde_json::Value;
@@ -188,6 +190,12 @@ impl FaultyNode {
         }
     }
 
+    /// Its sessions are opened by token.
+    #[must_use]
+    pub fn guarded(self) -> FaultyNode {
+        FaultyNode { inner: self.inner.guarded(), ..self }
+    }
+
     /// It forgets everything when it is restarted.
     #[must_use]
     pub fn forgetful(self) -> FaultyNode {
@@ -328,6 +336,14 @@ impl NodeUnderTest for FaultyNode {
 
     fn message_bytes_max(&self) -> Option<usize> {
         Some(MESSAGE_BYTES_MAX)
+    }
+
+    fn issuer(&self) -> Option<&IssuerKey> {
+        self.inner.issuer()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.inner.now()
     }
 
     fn restart(&self) -> BoxFuture<'_, Result<(), String>> {

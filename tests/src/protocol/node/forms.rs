@@ -89,7 +89,8 @@ async fn types_in_any_case(stage: NodeStage) -> Verdict {
     let mut alice = stage.open("alice").await?;
     let mut bob = stage.connect("bob").await?;
     let from = bob.runtime.clone();
-    let answer = bob.request("OPEN", &from, "mn:/session", Value::Null).await?;
+    let admission = bob.admission.clone();
+    let answer = bob.request("OPEN", &from, "mn:/session", admission).await?;
     ensure_eq!("2.1", code(&answer), 200, "the code of the answer to OPEN");
     let list = json!({"resources": [format!("{object}/changes")]});
     let answer = bob.request("SUBSCRIBE", &bob.sm(), &stage.mn(), list).await?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
+use hyperty_message_node::admission::{AdmissionConfig, IssuerKey, TokenAdmission};
 use hyperty_message_node::{MessageNode, NodeConfig};
 use hyperty_model::{Clock, SeededIds, Timestamp};
 use hyperty_protostub::{ChannelConnector, ConnectError, Connection, Connector};
@@ -21,6 +22,7 @@ const MESSAGE_BYTES_MAX: usize = 256 * 1024;
 pub struct InProcessNode {
     config: NodeConfig,
     seed: u64,
+    issuer: Option<IssuerKey>,
     state: Mutex<State>,
 }
 
@@ -68,8 +70,22 @@ impl InProcessNode {
         InProcessNode {
             config,
             seed,
+            issuer: None,
             state: Mutex::new(State { tables, clock: None, running: None, starts: 0 }),
         }
+    }
+
+    /// The same node, admitting by token of an issuer that the suite has.
+    #[must_use]
+    pub fn guarded(mut self) -> InProcessNode {
+        let issuer = IssuerKey::generate(&SeededIds::new(self.seed));
+        self.config.admission = AdmissionConfig::Tokens(TokenAdmission::new(issuer.public()));
+        InProcessNode { issuer: Some(issuer), ..self }
+    }
+
+    fn clock(&self) -> Arc<TokioClock> {
+        let mut state = self.state.lock();
+        Arc::clone(state.clock.get_or_insert_with(|| Arc::new(TokioClock(Instant::now()))))
     }
 
     /// Loses what it had stored; a restart shows that.
@@ -82,11 +98,11 @@ impl InProcessNode {
     /// # Errors
     /// The text of what keeps it from starting.
     pub fn node(&self) -> Result<MessageNode, String> {
+        let clock = self.clock();
         let mut state = self.state.lock();
         if let Some(running) = &state.running {
             return Ok(running.node.clone());
         }
-        let clock = Arc::clone(state.clock.get_or_insert_with(|| Arc::new(TokioClock(Instant::now()))));
         state.starts += 1;
         let ids = SeededIds::new(self.seed ^ state.starts.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let tables = Arc::clone(&state.tables);
@@ -102,6 +118,7 @@ impl UnderTest for InProcessNode {
     fn capabilities(&self) -> Capabilities {
         let mut all = super::url::OURS.into_iter().collect::<Capabilities>();
         all.extend([Capability::Limits, Capability::Restart]);
+        all.extend(self.issuer.as_ref().map(|_| Capability::Admission));
         all
     }
 }
@@ -125,6 +142,14 @@ impl NodeUnderTest for InProcessNode {
 
     fn message_bytes_max(&self) -> Option<usize> {
         Some(self.config.limits.message.bytes)
+    }
+
+    fn issuer(&self) -> Option<&IssuerKey> {
+        self.issuer.as_ref()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock().now()
     }
 
     fn restart(&self) -> BoxFuture<'_, Result<(), String>> {

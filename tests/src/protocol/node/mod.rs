@@ -1,6 +1,7 @@
 //! The protocol suite for a message node: sessions, routing, allocation, registry, catalogue, bad input (protocol 2,
 //! 5.12 to 5.15, 10.4, M12 to M17 and M22).
 
+mod admission;
 mod allocation;
 mod authority;
 mod bad_input;
@@ -19,6 +20,8 @@ mod url;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use hyperty_message_node::admission::{Claims, IssuerKey};
+use hyperty_model::{Clock, SystemClock, Timestamp};
 use hyperty_protostub::{ConnectError, Connection};
 
 use super::{Case, UnderTest};
@@ -45,10 +48,32 @@ pub trait NodeUnderTest: UnderTest {
         None
     }
 
+    /// An issuer whose tokens it believes, with the capability `admission`.
+    fn issuer(&self) -> Option<&IssuerKey> {
+        None
+    }
+
+    /// The time by which it judges tokens.
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    /// What sessions of a user are opened with, if they need a token.
+    fn token(&self, user: &str) -> Option<String> {
+        issued_token(self, user)
+    }
+
     /// Stops it like a crash and starts it again over what it had stored, with the capability `restart`.
     fn restart(&self) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(std::future::ready(Err("this node cannot be restarted by the suite".to_owned())))
     }
+}
+
+/// A token of the issuer that a node believes.
+fn issued_token<N: NodeUnderTest + ?Sized>(node: &N, user: &str) -> Option<String> {
+    let mut claims = Claims::new(user, node.domain(), node.now(), Duration::from_secs(3_600));
+    claims.guid = user.rsplit('/').next().map(|name| format!("user-guid://{name}"));
+    node.issuer()?.issue(&claims).ok()
 }
 
 /// A case for a message node.
@@ -67,6 +92,7 @@ pub fn cases() -> Vec<NodeCase> {
         catalogue::cases(),
         slow::cases(),
         restart::cases(),
+        admission::cases(),
         random::cases(),
     ]
     .concat()

@@ -34,7 +34,11 @@ async fn open(stage: NodeStage) -> Verdict {
     for (name, id) in [("a", json!(1)), ("b", json!("1"))] {
         let mut client = stage.connect(name).await?;
         let from = client.runtime.clone();
-        client.send_message(json!({"id": id, "type": "open", "from": from, "to": SESSION})).await?;
+        let mut open = json!({"id": id, "type": "open", "from": from, "to": SESSION});
+        if !client.admission.is_null() {
+            open["body"] = client.admission.clone();
+        }
+        client.send_message(open).await?;
         let answer = client.next("the answer to open").await?;
         ensure_eq!("5.15", answer["type"], json!("response"), "the type of the answer to open");
         ensure_eq!("INV-MN-6", answer["id"], id, "the id of the answer to open");
@@ -87,7 +91,7 @@ async fn frames_behind_open(stage: NodeStage) -> Verdict {
     let object = stage.object("o");
     let mut client = stage.connect("hasty").await?;
     let (from, sm) = (client.runtime.clone(), client.sm());
-    let opened = client.send("open", &from, SESSION, Value::Null).await?;
+    let opened = client.send("open", &from, SESSION, client.admission.clone()).await?;
     let listed = json!({"resources": [format!("{object}/changes")]});
     let subscribed = client.send("subscribe", &sm, &stage.mn(), listed).await?;
     for (id, what) in [(opened, "open"), (subscribed, "what followed it at once")] {

@@ -70,7 +70,11 @@ impl Stage<dyn NodeUnderTest> {
         let connection = self.subject.connect().await;
         let connection =
             connection.map_err(|error| Stop::Broken(format!("{name} cannot connect: {error}")))?;
-        Ok(Client::new(name, self.runtime(name), connection, self.trace.clone(), self.patience))
+        let mut client = Client::new(name, self.runtime(name), connection, self.trace.clone(), self.patience);
+        if let Some(token) = self.subject.token(&self.user(name)) {
+            client.admission = json!({"accessToken": token});
+        }
+        Ok(client)
     }
 
     /// A connection with a session, of the runtime of this name.
@@ -101,7 +105,7 @@ impl Client {
     /// When no answer comes.
     pub async fn open(&mut self) -> Verdict<Value> {
         let from = self.runtime.clone();
-        let answer = self.request("open", &from, SESSION, Value::Null).await?;
+        let answer = self.request("open", &from, SESSION, self.admission.clone()).await?;
         self.token = answer["body"]["runtimeToken"].as_str().unwrap_or_default().to_owned();
         Ok(answer)
     }
@@ -112,7 +116,7 @@ impl Client {
     /// When no answer comes.
     pub async fn reopen(&mut self, token: &str) -> Verdict<Value> {
         let from = format!("{}/{token}", self.runtime);
-        let answer = self.request("re-open", &from, SESSION, Value::Null).await?;
+        let answer = self.request("re-open", &from, SESSION, self.admission.clone()).await?;
         if code(&answer) == 200 {
             self.token = token.to_owned();
         }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use hyperty_message_node::admission::IssuerKey;
 use hyperty_protostub::{ConnectError, Connection, Connector, WebSocketConnector};
 
-use super::NodeUnderTest;
+use super::{NodeUnderTest, issued_token};
 use crate::protocol::{Capabilities, Capability, UnderTest};
 
 /// What our node has, wherever it runs.
@@ -31,6 +32,8 @@ pub struct UrlNode {
     capabilities: Capabilities,
     grace: Duration,
     message_bytes_max: Option<usize>,
+    issuer: Option<Arc<IssuerKey>>,
+    token: Option<String>,
 }
 
 impl UrlNode {
@@ -43,6 +46,8 @@ impl UrlNode {
             capabilities: UrlNode::default_capabilities(),
             grace: Duration::from_secs(60),
             message_bytes_max: None,
+            issuer: None,
+            token: None,
         }
     }
 
@@ -66,6 +71,25 @@ impl UrlNode {
     #[must_use]
     pub fn grace(self, grace: Duration) -> UrlNode {
         UrlNode { grace, ..self }
+    }
+
+    /// Makes connections by another connector, such as one that trusts another authority.
+    #[must_use]
+    pub fn reached_by(self, connector: WebSocketConnector) -> UrlNode {
+        UrlNode { connector, ..self }
+    }
+
+    /// It believes tokens of this issuer.
+    #[must_use]
+    pub fn believes(mut self, issuer: IssuerKey) -> UrlNode {
+        self.capabilities.insert(Capability::Admission);
+        UrlNode { issuer: Some(Arc::new(issuer)), ..self }
+    }
+
+    /// Every session is opened with this token.
+    #[must_use]
+    pub fn admits(self, token: String) -> UrlNode {
+        UrlNode { token: Some(token), ..self }
     }
 
     /// It takes messages up to this length: the suite may send a longer one.
@@ -97,5 +121,13 @@ impl NodeUnderTest for UrlNode {
 
     fn message_bytes_max(&self) -> Option<usize> {
         self.message_bytes_max
+    }
+
+    fn issuer(&self) -> Option<&IssuerKey> {
+        self.issuer.as_deref()
+    }
+
+    fn token(&self, user: &str) -> Option<String> {
+        self.token.clone().or_else(|| issued_token(self, user))
     }
 }
