@@ -63,7 +63,7 @@ pub enum Capability {
 
 impl Capability {
     /// All there are.
-    pub const ALL: [Capability; 21] = [
+    pub const ALL: [Capability; 22] = [
         Capability::Allocation,
         Capability::Registry,
         Capability::StatusEvents,
