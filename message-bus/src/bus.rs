@@ -8,6 +8,7 @@ use dashmap::mapref::entry::Entry;
 use foldhash::fast::RandomState;
 use hyperty_model::{Body, HypertyUrl, Ids, Message, MessageId, MessageType, SeededIds, Url};
 use parking_lot::RwLock;
+use tokio::sync::watch;
 
 use crate::counters::Tally;
 use crate::listeners::{Role, Routes};
@@ -40,6 +41,8 @@ struct Inner {
     interceptors: RwLock<Arc<[Arc<dyn Interceptor>]>>,
     resolver: RwLock<Option<Arc<dyn RouteResolver>>>,
     tally: Tally,
+    /// How many hyperties have gone.
+    detached: watch::Sender<u64>,
 }
 
 impl MessageBus {
@@ -56,6 +59,7 @@ impl MessageBus {
             interceptors: RwLock::new(Arc::from([])),
             resolver: RwLock::new(None),
             tally: Tally::default(),
+            detached: watch::Sender::new(0),
             config,
         };
         MessageBus { inner: Arc::new(inner) }
@@ -124,6 +128,16 @@ impl MessageBus {
             return Err(BusError::NotAttached(sandbox.clone()));
         };
         self.listen(url, move |message| Sandbox::deliver(&target, message))
+    }
+
+    /// Whether a hyperty has a MiniBus on this bus.
+    pub fn is_attached(&self, hyperty: &HypertyUrl) -> bool {
+        self.inner.sandboxes.get(hyperty).is_some_and(|sandbox| sandbox.strong_count() > 0)
+    }
+
+    /// Changes whenever a hyperty has gone: for whoever keeps something for hyperties.
+    pub fn detachments(&self) -> watch::Receiver<u64> {
+        self.inner.detached.subscribe()
     }
 
     /// Sends one copy of what is delivered to `url` through `stub` too, until the handle is dropped. Several routes
@@ -207,6 +221,7 @@ impl MessageBus {
     /// Forgets the MiniBus of a hyperty, unless another has taken its place.
     pub(crate) fn detach(&self, hyperty: &HypertyUrl, sandbox: *const Sandbox) {
         self.inner.sandboxes.remove_if(hyperty, |_, known| std::ptr::eq(known.as_ptr(), sandbox));
+        self.inner.detached.send_modify(|count| *count += 1);
     }
 }
 

@@ -20,6 +20,7 @@ use crate::replay::RoutesThenRegistrations;
 use crate::rules::in_force;
 use crate::runtime::{Inner, Runtime};
 use crate::schemas::KeptCatalogue;
+use crate::subscriptions::{self, Subscriptions};
 use crate::tasks::Tasks;
 
 /// Chooses the parts of a runtime. Everything has a default: a store in memory, no message node, a policy that
@@ -214,9 +215,14 @@ impl RuntimeBuilder {
             tasks.spawn(session.run());
         }
         tasks.spawn(driver.run());
+<<<<<<< HEAD
         if let Some(watching) = watching {
             tasks.spawn(watching);
         }
+=======
+        let subscriptions = Subscriptions::start(&subscriptions::address(&url)?, &bus, &registry, &routes)?;
+        tasks.spawn(subscriptions.run());
+>>>>>>> bdd3578 (The runtime's subscription manager; protocol cases and planted faults for removal and actions)
         let keep_alive = registrations.clone();
         tasks.spawn(async move { keep_alive.drive().await });
         let Wired { stubs, listeners } = wired;

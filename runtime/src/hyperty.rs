@@ -10,7 +10,9 @@ use hyperty_storage::Names;
 use hyperty_syncher::{Resumed, Syncher, SyncherConfig};
 
 use crate::error::DeployError;
+use crate::notices::{ListenError, Listening, Notices};
 use crate::runtime::Runtime;
+use crate::subscriptions;
 
 /// First and longest pause before a hyperty that could not be registered is registered again.
 const REGISTER_PAUSE: (std::time::Duration, std::time::Duration) =
@@ -21,12 +23,30 @@ const REGISTER_PAUSE: (std::time::Duration, std::time::Duration) =
 pub struct Hyperty {
     syncher: Syncher,
     resumed: Arc<Resumed>,
+    listening: Arc<Listening>,
 }
 
 impl Hyperty {
     /// What was resumed when the hyperty was deployed.
     pub fn resumed(&self) -> &Resumed {
         &self.resumed
+    }
+
+    /// Listens to an address outside data objects, for instance `<url>/registration`, where the domain registry tells
+    /// how an object, a hyperty or a runtime is. Returns when the message node of the address's domain has set the route
+    /// up; it is set up again with each new session, and ends when the stream is dropped.
+    ///
+    /// # Errors
+    /// [`ListenError`].
+    ///
+    /// ```no_run
+    /// # async fn watch(hyperty: hyperty_runtime::Hyperty) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut notices = hyperty.listen(&"comm://example.com/8a7b/registration".parse()?).await?;
+    /// println!("{:?}", notices.next().await);
+    /// # Ok(()) }
+    /// ```
+    pub async fn listen(&self, url: &Url) -> Result<Notices, ListenError> {
+        self.listening.listen(url).await
     }
 
     /// Its Syncher, which it also derefs to.
@@ -95,12 +115,16 @@ impl Deploy {
             clock: Arc::clone(&inner.clock),
             ..SyncherConfig::new(inner.url.clone())
         };
+        let listening = Listening::new(
+            minibus.clone(),
+            subscriptions::address(&inner.url).map_err(DeployError::Address)?,
+        );
         let (syncher, driver) = Syncher::new(minibus, config)?;
         if !inner.tasks.spawn(driver.run()) {
             return Err(DeployError::Closed);
         }
         let resumed = Arc::new(syncher.resume().await?);
-        let hyperty = Hyperty { syncher, resumed };
+        let hyperty = Hyperty { syncher, resumed, listening };
         inner.deployed.lock().insert(name, hyperty.clone());
         Ok(hyperty)
     }

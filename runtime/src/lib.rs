@@ -17,10 +17,12 @@ mod error;
 mod health;
 mod hyperty;
 mod identity;
+mod notices;
 mod replay;
 mod rules;
 mod runtime;
 mod schemas;
+mod subscriptions;
 mod tasks;
 
 #[cfg(feature = "websocket")]
@@ -34,8 +36,10 @@ pub use hyperty_protostub::{FixedToken, StubCounters, TokenError, TokenFile, Tok
 #[cfg(feature = "websocket")]
 pub use hyperty_protostub::{TlsClient, TlsClientError};
 pub use hyperty_sync_manager::{SyncManagerConfig, SyncStats};
+pub use notices::{ListenError, NOTICES_MAX, Notices};
 pub use runtime::Runtime;
 pub use schemas::TABLE_CHECKS;
+pub use subscriptions::{LISTENED_MAX, LISTENED_PER_HYPERTY_MAX};
 
 /// What a crash may cost.
 pub use hyperty_storage::Durability;

@@ -6,6 +6,7 @@ mod children;
 mod invitations;
 mod large;
 mod observers;
+mod removal;
 mod stream;
 
 use std::sync::Arc;
@@ -42,6 +43,7 @@ pub fn faults() -> Vec<Fault> {
     [
         answers::faults(),
         observers::faults(),
+        removal::faults(),
         stream::faults(),
         children::faults(),
         invitations::faults(),

@@ -1,5 +1,6 @@
 //! The cases for a runtime, one file for each procedure.
 
+mod actions;
 mod children;
 mod creation;
 mod deletion;
@@ -11,6 +12,7 @@ mod observing;
 mod ordering;
 mod random;
 mod reading;
+mod removal;
 mod resume;
 mod subscription;
 mod updates;
@@ -50,6 +52,8 @@ pub fn cases() -> Vec<Case<Subject>> {
         reading::cases(),
         large::cases(),
         leaving::cases(),
+        removal::cases(),
+        actions::cases(),
         deletion::cases(),
         children::cases(),
         resume::cases(),
