@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Observe(ObserveArgs),
     /// Read an object once, with its children
     Read(ReadArgs),
+    /// Observe an object, ask its Reporter to do something, and print the answer
+    Request(RequestArgs),
     /// Work with the children of an object, the parts that its observers write
     #[command(subcommand)]
     Child(ChildCommand),
@@ -103,6 +105,9 @@ Then each line of stdin is one of
   {\"attribute\":\"list.0\",\"attributeType\":\"array\",\"operation\":\"remove\",\"value\":1}     remove elements
   {\"data\":{…}}                          the whole data; what differs is changed
   {\"delete\":true}                       delete the object, and end
+  {\"observers\":true}                    print who observes, as an `observers` event
+  {\"remove\":\"hyperty://…\"}            remove an observer, for good
+  {\"answer\":1,\"value\":…}              answer request 1 (--requests); with code and reason it is refused
 and is answered by a `published` event with the version and the number of the line, once for each change, when it is
 published (and durable, with --store); or by a `rejected` event with code and reason. A rejected change changes nothing;
 of whole data, the changes that were published before the rejected one stay. Lines after it are carried out all the
@@ -216,6 +221,9 @@ pub(crate) struct ReportArgs {
     /// At the end of stdin wait for what is under way, then leave; with 1 if a line was rejected
     #[arg(long)]
     pub exit_at_eof: bool,
+    /// Print what observers ask for, to be answered by lines; without it each is answered that nobody serves it
+    #[arg(long)]
+    pub requests: bool,
     /// Where it is asked how it is
     #[command(flatten)]
     pub admin: AdminArgs,
@@ -262,6 +270,26 @@ pub(crate) struct ReadArgs {
     /// The object
     #[arg(value_name = "OBJECT_URL")]
     pub object: ObjectUrl,
+    /// The store
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// The node
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+/// `hyperty request`.
+#[derive(Debug, Args)]
+pub(crate) struct RequestArgs {
+    /// The object
+    #[arg(value_name = "OBJECT_URL")]
+    pub object: ObjectUrl,
+    /// What to do: what there is, the Reporter's application says
+    #[arg(value_name = "METHOD")]
+    pub method: String,
+    /// With what: JSON, or the file that holds it
+    #[arg(value_name = "JSON|@FILE")]
+    pub params: Option<String>,
     /// The store
     #[command(flatten)]
     pub store: StoreArgs,

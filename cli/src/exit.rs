@@ -4,7 +4,9 @@ use std::fmt;
 use std::process::ExitCode;
 
 use hyperty_model::StatusCode;
-use hyperty_runtime::syncher::{ChildError, CreateError, DeleteError, ReadError, SubscribeError, WriteError};
+use hyperty_runtime::syncher::{
+    ChildError, CreateError, DeleteError, ReadError, RequestError, SubscribeError, WriteError,
+};
 
 /// Why a command ends, as its exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +98,20 @@ impl From<SubscribeError> for Failure {
         let exit = match &error {
             SubscribeError::Refused { code, .. } => Exit::of(*code),
             SubscribeError::Timeout => Exit::Timeout,
+            _ => Exit::Error,
+        };
+        Failure::new(exit, error)
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Failure {
+        let exit = match &error {
+            RequestError::TooLarge(_) => Exit::Usage,
+            RequestError::NotAllowed(_) => Exit::NotAuthorised,
+            RequestError::Refused { code, .. } => Exit::of(*code),
+            RequestError::Gone | RequestError::Closed => Exit::NotFound,
+            RequestError::Unreachable(_) | RequestError::Timeout(_) => Exit::Timeout,
             _ => Exit::Error,
         };
         Failure::new(exit, error)

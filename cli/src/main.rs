@@ -95,6 +95,7 @@ fn run(cli: Cli, matches: &ArgMatches, config: &Config) -> Result<(), Failure> {
             Command::Report(args) => commands::report::run(args, &output, &stop).await,
             Command::Observe(args) => commands::observe::run(args, &output, &stop).await,
             Command::Read(args) => commands::read::run(args, &output, &stop).await,
+            Command::Request(args) => commands::request::run(args, &output, &stop).await,
             Command::Child(command) => commands::child::run(command, &output, &stop).await,
             Command::Delete(args) => commands::delete::run(args, &output, &stop).await,
             Command::Store(command) => commands::store::run(command, &output),

@@ -8,8 +8,8 @@ use clap::ValueEnum;
 use hyperty_model::change::ChangeOp;
 use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::object::Children;
-use hyperty_model::{HypertyUrl, ObjectUrl};
-use hyperty_runtime::syncher::{ChangeEvent, ChildEvent, ChildView};
+use hyperty_model::{HypertyUrl, Identity, ObjectUrl, Timestamp, Url};
+use hyperty_runtime::syncher::{ChangeEvent, ChildEvent, ChildView, ObserverEntry};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
@@ -131,11 +131,66 @@ pub(crate) enum Event<'a> {
         /// The object.
         url: &'a ObjectUrl,
     },
+    /// Who observes the object.
+    Observers {
+        /// In the order of their URLs.
+        observers: Vec<ObserverLine>,
+    },
+    /// An observer is removed.
+    Removed {
+        /// Who.
+        observer: &'a HypertyUrl,
+        /// The line that asked for it.
+        line: u64,
+    },
+    /// An observer asks for something to be done.
+    Request {
+        /// The number to answer it by.
+        request: u64,
+        /// Who.
+        from: &'a Url,
+        /// What.
+        method: &'a str,
+        /// With what.
+        params: &'a [Value],
+    },
+    /// A request is answered.
+    Answered {
+        /// Its number.
+        request: u64,
+        /// The line that answers it.
+        line: u64,
+    },
+    /// What the Reporter answered.
+    Answer {
+        /// What came of it.
+        value: &'a Value,
+    },
     /// The observation ended.
     Closed {
         /// Why.
         reason: String,
     },
+}
+
+/// An observer in a line of output.
+#[derive(Debug, Serialize)]
+pub(crate) struct ObserverLine {
+    url: HypertyUrl,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Timestamp>,
+    away: bool,
+}
+
+impl ObserverLine {
+    /// An observer as it is.
+    pub(crate) fn of(entry: ObserverEntry) -> ObserverLine {
+        let ObserverEntry { url, identity, since, away } = entry;
+        let user = identity.as_ref().and_then(Identity::user).map(str::to_owned);
+        ObserverLine { url, user, since, away }
+    }
 }
 
 /// A child in a line of output.
@@ -221,6 +276,20 @@ impl fmt::Display for Event<'_> {
             Event::Resumed { url, version, missed: Some(missed) } => {
                 write!(f, "resumed {url} at v{version}, {missed} made up for")
             }
+            Event::Observers { observers } => {
+                write!(f, "{} observe", observers.len())?;
+                for ObserverLine { url, user, away, .. } in observers {
+                    let user = user.as_deref().unwrap_or("unknown user");
+                    write!(f, "\n{url} {user}{}", if *away { " (away)" } else { "" })?;
+                }
+                Ok(())
+            }
+            Event::Removed { observer, line } => write!(f, "removed {observer} (line {line})"),
+            Event::Request { request, from, method, params } => {
+                write!(f, "request {request} by {from}: {method} {}", Value::from(params.to_vec()))
+            }
+            Event::Answered { request, line } => write!(f, "answered request {request} (line {line})"),
+            Event::Answer { value } => write!(f, "{value:#}"),
             Event::Published { version, line } => write!(f, "published v{version} (line {line})"),
             Event::Rejected { line, code, reason } => write!(f, "rejected line {line}: {code} {reason}"),
             Event::Snapshot { version, data, children, .. } => {

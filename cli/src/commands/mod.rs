@@ -10,6 +10,7 @@ pub(crate) mod observe;
 pub(crate) mod policy;
 pub(crate) mod read;
 pub(crate) mod report;
+pub(crate) mod request;
 pub(crate) mod simulate;
 pub(crate) mod soak;
 pub(crate) mod status;

@@ -2,6 +2,7 @@
 
 use hyperty_model::change::Change;
 use hyperty_model::message::{UpdateBody, UpdateKind};
+use hyperty_model::{HypertyUrl, StatusCode};
 use serde_json::{Map, Value};
 
 /// One line.
@@ -13,6 +14,21 @@ pub(crate) enum Input {
     Whole(Value),
     /// The end of the object.
     Delete,
+    /// The end of an observer.
+    Remove(HypertyUrl),
+    /// A look at who observes.
+    Observers,
+    /// The answer to what an observer asked for.
+    Answer(Answer),
+}
+
+/// The answer to a request that was printed.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Answer {
+    /// Its number.
+    pub(crate) request: u64,
+    /// What came of it, or the code and why it was refused.
+    pub(crate) outcome: Result<Value, (StatusCode, String)>,
 }
 
 impl Input {
@@ -28,10 +44,13 @@ impl Input {
         let Value::Object(mut members) = value else {
             return Err("a line is a JSON object: a change, {\"data\":…} or {\"delete\":true}".to_owned());
         };
-        if !members.contains_key("attribute")
-            && let Some(input) = whole_or_delete(&mut members)?
-        {
-            return Ok(Some(input));
+        if !members.contains_key("attribute") {
+            if let Some(input) = about_observers(&members)? {
+                return Ok(Some(input));
+            }
+            if let Some(input) = whole_or_delete(&mut members)? {
+                return Ok(Some(input));
+            }
         }
         let update: UpdateBody =
             serde_json::from_value(Value::Object(members)).map_err(|error| format!("no change: {error}"))?;
@@ -41,6 +60,36 @@ impl Input {
             _ => Err("no change: it lacks `attribute`, or its operation is none".to_owned()),
         }
     }
+}
+
+/// What concerns observers, not the data.
+fn about_observers(members: &Map<String, Value>) -> Result<Option<Input>, String> {
+    if let Some(who) = members.get("remove") {
+        let who = who.as_str().and_then(|who| HypertyUrl::parse(who).ok());
+        let alone = members.len() == 1;
+        let who = who.filter(|_| alone).ok_or("`remove` stands alone, and is the URL of an observer")?;
+        return Ok(Some(Input::Remove(who)));
+    }
+    if let Some(wanted) = members.get("observers") {
+        let right = *wanted == Value::Bool(true) && members.len() == 1;
+        return if right {
+            Ok(Some(Input::Observers))
+        } else {
+            Err("`observers` stands alone, and is true".into())
+        };
+    }
+    let Some(request) = members.get("answer") else { return Ok(None) };
+    let request = request.as_u64().ok_or("`answer` is the number of a request")?;
+    let outcome = match members.get("code") {
+        None => Ok(members.get("value").cloned().unwrap_or(Value::Null)),
+        Some(code) => {
+            let code = code.as_u64().and_then(|code| u16::try_from(code).ok());
+            let code = code.filter(|code| (300..600).contains(code)).ok_or("`code` is from 300 to 599")?;
+            let why = members.get("reason").and_then(Value::as_str).unwrap_or("refused");
+            Err((StatusCode(code), why.to_owned()))
+        }
+    };
+    Ok(Some(Input::Answer(Answer { request, outcome })))
 }
 
 fn whole_or_delete(members: &mut Map<String, Value>) -> Result<Option<Input>, String> {
@@ -71,6 +120,13 @@ mod tests {
         assert_eq!(parse(json!({"attribute": "data", "value": 1})), change("data", ChangeOp::Set(json!(1))));
         assert_eq!(parse(json!({"data": {"a": 1}})), Input::Whole(json!({"a": 1})));
         assert_eq!(parse(json!({"delete": true})), Input::Delete);
+        let bob = HypertyUrl::parse("hyperty://example.com/bob").unwrap();
+        assert_eq!(parse(json!({"remove": "hyperty://example.com/bob"})), Input::Remove(bob));
+        assert_eq!(parse(json!({"observers": true})), Input::Observers);
+        let answer = |request, outcome| Input::Answer(Answer { request, outcome });
+        assert_eq!(parse(json!({"answer": 1, "value": 2})), answer(1, Ok(json!(2))));
+        let refused = (StatusCode(422), "no".to_owned());
+        assert_eq!(parse(json!({"answer": 1, "code": 422, "reason": "no"})), answer(1, Err(refused)));
         assert_eq!(Input::parse(" \t"), Ok(None));
     }
 
@@ -86,6 +142,10 @@ mod tests {
             r#"{"data":{},"delete":true}"#,
             r#"{"delete":false}"#,
             r#"{"attribute":7}"#,
+            r#"{"remove":"comm://example.com/1"}"#,
+            r#"{"observers":1}"#,
+            r#"{"answer":"1"}"#,
+            r#"{"answer":1,"code":200}"#,
             r#"{"attribute":"a","attributeType":"array","operation":"turn"}"#,
             r#"{"attribute":"name","attributeType":"metadata","value":"x"}"#,
         ] {

@@ -4,6 +4,8 @@ mod input;
 mod lines;
 mod pump;
 
+use std::rc::Rc;
+
 use hyperty_model::Url;
 use hyperty_runtime::syncher::{Reporter, ReporterEvent};
 use serde_json::Value;
@@ -13,7 +15,10 @@ use crate::connect::{Session, json_argument};
 use crate::exit::{Exit, Failure};
 use crate::output::{Event, Output};
 use crate::stop::Stop;
-use pump::{End, Pump};
+use pump::{Asked, End, Pump};
+
+/// Requests that no line has answered: more than a person, or a script, has before it in the seconds there are.
+const ASKED_MAX: usize = 1_024;
 
 /// Reports until asked to leave or, if so wished, until stdin ends.
 ///
@@ -29,7 +34,7 @@ pub(crate) async fn run(args: ReportArgs, output: &Output, stop: &Stop) -> Resul
             .await?;
     let _pages = session.administer(&args.admin, output).await?;
     let outcome = match stop.or(object(&session, &args, &document, initial, output)).await {
-        Ok(reporter) => report(&reporter, args.exit_at_eof, output, stop).await,
+        Ok(reporter) => report(&reporter, &args, output, stop).await,
         Err(failure) => Err(failure),
     };
     let outcome = match outcome {
@@ -95,14 +100,23 @@ fn stored(session: &Session, schema: &Url, name: &str) -> Result<Option<Reporter
     Ok(found.pop())
 }
 
-async fn report(reporter: &Reporter, exit_at_eof: bool, output: &Output, stop: &Stop) -> Result<(), Failure> {
-    let mut pump = Pump::new(reporter.clone(), output);
+async fn report(reporter: &Reporter, args: &ReportArgs, output: &Output, stop: &Stop) -> Result<(), Failure> {
+    let asked = Rc::new(Asked::default());
+    let mut pump = Pump::new(reporter.clone(), output, Rc::clone(&asked));
+    let exit_at_eof = args.exit_at_eof;
     let served = tell_events(reporter, output);
+    let requests = async {
+        match args.requests {
+            true => tell_requests(reporter, output, &asked).await,
+            false => std::future::pending().await,
+        }
+    };
     let end = tokio::select! {
         biased;
         () = stop.requested() => End::Stopped,
         end = pump.run(lines::of_stdin()?, exit_at_eof) => end?,
         () = served => End::Stopped,
+        () = requests => End::Stopped,
     };
     match end {
         End::Stopped => pump.settle().await,
@@ -112,6 +126,24 @@ async fn report(reporter: &Reporter, exit_at_eof: bool, output: &Output, stop: &
         }
         End::Eof => Ok(()),
     }
+}
+
+/// Tells what observers ask for; lines answer it.
+async fn tell_requests(reporter: &Reporter, output: &Output, asked: &Asked) {
+    let mut requests = reporter.requests();
+    let mut number = 0;
+    while let Some(request) = requests.next().await {
+        number += 1;
+        let (from, method, params) = (request.from(), request.method(), request.params());
+        output.emit(&Event::Request { request: number, from, method, params });
+        let mut asked = asked.borrow_mut();
+        asked.insert(number, request);
+        // The oldest are answered by their time long before there are so many.
+        if asked.len() > ASKED_MAX {
+            asked.pop_first();
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Tells what others do with the object, until it is deleted.

@@ -4,20 +4,21 @@
 //! before any later line. That holds because the command runs on one thread: between the look at what is refused and
 //! the next change nothing else happens to the object.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use hyperty_model::Position;
 use hyperty_model::change::diff;
-use hyperty_runtime::syncher::{Commit, Reporter, WriteError};
+use hyperty_model::{HypertyUrl, Position};
+use hyperty_runtime::syncher::{ActionRequest, Commit, RemoveError, Reporter, WriteError};
 use tokio::sync::mpsc;
 
-use super::input::Input;
+use super::input::{Answer, Input};
 use super::lines::Line;
 use crate::exit::{Exit, Failure, code_of};
-use crate::output::{Event, Output};
+use crate::output::{Event, ObserverLine, Output};
 
 /// Changes under way: more than a disk commits at once, few enough to be made again quickly.
 const IN_FLIGHT_MAX: usize = 1_024;
@@ -55,12 +56,16 @@ pub(crate) struct Pump<'a> {
     todo: VecDeque<Todo>,
     in_flight: VecDeque<InFlight>,
     rejected: u64,
+    asked: Rc<Asked>,
 }
+
+/// What observers asked for and no line has answered, by number.
+pub(crate) type Asked = RefCell<BTreeMap<u64, ActionRequest>>;
 
 impl<'a> Pump<'a> {
     /// Changes this object.
-    pub(crate) fn new(reporter: Reporter, output: &'a Output) -> Pump<'a> {
-        Pump { reporter, output, todo: VecDeque::new(), in_flight: VecDeque::new(), rejected: 0 }
+    pub(crate) fn new(reporter: Reporter, output: &'a Output, asked: Rc<Asked>) -> Pump<'a> {
+        Pump { reporter, output, todo: VecDeque::new(), in_flight: VecDeque::new(), rejected: 0, asked }
     }
 
     /// How many lines were rejected.
@@ -85,12 +90,16 @@ impl<'a> Pump<'a> {
                 && self.todo.front().is_some_and(|todo| self.may_start(todo))
             {
                 if let Some(todo) = self.todo.pop_front() {
-                    if *todo.input == Input::Delete {
-                        if self.delete(todo.line).await {
-                            return Ok(End::Deleted);
+                    match &*todo.input {
+                        Input::Delete => {
+                            if self.delete(todo.line).await {
+                                return Ok(End::Deleted);
+                            }
                         }
-                    } else {
-                        self.start(todo);
+                        Input::Remove(who) => self.remove(todo.line, who).await,
+                        Input::Observers => self.tell_observers(),
+                        Input::Answer(answer) => self.answer(todo.line, answer),
+                        Input::Change(_) | Input::Whole(_) => self.start(todo),
                     }
                 }
                 continue;
@@ -123,9 +132,9 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    /// A deletion waits for all before it.
+    /// A deletion and a removal wait for all before them.
     fn may_start(&self, todo: &Todo) -> bool {
-        *todo.input != Input::Delete || self.in_flight.is_empty()
+        !matches!(*todo.input, Input::Delete | Input::Remove(_)) || self.in_flight.is_empty()
     }
 
     fn take(&mut self, line: u64, text: Result<String, String>) {
@@ -140,7 +149,7 @@ impl<'a> Pump<'a> {
         let changes = match &*input {
             Input::Change(change) => vec![change.clone()],
             Input::Whole(data) => self.reporter.with_data(|now| diff(now, data)),
-            Input::Delete => return,
+            _ => return,
         };
         if changes.is_empty() {
             // Nothing differs: what the line says is so when all before it is settled.
@@ -151,6 +160,38 @@ impl<'a> Pump<'a> {
         for change in changes {
             let commit = self.reporter.change(change);
             self.in_flight.push_back(InFlight { line, input: Rc::clone(&input), commit });
+        }
+    }
+
+    async fn remove(&mut self, line: u64, who: &HypertyUrl) {
+        match self.reporter.remove_observer(who).await {
+            Ok(()) => drop(self.output.emit(&Event::Removed { observer: who, line })),
+            Err(error) => {
+                let code = match &error {
+                    RemoveError::NotObserving(_) => 404,
+                    RemoveError::Refused { code, .. } => code.0,
+                    RemoveError::Timeout => 408,
+                    _ => 500,
+                };
+                self.reject(line, code, error.to_string());
+            }
+        }
+    }
+
+    fn tell_observers(&self) {
+        let observers = self.reporter.observers().into_iter().map(ObserverLine::of).collect();
+        self.output.emit(&Event::Observers { observers });
+    }
+
+    fn answer(&mut self, line: u64, answer: &Answer) {
+        let request = self.asked.borrow_mut().remove(&answer.request);
+        let answered = request.is_some_and(|request| match &answer.outcome {
+            Ok(value) => request.answer(value.clone()),
+            Err((code, why)) => request.refuse(*code, why),
+        });
+        match answered {
+            true => drop(self.output.emit(&Event::Answered { request: answer.request, line })),
+            false => self.reject(line, 404, format!("no request {} waits for an answer", answer.request)),
         }
     }
 

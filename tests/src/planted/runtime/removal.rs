@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::{Fault, answered, enters, is_response, leaves, mutated, posted, text};
+use super::{Fault, Mutator, answered, enters, is_response, leaves, mutated, posted, text};
 use crate::protocol::runtime::line::{code, is_kind};
-use crate::protocol::runtime::{Crossing, Subject};
+use crate::protocol::runtime::{Crossing, HypertyRuntime, Subject};
 
 pub(super) fn faults() -> Vec<Fault> {
     vec![
@@ -90,57 +90,58 @@ fn removal_only_acknowledged() -> Subject {
     })
 }
 
-/// Requests of a kind by one that was removed are taken for those of a neighbour of its, of whom nothing is known; at
-/// once, or after the Reporter has resumed.
 fn removed_passes_as_another(kind: &'static str, after_a_restart: bool) -> Subject {
-    mutated(move || {
-        let mut removed: BTreeSet<String> = BTreeSet::new();
-        let mut aliases: BTreeMap<String, Value> = BTreeMap::new();
-        let mut restarted = !after_a_restart;
-        move |mut crossing: Crossing| {
-            let id = crossing.message["id"].to_string();
-            if is_removal(&crossing) {
-                removed.extend(crossing.message["body"]["source"].as_str().map(str::to_owned));
-            } else if posted(&crossing) && crossing.message["body"]["resume"] == true {
-                restarted = true;
-            } else if restarted && enters(&crossing) && is_kind(&crossing.message, kind) {
-                let message = &mut crossing.message;
-                if removed.contains(text(message, "from")) {
-                    aliases.insert(id, message["from"].clone());
-                    message["from"] = json!(format!("{}-again", text(message, "from")));
-                }
-                for member in ["source", "subscriber"] {
-                    if let Some(who) = message["body"][member].as_str().filter(|who| removed.contains(*who)) {
-                        message["body"][member] = json!(format!("{who}-again"));
-                    }
-                }
-            } else if leaves(&crossing)
-                && is_response(&crossing)
-                && let Some(to) = aliases.remove(&id)
-            {
-                crossing.message["to"] = to;
-            }
-            vec![crossing]
-        }
-    })
+    Subject::scripted(HypertyRuntime)
+        .intercepted(move || Box::new(Mutator(pass_as_another(kind, after_a_restart))))
 }
 
-/// What anybody says is taken for what the Reporter says.
+/// Requests of a kind by one that was removed are taken for those of a neighbour of its, of whom nothing is known; at
+/// once, or after the Reporter has resumed.
+fn pass_as_another(
+    kind: &'static str,
+    after_a_restart: bool,
+) -> impl FnMut(Crossing) -> Vec<Crossing> + Send {
+    let mut removed: BTreeSet<String> = BTreeSet::new();
+    let mut aliases: BTreeMap<String, Value> = BTreeMap::new();
+    let mut restarted = !after_a_restart;
+    move |mut crossing: Crossing| {
+        let id = crossing.message["id"].to_string();
+        if is_removal(&crossing) {
+            removed.extend(crossing.message["body"]["source"].as_str().map(str::to_owned));
+        } else if posted(&crossing) && crossing.message["body"]["resume"] == true {
+            restarted = true;
+        } else if restarted && enters(&crossing) && is_kind(&crossing.message, kind) {
+            let message = &mut crossing.message;
+            if removed.contains(text(message, "from")) {
+                aliases.insert(id, message["from"].clone());
+                message["from"] = json!(format!("{}-again", text(message, "from")));
+            }
+            for member in ["source", "subscriber"] {
+                if let Some(who) = message["body"][member].as_str().filter(|who| removed.contains(*who)) {
+                    message["body"][member] = json!(format!("{who}-again"));
+                }
+            }
+        } else if leaves(&crossing)
+            && is_response(&crossing)
+            && let Some(to) = aliases.remove(&id)
+        {
+            crossing.message["to"] = to;
+        }
+        vec![crossing]
+    }
+}
+
+/// What anybody says is taken for what the Reporter's side says.
 fn forged_removal_obeyed() -> Subject {
     mutated(|| {
-        let mut reporters: BTreeMap<String, Value> = BTreeMap::new();
-        move |mut crossing: Crossing| {
+        |mut crossing: Crossing| {
             let message = &mut crossing.message;
-            let value = &message["body"]["value"];
-            if let (Some(url), Some(_)) = (value["url"].as_str(), value["reporter"].as_str()) {
-                reporters.insert(url.to_owned(), value["reporter"].clone());
-            }
             if is_kind(message, "unsubscribe")
-                && text(message, "to").starts_with("hyperty://")
+                && message["body"]["reason"] == "removed"
+                && text(message, "to").ends_with("/sm")
                 && let Some(object) = message["body"]["resource"].as_str()
-                && let Some(reporter) = reporters.get(object)
             {
-                message["from"] = reporter.clone();
+                message["from"] = json!(format!("{object}/subscription"));
             }
             vec![crossing]
         }

@@ -117,7 +117,7 @@ async fn only_the_reporter(scene: &mut Scene) -> Verdict {
     let object = reporting.object.clone();
     let (mut watching, _) = Watching::join(scene, "watcher", &object, false).await?;
     let mut other = scene.seat("other")?;
-    let mut peer = scene.peer("peer").await?;
+    let peer = scene.peer("peer").await?;
     let body = json!({"resource": object, "source": watching.hyperty});
     let (own, sm) = (other.url.clone(), scene.sm());
     let answer = other.request("unsubscribe", &own, &sm, body.clone()).await?;
