@@ -215,14 +215,11 @@ impl RuntimeBuilder {
             tasks.spawn(session.run());
         }
         tasks.spawn(driver.run());
-<<<<<<< HEAD
         if let Some(watching) = watching {
             tasks.spawn(watching);
         }
-=======
         let subscriptions = Subscriptions::start(&subscriptions::address(&url)?, &bus, &registry, &routes)?;
         tasks.spawn(subscriptions.run());
->>>>>>> bdd3578 (The runtime's subscription manager; protocol cases and planted faults for removal and actions)
         let keep_alive = registrations.clone();
         tasks.spawn(async move { keep_alive.drive().await });
         let Wired { stubs, listeners } = wired;
