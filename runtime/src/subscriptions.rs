@@ -91,7 +91,7 @@ impl Subscriptions {
         match message.kind() {
             MessageType::Subscribe => self.begin(&hyperty, addresses_of(message)?),
             MessageType::Unsubscribe => self.end(&hyperty, addresses_of(message)?),
-            MessageType::Read => self.list(&hyperty, message).map(Step::Done),
+            MessageType::Read => self.list(&hyperty, message).map(|body| Step::Done(Box::new(body))),
             _ => Err(Refusal::new(StatusCode::BAD_REQUEST, "this address does not take this")),
         }
     }
@@ -199,7 +199,7 @@ impl Subscriptions {
 
 /// What is left to do of a request.
 enum Step {
-    Done(ResponseBody),
+    Done(Box<ResponseBody>),
     Establish { hyperty: HypertyUrl, urls: Vec<Url>, new: Vec<Url> },
     Withdraw { ended: Vec<Listened>, urls: Vec<Url> },
 }
@@ -217,7 +217,7 @@ impl SubscriptionsDriver {
                     let question = Question { bus: self.manager.bus.clone(), message: Some(message.clone()) };
                     match self.manager.take_up(&message) {
                         Err(refusal) => question.answer(refusal.into()),
-                        Ok(Step::Done(body)) => question.answer(body),
+                        Ok(Step::Done(body)) => question.answer(*body),
                         Ok(step) => {
                             let manager = Arc::clone(&self.manager);
                             waiting.spawn(async move { question.answer(manager.finish(step).await) });
@@ -239,7 +239,7 @@ impl SubscriptionsDriver {
 impl Subscriptions {
     async fn finish(&self, step: Step) -> ResponseBody {
         match step {
-            Step::Done(body) => body,
+            Step::Done(body) => *body,
             Step::Establish { hyperty, urls, new } => self.establish(hyperty, urls, new).await,
             Step::Withdraw { ended, urls } => {
                 self.withdraw(ended).await;
