@@ -130,6 +130,25 @@ impl AllocationTable {
         self.state.read().by_address.get(address).map(|allocation| allocation.runtime.clone())
     }
 
+    /// Gives addresses to another runtime, whoever held them; nothing happens to what is not held. Whoever knew the key
+    /// of one can release it no longer. Good only when the ticket is durable.
+    pub fn give(&self, addresses: &[Url], to: &RuntimeUrl) -> Ticket {
+        let mut state = self.state.write();
+        let mut batch = Batch::new();
+        let mut given = false;
+        for address in addresses {
+            if state.by_address.get(address).is_none_or(|allocation| allocation.runtime == *to) {
+                continue;
+            }
+            given = true;
+            state.remove(address);
+            let allocation = Allocation { runtime: state.interned(to), key: None };
+            batch = batch.put(TABLE, address.key(), write_row(address, &allocation));
+            state.insert(address.clone(), allocation);
+        }
+        if given { self.tables.commit(batch) } else { Ticket::default() }
+    }
+
     /// How many addresses are held.
     pub fn len(&self) -> usize {
         self.state.read().by_address.len()

@@ -61,6 +61,7 @@ impl Core {
             UrlKind::Object => self.authorise_object(session, message)?,
             _ => return Err(Refusal::Sender(from.clone())),
         }
+        self.authorise_claims(session, message)?;
         self.authorise_publication(session, message)
     }
 
@@ -93,7 +94,7 @@ impl Core {
         if routes.ended {
             return Err(Refusal::Sender(url.clone()));
         }
-        if routes.len() >= self.config.limits.routes_per_session {
+        if routes.len() >= self.routes_max(session) {
             return Err(Refusal::Limit);
         }
         let key: Arc<str> = key.into();
@@ -144,7 +145,7 @@ impl Core {
     }
 
     /// Whether an object, or what is derived from it, is this session's, or nobody's.
-    fn may_act_for(&self, session: &Arc<Session>, url: &Url) -> bool {
+    pub(crate) fn may_act_for(&self, session: &Session, url: &Url) -> bool {
         let holder = if is_derived(url) {
             let Some((object, _)) = url.split_derived() else { return false };
             self.holder(&object)
@@ -152,7 +153,7 @@ impl Core {
             self.holder(url)
         };
         match holder {
-            Holder::Session(holder) => holder.session == *session,
+            Holder::Session(holder) => *holder.session == *session,
             Holder::Runtime(owner) => owner == session.runtime,
             Holder::Nobody => true,
         }

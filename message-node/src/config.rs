@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use hyperty_address_allocation::AllocationLimits;
 use hyperty_model::message::Limits;
 use hyperty_model::queue::{QUEUE_BYTES_MAX, QueueLimits};
+use hyperty_registry::RegistryLimits;
+
+use crate::rate::AttachRate;
 
 use crate::admission::AdmissionConfig;
 
@@ -17,8 +21,16 @@ pub const LINKS_MAX: usize = 2 * SESSIONS_MAX;
 /// refused before anything of them is read.
 pub const UNADMITTED_LINKS_MAX: usize = 10_000;
 
-/// Most routes of one session: a gateway with 25,000 objects of four addresses each. A route costs about 200 bytes.
+/// Most routes of one session, if nothing else is set or its token says otherwise: some sixty objects of four addresses
+/// each. A route costs about 200 bytes, and who subscribes what nobody publishes costs that for nothing.
+pub const ROUTES_PER_SESSION: usize = 256;
+
+/// Most routes of one session, whatever its token says: a gateway with 25,000 objects of four addresses each.
 pub const ROUTES_PER_SESSION_MAX: usize = 100_000;
+
+/// Most sessions of one user, where sessions are admitted by token: the devices of a person and the processes of a
+/// service.
+pub const SESSIONS_PER_USER: usize = 256;
 
 /// Most messages kept for a session that lost its connection (protocol 5.15).
 pub const GRACED_COUNT_MAX: usize = 256;
@@ -63,7 +75,11 @@ pub struct NodeLimits {
     pub links: usize,
     /// Connections without a session.
     pub unadmitted_links: usize,
-    /// Routes of one session: addresses it subscribed or bound by use.
+    /// Sessions of one user, where they are admitted by token.
+    pub sessions_per_user: usize,
+    /// Connections of one address in a second.
+    pub attach: AttachRate,
+    /// Routes of one session: addresses it subscribed or bound by use. A token may say another number.
     pub routes_per_session: usize,
     /// What may wait for one connection (Q_OUT, protocol M15).
     pub queue: QueueLimits,
@@ -71,6 +87,10 @@ pub struct NodeLimits {
     pub graced: QueueLimits,
     /// Answers that wait for the store.
     pub pending_answers: usize,
+    /// What the domain registry keeps.
+    pub registry: RegistryLimits,
+    /// Which addresses are given out.
+    pub allocations: AllocationLimits,
 }
 
 impl Default for NodeLimits {
@@ -80,10 +100,14 @@ impl Default for NodeLimits {
             sessions: SESSIONS_MAX,
             links: LINKS_MAX,
             unadmitted_links: UNADMITTED_LINKS_MAX,
-            routes_per_session: ROUTES_PER_SESSION_MAX,
+            sessions_per_user: SESSIONS_PER_USER,
+            attach: AttachRate::default(),
+            routes_per_session: ROUTES_PER_SESSION,
             queue: QueueLimits::default(),
             graced: QueueLimits { count: GRACED_COUNT_MAX, bytes: QUEUE_BYTES_MAX },
             pending_answers: PENDING_ANSWERS_MAX,
+            registry: RegistryLimits::default(),
+            allocations: AllocationLimits::default(),
         }
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct Directory {
 pub(crate) struct Sessions {
     /// By the key of the runtime's URL; ordered, so that overlaps are found.
     by_runtime: BTreeMap<Arc<str>, Arc<Session>>,
+    /// How many there are of each user.
+    by_user: BTreeMap<Url, usize>,
     /// What is due, in order of time: all waits are equally long.
     due: VecDeque<Due>,
     /// When passes are looked at, each session once; by number where two are due at once.
@@ -134,6 +136,14 @@ impl Sessions {
         let key: Arc<str> = session.runtime.key().into();
         directory.bound.insert(Arc::clone(&key), Arc::clone(session));
         self.by_runtime.insert(key, Arc::clone(session));
+        if let Some(who) = session.who() {
+            *self.by_user.entry(who.user().clone()).or_default() += 1;
+        }
+    }
+
+    /// How many sessions a user has.
+    pub(crate) fn of_user(&self, user: &Url) -> usize {
+        self.by_user.get(user).copied().unwrap_or_default()
     }
 
     /// Removes a session, if it is still the one of its runtime.
@@ -143,6 +153,14 @@ impl Sessions {
             return false;
         }
         self.by_runtime.remove(key);
+        if let Some(who) = session.who()
+            && let Some(count) = self.by_user.get_mut(who.user())
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.by_user.remove(who.user());
+            }
+        }
         self.expire_at(None, session);
         directory.unbind(key, session);
         true

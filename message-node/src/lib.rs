@@ -32,6 +32,7 @@ pub mod admin;
 pub mod admission;
 mod authority;
 mod channel;
+mod claims;
 mod components;
 mod config;
 mod delivery;
@@ -46,6 +47,7 @@ mod node;
 mod outbox;
 mod outgoing;
 mod pending;
+mod rate;
 mod session;
 mod stats;
 mod status;
@@ -56,14 +58,15 @@ mod websocket;
 
 pub use config::{
     AdminPages, DRAIN_WAIT, GRACE, GRACED_COUNT_MAX, IDLE_MAX, LINKS_MAX, NodeConfig, NodeLimits, NodeTimers,
-    OPEN_WAIT, PENDING_ANSWERS_MAX, PING_INTERVAL, ROUTES_PER_SESSION_MAX, SESSIONS_MAX,
-    UNADMITTED_LINKS_MAX,
+    OPEN_WAIT, PENDING_ANSWERS_MAX, PING_INTERVAL, ROUTES_PER_SESSION, ROUTES_PER_SESSION_MAX, SESSIONS_MAX,
+    SESSIONS_PER_USER, UNADMITTED_LINKS_MAX,
 };
 pub use driver::NodeDriver;
 pub use link::Link;
 pub use node::{AttachError, MessageNode, StartError};
 pub use outbox::CloseReason;
 pub use outgoing::Outgoing;
+pub use rate::{ADDRESSES_MAX, ATTACH_BURST, ATTACH_PER_SECOND, AttachRate};
 pub use stats::Stats;
 pub use status::{NodeStatus, Readiness, SESSIONS_SHOWN, SessionStatus, StoreStatus};
 pub use streams::ASKED_MAX;

@@ -23,6 +23,7 @@ enum OpenError {
     NotARuntime(String),
     Taken,
     Full,
+    TooMany,
 }
 
 impl From<TokenError> for OpenError {
@@ -77,6 +78,10 @@ impl Core {
                 let text = "this runtime has a live session";
                 link.refuse(message, StatusCode::CONFLICT, "conflict", text);
             }
+            Err(OpenError::TooMany) => {
+                let text = "this user has as many sessions as it may";
+                link.refuse(message, StatusCode::INTERNAL, "limit", text);
+            }
             Err(OpenError::Full) => {
                 link.refuse(
                     message,
@@ -113,6 +118,10 @@ impl Core {
         };
         if former.is_none() && sessions.len() >= self.config.limits.sessions {
             return Err(OpenError::Full);
+        }
+        let of_user = |pass: &Arc<Pass>| sessions.of_user(pass.who().user());
+        if former.is_none() && pass.as_ref().map_or(0, of_user) >= self.config.limits.sessions_per_user {
+            return Err(OpenError::TooMany);
         }
         let claimed = match &pass {
             Some(pass) => self.owners.claim(&runtime, pass.who(), self.clock.now())?,

@@ -155,7 +155,7 @@ impl Core {
         }
         let accepted = {
             let mut routes = session.routes.lock();
-            !routes.ended && routes.streams.accept(object, self.config.limits.routes_per_session)
+            !routes.ended && routes.streams.accept(object, self.routes_max(session))
         };
         if accepted {
             self.activate(session, object);

@@ -1,12 +1,13 @@
 //! The node: its tables, its components, and how others reach it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyperty_address_allocation::{AllocationLimits, AllocationTable};
+use hyperty_address_allocation::AllocationTable;
 use hyperty_model::{Clock, Ids, Url, UrlError};
-use hyperty_registry::{CatalogueLimits, CatalogueTable, RegistrationRecord, RegistryLimits, RegistryTable};
+use hyperty_registry::{CatalogueLimits, CatalogueTable, RegistrationRecord, RegistryTable};
 use hyperty_storage::{StorageError, Tables};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -22,6 +23,7 @@ use crate::listening::Waiting;
 use crate::metrics::Latencies;
 use crate::outbox::CloseReason;
 use crate::pending::PendingAnswers;
+use crate::rate::Attaching;
 use crate::stats::{Counters, Stats};
 use crate::subscriptions::Subscriptions;
 
@@ -55,6 +57,9 @@ pub enum AttachError {
     /// The node is stopping.
     #[error("the node is stopping")]
     Stopping,
+    /// This network address has made too many connections; come back when so much time has passed.
+    #[error("too many connections from this address")]
+    TooFast(Duration),
 }
 
 /// A message node of one domain, without any transport. Cloning it is a reference count.
@@ -90,6 +95,7 @@ pub(crate) struct Core {
     next_number: AtomicU64,
     next_message: AtomicU64,
     links: watch::Sender<usize>,
+    attaching: Attaching,
     /// How many of them have no session yet.
     unadmitted: AtomicUsize,
     pub(crate) phase: watch::Sender<Phase>,
@@ -128,13 +134,9 @@ impl MessageNode {
         let domain = config.domain.clone();
         let addresses =
             Addresses::of(&domain).map_err(|source| StartError::Domain { domain: domain.clone(), source })?;
-        let allocations = AllocationTable::open(
-            &domain,
-            Arc::clone(&tables),
-            Arc::clone(&ids),
-            AllocationLimits::default(),
-        )?;
-        let registry = RegistryTable::open(Arc::clone(&tables), RegistryLimits::default())?;
+        let allocations =
+            AllocationTable::open(&domain, Arc::clone(&tables), Arc::clone(&ids), config.limits.allocations)?;
+        let registry = RegistryTable::open(Arc::clone(&tables), config.limits.registry)?;
         let owners = RuntimeOwners::open(Arc::clone(&tables))?;
         let catalogue = CatalogueTable::open(&domain, Arc::clone(&tables), CatalogueLimits::default())?;
         let core = Arc::new(Core {
@@ -156,6 +158,7 @@ impl MessageNode {
             next_number: AtomicU64::new(1),
             next_message: AtomicU64::new(ids.first_message_id()),
             links: watch::Sender::new(0),
+            attaching: Attaching::default(),
             unadmitted: AtomicUsize::new(0),
             phase: watch::Sender::new(Phase::Serving),
             ids,
@@ -247,6 +250,20 @@ impl MessageNode {
         // Two that come at the same moment may both be the last one: the limit is not a matter of one.
         self.0.unadmitted.fetch_add(1, Ordering::Relaxed);
         Ok(Link::new(Arc::clone(&self.0)))
+    }
+
+    /// The same, for a connection that comes from a network address: of one address only so many are taken in a second
+    /// ([`AttachRate`](crate::AttachRate)).
+    ///
+    /// # Errors
+    /// [`AttachError`] when there is no place for it.
+    pub fn attach_from(&self, address: IpAddr) -> Result<Link, AttachError> {
+        let taken = self.0.attaching.take(address, self.0.config.limits.attach);
+        taken.map_err(|wait| {
+            self.0.counters.refused.add(1);
+            AttachError::TooFast(wait)
+        })?;
+        self.attach()
     }
 
     /// How many connections there are, with a session or without.

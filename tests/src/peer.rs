@@ -94,6 +94,15 @@ impl Peer {
         Some(serde_json::from_slice(&frame).expect("a message is JSON"))
     }
 
+    /// The next message; `None` when the node has closed the connection.
+    ///
+    /// # Panics
+    /// When neither comes in time.
+    pub async fn next_or_end(&mut self) -> Option<Value> {
+        let frame = timeout(PATIENCE, self.from_node.recv()).await.expect("a message or the end in time");
+        frame.map(|frame| serde_json::from_slice(&frame).expect("a message is JSON"))
+    }
+
     /// The next message that is this one; others before it are passed over.
     ///
     /// # Panics

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use hyperty_message_node::{MessageNode, NodeConfig};
+use hyperty_message_node::{MessageNode, NodeConfig, ROUTES_PER_SESSION_MAX};
 use hyperty_model::{Clock, Ids, ManualClock, SeededIds, Timestamp};
 use hyperty_protostub::{ChannelConnector, ConnectError};
 use hyperty_runtime::{Runtime, RuntimeBuilder};
@@ -104,7 +104,8 @@ impl World {
         let tables = Arc::new(self.inner.node_tables.lock().snapshot());
         *self.inner.node_tables.lock() = Arc::clone(&tables);
         let clock = Arc::clone(&self.inner.clock);
-        let config = NodeConfig::new(DOMAIN);
+        let mut config = NodeConfig::new(DOMAIN);
+        config.limits.routes_per_session = ROUTES_PER_SESSION_MAX;
         let config = (self.inner.configure)(config);
         let (node, driver) = MessageNode::new(config, tables, clock, self.ids()).expect("a node starts");
         let driver = tokio::spawn(driver.run()).abort_handle();

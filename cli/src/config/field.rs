@@ -97,6 +97,7 @@ pub(crate) enum Field<'a> {
     Time(&'a mut Duration),
     MaybeTime(&'a mut Option<Duration>),
     Flag(&'a mut bool),
+    MaybeFlag(&'a mut Option<bool>),
     Durability(&'a mut Durability),
 }
 
@@ -133,6 +134,7 @@ impl Field<'_> {
                 *value = durability(text).map_err(|why| format!("{why}, is expected"))?;
             }
             Field::Flag(value) => *value = text.parse().map_err(|_| "true or false is expected")?,
+            Field::MaybeFlag(value) => *value = Some(text.parse().map_err(|_| "true or false is expected")?),
         }
         Ok(())
     }
@@ -161,6 +163,7 @@ impl Field<'_> {
                 quoted(&format_args!("buffered:{}", sync_every.as_millis()))
             }
             Field::Flag(value) => Some(value.to_string()),
+            Field::MaybeFlag(value) => Some((*value)?.to_string()),
         }
     }
 
@@ -178,7 +181,7 @@ impl Field<'_> {
             Field::Bytes(_) => "bytes",
             Field::Time(_) | Field::MaybeTime(_) => "duration",
             Field::Durability(_) => "`durable` or `buffered:MS`",
-            Field::Flag(_) => "`true` or `false`",
+            Field::Flag(_) | Field::MaybeFlag(_) => "`true` or `false`",
         }
     }
 }

@@ -40,10 +40,19 @@ settings! {
     "node.dev_tls" "HYPERTY_NODE_DEV_TLS" Flag(node.dev_tls) "serve wss with a certificate of an authority of the node's own, for development";
     "node.enforce_publisher" "HYPERTY_NODE_ENFORCE_PUBLISHER" Flag(node.config.enforce_publisher) "only who holds or allocated an object publishes its changes";
 
+    "node.enforce_subscriber" "HYPERTY_NODE_ENFORCE_SUBSCRIBER" MaybeFlag(node.config.enforce_subscriber) "only runtimes that the owner of an object has accepted listen to it; if not set, where sessions need a token";
+
     "node.limits.sessions" "HYPERTY_NODE_LIMITS_SESSIONS" Count(node.config.limits.sessions) "sessions, live and graced";
+    "node.limits.sessions_per_user" "HYPERTY_NODE_LIMITS_SESSIONS_PER_USER" Count(node.config.limits.sessions_per_user) "sessions of one user, where they need a token";
     "node.limits.connections" "HYPERTY_NODE_LIMITS_CONNECTIONS" Count(node.config.limits.links) "connections, with a session or without";
     "node.limits.unadmitted_connections" "HYPERTY_NODE_LIMITS_UNADMITTED_CONNECTIONS" Count(node.config.limits.unadmitted_links) "connections that have no session yet";
-    "node.limits.routes_per_session" "HYPERTY_NODE_LIMITS_ROUTES_PER_SESSION" Count(node.config.limits.routes_per_session) "addresses routed to one session";
+    "node.limits.connects_per_second" "HYPERTY_NODE_LIMITS_CONNECTS_PER_SECOND" Count(node.config.limits.attach.per_second) "connections of one network address in a second, callers on this machine apart";
+    "node.limits.connects_at_once" "HYPERTY_NODE_LIMITS_CONNECTS_AT_ONCE" Count(node.config.limits.attach.burst) "connections of one network address at once";
+    "node.limits.routes_per_session" "HYPERTY_NODE_LIMITS_ROUTES_PER_SESSION" Count(node.config.limits.routes_per_session) "addresses routed to one session, if its token says nothing else";
+    "node.limits.registrations_per_runtime" "HYPERTY_NODE_LIMITS_REGISTRATIONS_PER_RUNTIME" Count(node.config.limits.registry.per_runtime) "registrations of one runtime";
+    "node.limits.registrations" "HYPERTY_NODE_LIMITS_REGISTRATIONS" Count(node.config.limits.registry.total) "registrations of all";
+    "node.limits.addresses_per_runtime" "HYPERTY_NODE_LIMITS_ADDRESSES_PER_RUNTIME" Count(node.config.limits.allocations.per_runtime) "addresses given to one runtime";
+    "node.limits.addresses" "HYPERTY_NODE_LIMITS_ADDRESSES" Count(node.config.limits.allocations.total) "addresses given to all";
     "node.limits.message_bytes" "HYPERTY_NODE_LIMITS_MESSAGE_BYTES" Bytes(node.config.limits.message.bytes) "length of one message";
     "node.limits.message_depth" "HYPERTY_NODE_LIMITS_MESSAGE_DEPTH" Count(node.config.limits.message.depth) "nesting of one message";
     "node.limits.queue_messages" "HYPERTY_NODE_LIMITS_QUEUE_MESSAGES" Count(node.config.limits.queue.count) "messages that wait for one connection before updates collapse";

@@ -20,8 +20,8 @@ use crate::{LIMIT, MessageBus, Replay, Request, ResponseWatch, Retry};
 use replayed::halves;
 use table::RouteTable;
 
-/// Most URLs of one message: with the longest URLs they just fit one.
-const URLS_PER_MESSAGE_MAX: usize = 480;
+/// Most URLs of one message: with the longest URLs (512 bytes) still less than what a node takes by default (256 KiB).
+const URLS_PER_MESSAGE_MAX: usize = 400;
 
 /// The wishes of one runtime, for all domains. Clones are the same.
 #[derive(Clone)]

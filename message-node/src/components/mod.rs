@@ -51,8 +51,7 @@ impl Core {
         let (to, addresses) = (message.to(), &self.addresses);
         if *to == addresses.subscriptions {
             let asked = Asked::now(Service::Subscriptions);
-            self.serve_subscriptions(session, message);
-            return self.latencies.observe(asked);
+            return self.serve_subscriptions(session, message, asked);
         }
         let stores =
             addresses.allocation.contains(to) || *to == addresses.registry || *to == addresses.catalogue;

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use hyperty_model::message::{ResponseBody, RoutesBody};
 use hyperty_model::{DerivedTail, Message, MessageType, ObjectUrl, RuntimeUrl, StatusCode, Url, UrlKind};
+use hyperty_storage::Ticket;
 
 use crate::address::is_published;
 use crate::authority::Holder;
+use crate::config::ROUTES_PER_SESSION_MAX;
 use crate::directory::stub_root;
+use crate::metrics::Asked;
 use crate::node::Core;
 use crate::session::Session;
 
@@ -58,7 +61,7 @@ enum Claim {
 }
 
 impl Core {
-    pub(super) fn serve_subscriptions(&self, session: &Arc<Session>, message: &Message) {
+    pub(super) fn serve_subscriptions(&self, session: &Arc<Session>, message: &Message, asked: Asked) {
         let outcome = match message.kind() {
             MessageType::Subscribe => self.subscribe(session, message),
             MessageType::Unsubscribe => self.unsubscribe(session, message),
@@ -67,12 +70,22 @@ impl Core {
             }
         };
         match outcome {
-            Ok(()) => self.answer(session, message, self.done(message.kind())),
+            Ok(ticket) => {
+                let body = self.done(message.kind());
+                return self.answer_when_durable(session, message, body, ticket, asked);
+            }
             Err(refusal) => {
                 let (code, reason) = refusal.code_and_reason();
                 self.refuse(session, message, code, reason, &refusal.to_string());
             }
         }
+        self.latencies.observe(asked);
+    }
+
+    /// Most routes of a session: as many as its token says, if it says so.
+    pub(crate) fn routes_max(&self, session: &Session) -> usize {
+        let claimed = session.pass().and_then(|pass| pass.routes());
+        claimed.map_or(self.config.limits.routes_per_session, |claimed| claimed.min(ROUTES_PER_SESSION_MAX))
     }
 
     /// Owners are told that they are asked who may listen: those of nodes that do not ask need not say.
@@ -84,13 +97,14 @@ impl Core {
         body
     }
 
-    fn subscribe(&self, session: &Arc<Session>, message: &Message) -> Result<(), SubscribeRefusal> {
+    fn subscribe(&self, session: &Arc<Session>, message: &Message) -> Result<Ticket, SubscribeRefusal> {
         let (body, urls) = routes_of(message)?;
         if let Some(receiver) = &body.transfer {
             return self.transfer(session, receiver, &urls);
         }
         if body.grant == Some(true) {
-            return self.judge_listener(session, &body, &urls, Core::accept_listener);
+            let judged = self.judge_listener(session, &body, &urls, Core::accept_listener);
+            return judged.map(|()| Ticket::default());
         }
         let mut claims = Vec::with_capacity(urls.len());
         for url in urls {
@@ -108,7 +122,7 @@ impl Core {
             }
         }
         self.check_room(session, &claims)?;
-        self.take_up(session, &claims)?;
+        let given = self.take_up(session, &claims)?;
         if let Some(public) = body.public {
             let stream: Vec<Url> = claims.iter().map(|(url, _)| url.clone()).collect();
             for (url, claim) in &claims {
@@ -119,10 +133,13 @@ impl Core {
                 }
             }
         }
-        Ok(())
+        Ok(given)
     }
 
-    fn take_up(&self, session: &Arc<Session>, claims: &[(Url, Claim)]) -> Result<(), SubscribeRefusal> {
+    /// Gives the session what it asks for. An object that another runtime had allocated is allocated to this one from
+    /// now on, for good once the ticket is durable.
+    fn take_up(&self, session: &Arc<Session>, claims: &[(Url, Claim)]) -> Result<Ticket, SubscribeRefusal> {
+        let mut given = Ticket::default();
         for (url, claim) in claims {
             match claim {
                 Claim::Listen => self.listen_since(session, url, 0),
@@ -132,6 +149,7 @@ impl Core {
                     self.listen_since(session, url, epoch);
                     // Who holds an object listens to its stream, in whatever order it asked for both.
                     self.activate(session, object.key());
+                    given = given.max(self.allocations.give(&[object.as_url().clone()], &session.runtime));
                 }
                 Claim::Bind => {
                     self.bind(session, url, binding_key(url))
@@ -140,18 +158,19 @@ impl Core {
                 Claim::Own => {}
             }
         }
-        Ok(())
+        Ok(given)
     }
 
-    fn unsubscribe(&self, session: &Arc<Session>, message: &Message) -> Result<(), SubscribeRefusal> {
+    fn unsubscribe(&self, session: &Arc<Session>, message: &Message) -> Result<Ticket, SubscribeRefusal> {
         let (body, urls) = routes_of(message)?;
         if body.revoke == Some(true) {
-            return self.judge_listener(session, &body, &urls, Core::revoke_listener);
+            let judged = self.judge_listener(session, &body, &urls, Core::revoke_listener);
+            return judged.map(|()| Ticket::default());
         }
         for url in urls {
             self.forget(session, &url);
         }
-        Ok(())
+        Ok(Ticket::default())
     }
 
     /// What `url` means in a subscription of this session.
@@ -204,7 +223,7 @@ impl Core {
     }
 
     fn check_room(&self, session: &Session, claims: &[(Url, Claim)]) -> Result<(), SubscribeRefusal> {
-        let max = self.config.limits.routes_per_session;
+        let max = self.routes_max(session);
         let routes = session.routes.lock();
         let held =
             |url: &Url| routes.listening.contains(url.key()) || routes.bound.contains(binding_key(url));
@@ -266,7 +285,12 @@ impl Core {
     }
 
     /// The holder gives routes away: from the next message on they are the receiver's (M17).
-    fn transfer(&self, session: &Arc<Session>, receiver: &Url, urls: &[Url]) -> Result<(), SubscribeRefusal> {
+    fn transfer(
+        &self,
+        session: &Arc<Session>,
+        receiver: &Url,
+        urls: &[Url],
+    ) -> Result<Ticket, SubscribeRefusal> {
         let runtime = RuntimeUrl::try_from(receiver.clone())
             .map_err(|error| SubscribeRefusal::Malformed(error.to_string()))?;
         let receiver = self
@@ -293,11 +317,12 @@ impl Core {
                 self.accept_listener(session, object.key());
             }
         }
-        Ok(())
+        // Kept as well, so that it is the receiver's after a restart of the node, and the receiver's to release.
+        Ok(self.allocations.give(urls, &runtime))
     }
 
     fn check_room_for(&self, session: &Session, count: usize) -> Result<(), SubscribeRefusal> {
-        let max = self.config.limits.routes_per_session;
+        let max = self.routes_max(session);
         if session.routes.lock().len() + count > max { Err(SubscribeRefusal::Limit(max)) } else { Ok(()) }
     }
 }

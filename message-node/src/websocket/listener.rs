@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+    CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -24,7 +24,7 @@ use super::connection;
 use crate::admin;
 use crate::admission::AdmissionConfig;
 use crate::config::{AdminPages, NodeConfig};
-use crate::node::MessageNode;
+use crate::node::{AttachError, MessageNode};
 use crate::tls::TlsServer;
 
 /// How much longer than the message limit a WebSocket message may be and still be answered: beyond it nobody knows
@@ -120,8 +120,14 @@ async fn upgrade(State(node): State<MessageNode>, mut request: Request) -> Respo
         Ok(accept) => accept,
         Err(refusal) => return refusal.into_response(),
     };
-    let link = match node.attach() {
+    let caller = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let link = match caller.map_or_else(|| node.attach(), |caller| node.attach_from(caller)) {
         Ok(link) => link,
+        Err(AttachError::TooFast(wait)) => {
+            let after = [(RETRY_AFTER, wait.as_secs_f64().ceil().to_string())];
+            let text = "too many connections from this address";
+            return (StatusCode::TOO_MANY_REQUESTS, after, text).into_response();
+        }
         Err(error) => return (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
     };
     let timers = node.config().timers;

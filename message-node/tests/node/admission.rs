@@ -319,3 +319,56 @@ async fn nobody_registers_something_as_another_users() {
         assert_eq!(code(&answer), expected, "{answer}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_user_has_so_many_sessions_and_a_token_says_how_many_routes() {
+    let mut config = config();
+    (config.limits.sessions_per_user, config.limits.routes_per_session) = (2, 3);
+    let node = start(config, Arc::new(MemoryTables::new()));
+    let one = open(&node, "one", "alice").await;
+    let two = open(&node, "two", "alice").await;
+    let mut three = Client::connect(&node, "three");
+    assert_refused(&try_open(&mut three, &token("alice")).await, 500, "limit", SESSION);
+    let _bob = open(&node, "bob", "bob").await;
+    // One that comes back takes its own place; one that leaves makes room.
+    let (runtime, _) = two.lose().await;
+    let mut two = Client::connect(&node, "two");
+    assert_eq!(runtime, two.runtime);
+    assert_eq!(code(&try_open(&mut two, &token("alice")).await), 200);
+    let (mut one, mut three) = (one, Client::connect(&node, "three"));
+    let proof = one.proof();
+    one.send("close", &proof, SESSION, json!(null)).await;
+    one.closed().await;
+    assert_eq!(code(&try_open(&mut three, &token("alice")).await), 200);
+
+    let urls = |count: usize| (0..count).map(|n| format!("comm://{DOMAIN}/{n}/changes")).collect::<Vec<_>>();
+    for (routes, max) in [(None, 3), (Some(5), 5), (Some(1), 1)] {
+        for (count, expected) in [(max, 200), (max + 1, 500)] {
+            let mut client = Client::connect(&node, &format!("r{max}-{count}"));
+            let mut claims = claims(&format!("u{max}-{count}"));
+            claims.routes = routes;
+            assert_eq!(code(&try_open(&mut client, &issuer().issue(&claims).unwrap()).await), 200);
+            let urls = urls(count);
+            let answer = client.subscribe(&urls.iter().map(String::as_str).collect::<Vec<_>>()).await;
+            assert_eq!(code(&answer), expected, "{routes:?} {count}: {answer}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_with_tokens_listen_when_they_are_accepted_inv_lsn_1() {
+    let node = guarded();
+    let mut owner = open(&node, "a", "alice").await;
+    let mut bob = open(&node, "b", "bob").await;
+    let object = owner.allocate("comm", 1).await.remove(0);
+    let changes = format!("{object}/changes");
+    assert_eq!(code(&owner.subscribe(&[&object]).await), 200);
+    let answer = bob.subscribe(&[&changes]).await;
+    assert_eq!((code(&answer), &answer["body"]["enforceSubscriber"]), (200, &json!(true)));
+    owner.publish(&object, 1).await;
+    bob.quiet().await;
+    let body = json!({"resources": [changes], "source": bob.runtime, "grant": true});
+    assert_eq!(code(&owner.request("subscribe", &owner.sm(), MN, body).await), 200);
+    owner.publish(&object, 2).await;
+    assert_eq!(crate::support::versions(&bob.drain().await), [2]);
+}

@@ -294,3 +294,114 @@ async fn enforcement_can_be_switched_off() {
     other.publish(&object, 1).await;
     assert_eq!(versions(&owner.drain().await), [1]);
 }
+
+/// Whoever gets a message believes what it says of its origin: so it must be the session's own.
+#[tokio::test(start_paused = true)]
+async fn nobody_speaks_on_behalf_of_another() {
+    let node = node();
+    let mut owner = Client::open(&node, "owner").await;
+    let mut observer = Client::open(&node, "observer").await;
+    let mut thief = Client::open(&node, "thief").await;
+    let object = owner.allocate("comm", 1).await.remove(0);
+    let (subscription, children) = (format!("{object}/subscription"), format!("{object}/{CHILDREN_TAIL}"));
+    owner.subscribe(&[&object, &subscription, &children]).await;
+    let allocated = observer.allocate("hyperty", 1).await.remove(0);
+    let used = "hyperty://example.com/used";
+    observer.send("ping", used, &owner.sm(), json!({})).await;
+    owner.recv().await;
+    observer.subscribe(&[&children]).await;
+    thief.subscribe(&[&children]).await;
+    let others = [allocated.as_str(), used, &observer.runtime, &observer.sm(), &object, &children, MN];
+    for claimed in others {
+        for (kind, to) in [
+            ("subscribe", &subscription),
+            ("unsubscribe", &subscription),
+            ("read", &object),
+            ("execute", &object),
+            ("create", &children),
+            ("update", &children),
+            ("delete", &children),
+        ] {
+            let answer = thief.request(kind, &thief.sm(), to, json!({"source": claimed})).await;
+            assert_refused(&answer, 403, "forbidden", to);
+        }
+        let answer =
+            thief.request("subscribe", &thief.sm(), &subscription, json!({"subscriber": claimed})).await;
+        assert_refused(&answer, 403, "forbidden", &subscription);
+    }
+    owner.quiet().await;
+    observer.quiet().await;
+    // Its own names, new ones included, and what is no address of anybody.
+    let (thief_sm, thief_runtime) = (thief.sm(), thief.runtime.clone());
+    for claimed in
+        [thief_runtime.as_str(), &thief_sm, "hyperty://example.com/new", "user://example.com/x", "nothing"]
+    {
+        thief.send("read", &thief_sm, &object, json!({"source": claimed})).await;
+        assert_eq!(owner.recv().await["body"]["source"], claimed);
+    }
+    // The observer may name what is its own.
+    for claimed in [allocated.as_str(), used] {
+        observer
+            .send(
+                "subscribe",
+                &observer.sm(),
+                &subscription,
+                json!({"source": claimed, "subscriber": claimed}),
+            )
+            .await;
+        assert_eq!(owner.recv().await["body"]["source"], claimed);
+    }
+}
+
+/// An answer in the node's name would be believed wherever the node may answer (M12).
+#[tokio::test(start_paused = true)]
+async fn nobody_answers_in_the_nodes_name_m12() {
+    let node = node();
+    let mut asker = Client::open(&node, "asker").await;
+    let mut thief = Client::open(&node, "thief").await;
+    let (from, to) = (thief.sm(), asker.sm());
+    for source in [MN, REG, &asker.runtime] {
+        let body = json!({"code": 404, "reason": "no-route", "source": source});
+        let forged = json!({"id": 1, "type": "response", "from": from, "to": to, "body": body});
+        thief.send_text(forged.to_string()).await;
+    }
+    let body = json!({"code": 200, "source": thief.runtime});
+    thief
+        .send_text(json!({"id": 2, "type": "response", "from": from, "to": to, "body": body}).to_string())
+        .await;
+    assert_eq!(asker.recv().await["id"], 2);
+    asker.quiet().await;
+    thief.quiet().await;
+}
+
+/// What was given away is the receiver's for good: after a restart of the node, and to release (M17).
+#[tokio::test(start_paused = true)]
+async fn what_was_transferred_or_taken_over_is_allocated_to_its_holder_m17() {
+    for takeover in [false, true] {
+        let tables: Arc<dyn Tables> = Arc::new(MemoryTables::new());
+        let node = start(NodeConfig::new(DOMAIN), Arc::clone(&tables));
+        let mut old = Client::open(&node, "old").await;
+        let mut new = Client::open(&node, "new").await;
+        let object = old.allocate("comm", 1).await.remove(0);
+        old.subscribe(&[&object]).await;
+        if takeover {
+            register(&mut old, &object, 3).await;
+            register(&mut new, &object, 4).await;
+            assert_eq!(code(&new.subscribe(&[&object]).await), 200);
+        } else {
+            let body = json!({"resources": [object], "transfer": new.runtime});
+            assert_eq!(code(&old.request("subscribe", &old.sm(), MN, body).await), 200);
+        }
+        node.stop();
+        let node = start(NodeConfig::new(DOMAIN), tables);
+        let mut old = Client::open(&node, "old").await;
+        let mut new = Client::open(&node, "new").await;
+        assert_eq!(code(&old.subscribe(&[&object]).await), 409, "takeover: {takeover}");
+        let release = json!({"resource": [object]});
+        let from = |client: &Client| format!("{}/address-allocation", client.runtime);
+        let answer = old.request("delete", &from(&old), crate::support::MNA, release.clone()).await;
+        assert_eq!(code(&answer), 403, "{answer}");
+        assert_eq!(code(&new.subscribe(&[&object]).await), 200);
+        assert_eq!(code(&new.request("delete", &from(&new), crate::support::MNA, release).await), 200);
+    }
+}

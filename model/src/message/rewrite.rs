@@ -96,6 +96,16 @@ impl Message {
         }
     }
 
+    /// The `body.source` of a message that came as a frame, if it is a URL: on whose behalf the sender says it speaks.
+    /// `None` also for a message made in this process.
+    pub fn claimed_source(&self) -> Option<Url> {
+        let Content::Given { frame, spans: Spans { source: Some(source), .. }, .. } = &self.inner.content
+        else {
+            return None;
+        };
+        serde_json::from_slice(source.value.of(frame)).ok()
+    }
+
     /// This message as it enters a runtime through `stub`: without `body.auth`, which no remote may set, and with
     /// the way it came as its hops, `stub` last (protocol 2.2, 2.6).
     ///

@@ -16,6 +16,7 @@ mod fleet;
 mod held;
 mod invitations;
 mod kept;
+mod listening;
 mod notices;
 mod policies;
 mod procedures;

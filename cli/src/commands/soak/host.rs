@@ -93,6 +93,7 @@ impl Host {
         let tables = Arc::new(DurableTables::open(self.folder.join("node.redb")).map_err(Failure::error)?);
         let mut config = NodeConfig::new(DOMAIN);
         config.timers.grace = GRACE;
+        config.limits.routes_per_session = hyperty_message_node::ROUTES_PER_SESSION_MAX;
         let shared: Arc<dyn Tables> = Arc::clone(&tables) as _;
         let (stop, asked) = oneshot::channel::<()>();
         let (told, stopped) = oneshot::channel::<()>();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_core::future::BoxFuture;
-use hyperty_message_node::{MessageNode, NodeConfig, Stats};
+use hyperty_message_node::{MessageNode, NodeConfig, ROUTES_PER_SESSION_MAX, Stats};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -54,7 +54,9 @@ impl NodeHost {
         core.trace.event(&self.domain, format!("start {}", state.starts));
         let opened = self.disk.open().and_then(|(tables, syncing)| {
             let (tables, syncing) = Ordered::over(tables, syncing);
-            let config = (self.configure)(NodeConfig::new(&self.domain));
+            let mut config = NodeConfig::new(&self.domain);
+            config.limits.routes_per_session = ROUTES_PER_SESSION_MAX;
+            let config = (self.configure)(config);
             let (clock, ids) = (Arc::clone(&self.clock), ids(core.seed, &self.domain, state.starts));
             let made = MessageNode::new(config, tables, clock, ids);
             made.map(|made| (made, syncing)).map_err(|error| error.to_string())
