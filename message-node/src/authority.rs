@@ -19,6 +19,11 @@ pub(crate) enum Refusal {
     /// Only who holds or allocated the object publishes its changes.
     #[error("this session may not publish on {0}")]
     Publisher(Url),
+    /// The session waits for the owner to accept it. It is not answered: a runtime that comes back with a new session may
+    /// be accepted at any moment, keeps its operations on children until their owner has answered, and sends them again
+    /// (M18). A no of ours would undo them.
+    #[error("this session is not accepted at {0} yet")]
+    Waiting(Url),
     /// Too many addresses.
     #[error("this session has as many routes as it may")]
     Limit,
@@ -27,14 +32,14 @@ pub(crate) enum Refusal {
 impl Refusal {
     pub(crate) fn code(&self) -> StatusCode {
         match self {
-            Refusal::Sender(_) | Refusal::Publisher(_) => StatusCode::FORBIDDEN,
+            Refusal::Sender(_) | Refusal::Publisher(_) | Refusal::Waiting(_) => StatusCode::FORBIDDEN,
             Refusal::Limit => StatusCode::INTERNAL,
         }
     }
 
     pub(crate) fn reason(&self) -> &'static str {
         match self {
-            Refusal::Sender(_) | Refusal::Publisher(_) => "forbidden",
+            Refusal::Sender(_) | Refusal::Publisher(_) | Refusal::Waiting(_) => "forbidden",
             Refusal::Limit => "limit",
         }
     }
@@ -134,7 +139,8 @@ impl Core {
         }
         // Who is an observer only the Reporter's side knows; who does not even listen is none (protocol 5.9.1).
         if is_children_channel(to) && !listens(session, to.key()) && !self.may_act_for(session, to) {
-            return refused();
+            let waits = session.routes.lock().streams.is_pending(to.key());
+            return if waits { Err(Refusal::Waiting(to.clone())) } else { refused() };
         }
         // Whoever may send from O may publish for O; that was looked up already.
         let from_the_object = object_of_changes(to).is_none_or(|object| object == message.from().key());

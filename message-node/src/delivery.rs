@@ -8,6 +8,7 @@ use hyperty_model::message::{HOPS_MAX, ResponseBody, Rewrite};
 use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode, Url, UrlKind};
 
 use crate::address::{expects_answer, tells_a_position};
+use crate::authority::Refusal;
 use crate::identity;
 use crate::node::Core;
 use crate::outbox::{Outbox, Push};
@@ -22,6 +23,9 @@ impl Core {
     pub(crate) fn accept(&self, session: &Arc<Session>, message: Message) {
         if let Err(refusal) = self.authorise(session, &message) {
             tracing::debug!(session = session.number, %refusal, "refused a message");
+            if matches!(refusal, Refusal::Waiting(_)) {
+                return self.counters.refused.add(1);
+            }
             self.refuse(session, &message, refusal.code(), refusal.reason(), &refusal.to_string());
             return;
         }

@@ -104,7 +104,8 @@ impl World {
         let tables = Arc::new(self.inner.node_tables.lock().snapshot());
         *self.inner.node_tables.lock() = Arc::clone(&tables);
         let clock = Arc::clone(&self.inner.clock);
-        let mut config = NodeConfig::new(DOMAIN);
+        // As where sessions are admitted by token: conforming runtimes do not notice.
+        let mut config = NodeConfig { enforce_subscriber: Some(true), ..NodeConfig::new(DOMAIN) };
         config.limits.routes_per_session = ROUTES_PER_SESSION_MAX;
         let config = (self.inner.configure)(config);
         let (node, driver) = MessageNode::new(config, tables, clock, self.ids()).expect("a node starts");

@@ -41,7 +41,7 @@ const CONNECTIONS: usize = 20;
 const ROUTES: usize = 40;
 const REGISTRATIONS: usize = 12;
 const ADDRESSES: usize = 64;
-const MESSAGE_BYTES: usize = 48 * 1024;
+const MESSAGE_BYTES: usize = 160 * 1024;
 const DEPTH: usize = 12;
 const GRACED: usize = 16;
 const RATE: AttachRate = AttachRate { per_second: 1, burst: 15 };
@@ -243,7 +243,7 @@ fn recipients(scene: &mut Scene, n: usize) -> Trying<'_> {
         let message = json!({"id": 1, "type": "read", "from": scene.eve.sm(), "to": to, "body": {}});
         scene.eve.send_text(message.to_string()).await;
         let answers = scene.eve.drain().await;
-        let first = told(&answers[0]);
+        let Some(first) = answers.first().map(told) else { return plain(0, "nothing") };
         assert!(answers.iter().all(|answer| told(answer) == first));
         assert_eq!(answers.len(), if n > RECIPIENTS_MAX { 1 } else { n });
         first
@@ -256,10 +256,12 @@ fn streams(n: usize) -> Vec<String> {
 
 fn routes_at_once(scene: &mut Scene, n: usize) -> Trying<'_> {
     Box::pin(async move {
-        let (sm, before) = (scene.eve.sm(), scene.world.node().unwrap().stats().routes);
+        let node = scene.world.node().unwrap();
+        // Routes of objects that nobody has accepted her for wait.
+        let routes = || node.stats().routes + node.stats().waiting;
+        let (sm, before) = (scene.eve.sm(), routes());
         let answer = scene.eve.request("subscribe", &sm, MN, json!({"resources": streams(n)})).await;
-        let taken = scene.world.node().unwrap().stats().routes - before;
-        assert_eq!(taken, if code(&answer) == 200 { n } else { 0 }, "all or nothing");
+        assert_eq!(routes() - before, if code(&answer) == 200 { n } else { 0 }, "all or nothing");
         told(&answer)
     })
 }
@@ -288,7 +290,6 @@ fn bound(scene: &mut Scene, n: usize) -> Trying<'_> {
         let mut last = plain(0, "");
         for i in 0..n {
             let from = format!("hyperty://{DOMAIN}/eve-{i}");
-            last = told(&scene.eve.request("ping", &from, SESSION, json!({})).await);
             let answer = scene.eve.request("read", &from, MN, json!({})).await;
             // The Subscription Manager takes no reads: whoever may speak is told so.
             last = if code(&answer) == 400 { plain(200, "") } else { told(&answer) };
@@ -408,6 +409,9 @@ fn unadmitted(scene: &mut Scene, n: usize) -> Trying<'_> {
             let padding = "x".repeat(part.min(MESSAGE_BYTES) - head.len() - tail.len());
             peer.send_text(format!("{head}{padding}{tail}")).await;
             last = next(&mut peer).await;
+            if last.0 == 0 {
+                break;
+            }
         }
         last
     })
@@ -504,7 +508,7 @@ async fn names_of_prototypes_are_plain_keys() {
     let world = World::new(960);
     let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
     let data: serde_json::Map<_, _> =
-        NAMES.iter().map(|name| ((*name).to_owned(), json!({name: {"a": 1}}))).collect();
+        NAMES.iter().map(|&name| (name.to_owned(), json!({name: {"a": 1}}))).collect();
     let board = alice.create(Value::Object(data)).await;
     let mut copy = bob.observe(&board).await;
     assert_eq!(copy.data(), board.data());

@@ -120,7 +120,7 @@ async fn upgrade(State(node): State<MessageNode>, mut request: Request) -> Respo
         Ok(accept) => accept,
         Err(refusal) => return refusal.into_response(),
     };
-    let caller = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let caller = request.extensions().get::<ConnectInfo<std::net::SocketAddr>>().map(|info| info.0.ip());
     let link = match caller.map_or_else(|| node.attach(), |caller| node.attach_from(caller)) {
         Ok(link) => link,
         Err(AttachError::TooFast(wait)) => {

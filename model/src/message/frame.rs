@@ -249,6 +249,30 @@ impl<'de> Deserialize<'de> for Recipients {
     }
 }
 
+/// The first address of a list, however long and whatever else is in it.
+struct FirstRecipient(Url);
+
+impl<'de> Deserialize<'de> for FirstRecipient {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<FirstRecipient, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = FirstRecipient;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a list of URLs")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<FirstRecipient, A::Error> {
+                let first = list.next_element::<Url>()?;
+                let first = first.ok_or_else(|| serde::de::Error::custom("an empty list"))?;
+                while list.next_element::<serde::de::IgnoredAny>()?.is_some() {}
+                Ok(FirstRecipient(first))
+            }
+        }
+        deserializer.deserialize_seq(List)
+    }
+}
+
 /// With what an error reply to a frame that is no message can be addressed: its id, sender and first addressee, as
 /// far as they stand before what is wrong with it. `None` also for a response or an event, which are never answered.
 pub fn salvage_header(frame: &[u8]) -> Option<(MessageId, Url, Url)> {
@@ -264,8 +288,8 @@ pub fn salvage_header(frame: &[u8]) -> Option<(MessageId, Url, Url)> {
     let to = match read_url(frame, to, "to") {
         Ok(to) => to,
         Err(_) => {
-            let Recipients(addresses) = serde_json::from_slice(to.of(frame)).ok()?;
-            addresses.into_iter().next()?
+            let FirstRecipient(address) = serde_json::from_slice(to.of(frame)).ok()?;
+            address
         }
     };
     Some((id, from, to))

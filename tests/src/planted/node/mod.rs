@@ -6,6 +6,7 @@
 mod admission;
 mod allocation;
 mod faults;
+mod listening;
 mod proxy;
 mod registry;
 mod sessions;
@@ -29,7 +30,7 @@ pub struct Planted {
 
 /// All of them.
 pub fn all() -> Vec<Planted> {
-    [faults::ALL, sessions::ALL, registry::ALL, allocation::ALL, admission::ALL].concat()
+    [faults::ALL, listening::ALL, sessions::ALL, registry::ALL, allocation::ALL, admission::ALL].concat()
 }
 
 /// A node without a fault behind the same proxy: what the suite says against it is wrong.
@@ -43,6 +44,12 @@ impl Fault for Nothing {}
 
 fn through(domain: &str, seed: u64, fault: impl Fault + 'static) -> FaultyNode {
     FaultyNode::new(config(domain), seed, Box::new(fault))
+}
+
+/// As [`through`], with a node that lets nobody listen whom the owner has not accepted.
+fn guarded(domain: &str, seed: u64, fault: impl Fault + 'static) -> FaultyNode {
+    let config = NodeConfig { enforce_subscriber: Some(true), ..config(domain) };
+    FaultyNode::new(config, seed, Box::new(fault))
 }
 
 fn config(domain: &str) -> NodeConfig {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{SinkExt, StreamExt};
-use hyperty_message_node::NodeConfig;
 use hyperty_message_node::admission::IssuerKey;
+use hyperty_message_node::{NodeConfig, ROUTES_PER_SESSION};
 use hyperty_model::Timestamp;
 use hyperty_protostub::{ChannelConnector, ConnectError, Connection, Connector, Incoming, Outgoing};
 use parking_lot::Mutex;
@@ -328,6 +328,10 @@ impl NodeUnderTest for FaultyNode {
 
     fn connect(&self) -> BoxFuture<'_, Result<Connection, ConnectError>> {
         Box::pin(self.attach())
+    }
+
+    fn routes_max(&self) -> Option<usize> {
+        Some(ROUTES_PER_SESSION)
     }
 
     fn grace(&self) -> Duration {

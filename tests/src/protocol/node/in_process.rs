@@ -119,6 +119,9 @@ impl UnderTest for InProcessNode {
         let mut all = super::url::OURS.into_iter().collect::<Capabilities>();
         all.extend([Capability::Limits, Capability::Restart]);
         all.extend(self.issuer.as_ref().map(|_| Capability::Admission));
+        if self.config.enforces_subscriber() {
+            all.extend([Capability::EnforceSubscriber]);
+        }
         all
     }
 }
@@ -142,6 +145,10 @@ impl NodeUnderTest for InProcessNode {
 
     fn message_bytes_max(&self) -> Option<usize> {
         Some(self.config.limits.message.bytes)
+    }
+
+    fn routes_max(&self) -> Option<usize> {
+        Some(self.config.limits.routes_per_session)
     }
 
     fn issuer(&self) -> Option<&IssuerKey> {

@@ -8,6 +8,7 @@ mod bad_input;
 mod catalogue;
 mod forms;
 mod in_process;
+mod listening;
 mod random;
 mod registry;
 mod restart;
@@ -63,6 +64,11 @@ pub trait NodeUnderTest: UnderTest {
         issued_token(self, user)
     }
 
+    /// How many routes a session may have, with the capability `limits`.
+    fn routes_max(&self) -> Option<usize> {
+        None
+    }
+
     /// Stops it like a crash and starts it again over what it had stored, with the capability `restart`.
     fn restart(&self) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(std::future::ready(Err("this node cannot be restarted by the suite".to_owned())))
@@ -86,6 +92,7 @@ pub fn cases() -> Vec<NodeCase> {
         routing::cases(),
         authority::cases(),
         forms::cases(),
+        listening::cases(),
         bad_input::cases(),
         allocation::cases(),
         registry::cases(),

@@ -54,7 +54,8 @@ impl NodeHost {
         core.trace.event(&self.domain, format!("start {}", state.starts));
         let opened = self.disk.open().and_then(|(tables, syncing)| {
             let (tables, syncing) = Ordered::over(tables, syncing);
-            let mut config = NodeConfig::new(&self.domain);
+            // As where sessions are admitted by token: conforming runtimes do not notice.
+            let mut config = NodeConfig { enforce_subscriber: Some(true), ..NodeConfig::new(&self.domain) };
             config.limits.routes_per_session = ROUTES_PER_SESSION_MAX;
             let config = (self.configure)(config);
             let (clock, ids) = (Arc::clone(&self.clock), ids(core.seed, &self.domain, state.starts));
