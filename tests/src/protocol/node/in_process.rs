@@ -80,6 +80,8 @@ impl InProcessNode {
     pub fn guarded(mut self) -> InProcessNode {
         let issuer = IssuerKey::generate(&SeededIds::new(self.seed));
         self.config.admission = AdmissionConfig::Tokens(TokenAdmission::new(issuer.public()));
+        // Most cases listen to what nobody owns; who listens has cases of its own.
+        self.config.enforce_subscriber.get_or_insert(false);
         InProcessNode { issuer: Some(issuer), ..self }
     }
 
