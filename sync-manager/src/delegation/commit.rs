@@ -1,0 +1,131 @@
+//! The transfer point (protocol 5.11 step 7): one durable record decides whose the object is.
+
+use std::sync::Arc;
+
+use hyperty_model::delegation::Giver;
+use hyperty_model::message::ResponseBody;
+use hyperty_model::{Position, Snapshot, Url};
+use hyperty_storage::{ObjectRecord, RecordStatus, Ticket};
+use serde_json::json;
+
+use super::transfer::{Gift, Transfer};
+use crate::manager::SyncManager;
+use crate::reporter::{Phase, Reported, State};
+
+impl SyncManager {
+    /// From here on this side acts no more. What comes meanwhile is held until the record is durable.
+    pub(super) async fn commit_transfer(&self, object: &Arc<Reported>, transfer: &Arc<Transfer>) {
+        let Some((gift, ticket)) = self.begin_commit(object, transfer) else {
+            return self.stay(object, transfer);
+        };
+        if let Some(ticket) = ticket
+            && let Err(error) = self.durable(ticket).await
+        {
+            // Whose it is only the store knows, and whoever reads it next: until then it is nobody's.
+            tracing::error!(object = %object.url, %error, "it is not known whether an object was given away");
+            object.lock().phase = Phase::Closed(error.to_string());
+            return self.release_what_was_held(object);
+        }
+        self.shared.given.lock().insert(object.url.clone(), Arc::clone(&gift));
+        let held = {
+            let mut state = object.lock();
+            state.phase = Phase::Delegated;
+            transfer.step(Giver::written);
+            state.handing.take_held()
+        };
+        tracing::info!(object = %object.url, offer = transfer.offer, to = %transfer.to, "an object is given");
+        self.tally().given.add(1);
+        self.announce_gift(&gift);
+        for message in held {
+            match message.to().split_derived() {
+                // Those of hyperties here are kept for when they are observers, the others come again (M18).
+                Some((_, Some(hyperty_model::DerivedTail::Children(_)))) => {
+                    let _ = object.lock().handing.hold(message);
+                }
+                _ => self.pass_on(&message, Some(transfer)),
+            }
+        }
+    }
+
+    fn begin_commit(
+        &self,
+        object: &Arc<Reported>,
+        transfer: &Arc<Transfer>,
+    ) -> Option<(Arc<Gift>, Option<Ticket>)> {
+        let state = object.lock();
+        if state.phase != Phase::Frozen || !transfer.step(|giver| giver.commit(&transfer.offer)) {
+            return None;
+        }
+        let gift = Arc::new(self.gift_of(object, &state, transfer)?);
+        let ticket = state.options.resumable.then(|| self.storage().save(&gift.record));
+        Some((gift, ticket))
+    }
+
+    fn gift_of(&self, object: &Reported, state: &State, transfer: &Arc<Transfer>) -> Option<Gift> {
+        let Giver::Committing { epoch, taker, .. } = transfer.state() else { return None };
+        let names = object.names().cloned().collect();
+        let mut record = state.record(names, RecordStatus::Delegated);
+        // The whole list, also of those who did not ask to be known after a restart: they observe now.
+        record.subscriptions =
+            state.observers.iter().map(|(hyperty, entry)| entry.subscriber(hyperty)).collect();
+        record.data = Some((*state.data).clone());
+        record.position = Position { epoch, ..state.position };
+        record.metadata.reporter = transfer.to.clone();
+        record.metadata.runtime = runtime_of(&taker).unwrap_or(record.metadata.runtime);
+        record.delegation = Some(transfer.kept(state.position));
+        let former = hyperty_storage::Subscriber {
+            hyperty: transfer.former.clone(),
+            runtime: Some(self.shared.parts.runtime.clone()),
+            identity: state.reporter_user.clone(),
+            away: false,
+            children: true,
+        };
+        let grant = grant(&record, transfer, state.snapshot(), former, self.address());
+        Some(Gift { url: object.url.clone(), transfer: Arc::clone(transfer), record, grant, kept: state.options.resumable })
+    }
+
+    /// The gift by which an object was given.
+    pub(crate) fn gift(&self, url: &hyperty_model::ObjectUrl, offer: &str) -> Option<Arc<Gift>> {
+        let given = self.shared.given.lock();
+        given.get(url).filter(|gift| gift.transfer.offer == offer).cloned()
+    }
+}
+
+/// Step 8: what the new owner goes on from.
+pub(super) fn grant(
+    record: &ObjectRecord,
+    transfer: &Transfer,
+    mut snapshot: Snapshot,
+    former: hyperty_storage::Subscriber,
+    source: &Url,
+) -> ResponseBody {
+    snapshot.metadata.reporter = transfer.former.clone();
+    let mut subscribers: Vec<_> =
+        record.subscriptions.iter().filter(|one| one.hyperty != transfer.to).cloned().collect();
+    subscribers.retain(|one| one.hyperty != former.hyperty);
+    subscribers.push(former);
+    let urls: Vec<_> = subscribers.iter().map(|one| one.hyperty.clone()).collect();
+    let who: Vec<_> = record.grants.iter().map(|grant| grant.who.clone()).collect();
+    let mut body = ResponseBody {
+        resource: Some(record.metadata.url.to_string()),
+        epoch: Some(record.position.epoch),
+        children_resources: Some(record.children_names.iter().map(ToString::to_string).collect()),
+        ..ResponseBody::ok().with_source(source.clone()).with_value(snapshot.into_value())
+    };
+    let mut put = |key: &str, value| drop(body.extra.insert(key.to_owned(), value));
+    put("delegation", json!(transfer.offer));
+    put("subscriptions", json!(urls));
+    put("authorise", json!(who));
+    // Beyond the protocol: what another make of Sync Manager does without.
+    put("subscribers", json!(subscribers));
+    put("grants", json!(record.grants));
+    put("invitations", json!(record.invitations));
+    put("store", json!(record.store));
+    put("domain_registration", json!(record.domain_registration));
+    put("domain_routing", json!(record.domain_routing));
+    body
+}
+
+pub(super) fn runtime_of(manager: &Url) -> Option<hyperty_model::RuntimeUrl> {
+    hyperty_model::RuntimeUrl::parse(manager.as_str().strip_suffix("/sm")?).ok()
+}

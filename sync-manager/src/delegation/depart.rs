@@ -1,0 +1,206 @@
+//! The object is another's: this side tells the domain, and its former Reporter goes on as an observer (protocol 5.11
+//! steps 10 and 14).
+
+use std::sync::Arc;
+
+use hyperty_model::delegation::Giver;
+use hyperty_model::message::RoutesBody;
+use hyperty_model::replica::{GapLimits, Replica};
+use hyperty_model::url::node;
+use hyperty_model::{MessageType, ObjectUrl};
+use hyperty_registry::{RegistrationRecord, UpdateError};
+use hyperty_storage::Role;
+use tokio::time::Instant;
+
+use super::commit::runtime_of;
+use super::transfer::{Gift, Transfer};
+use crate::manager::SyncManager;
+use crate::observer::LocalObserver;
+use crate::reporter::Reported;
+use crate::timers::Due;
+
+impl SyncManager {
+    /// Says at the registry and the message node of the domain whose the object is, until they have heard it or the new
+    /// owner acts, which it only does when it could say so itself.
+    pub(super) fn announce_gift(&self, gift: &Arc<Gift>) {
+        let (manager, gift) = (self.clone(), Arc::clone(gift));
+        self.later(Box::pin(async move {
+            let mut pause = manager.config().retry_min;
+            let (mut routed, mut registered) = (!gift.record.domain_routing, !gift.record.domain_registration);
+            loop {
+                let Giver::Given { epoch, confirmed: false, .. } = gift.transfer.state() else { return };
+                routed = routed || manager.transfer_routes(&gift).await;
+                registered = registered || manager.transfer_registration(&gift, epoch).await;
+                if routed && registered {
+                    return;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(manager.config().retry_max);
+            }
+        }));
+    }
+
+    /// M17: the routes go from this session to the other's.
+    async fn transfer_routes(&self, gift: &Gift) -> bool {
+        let Giver::Given { taker, .. } = gift.transfer.state() else { return true };
+        let (Some(runtime), Ok(to)) = (runtime_of(&taker), node::subscription_manager(gift.url.home())) else {
+            return true;
+        };
+        let channels = gift.record.children_names.iter().map(|name| gift.url.children(name));
+        let routed = [gift.url.as_url().clone(), gift.url.subscription()].into_iter().chain(channels).collect();
+        let own = self.shared.parts.runtime.as_url().clone();
+        let body = RoutesBody { transfer: Some(runtime.into()), ..RoutesBody::new(routed, own) };
+        let message = self.bus().new_message(MessageType::Subscribe, self.address(), &to, body);
+        let answer = self.bus().request(message).timeout(self.config().repair_timeout).await;
+        // One that does not hold the routes any more has nothing to give.
+        answer.code().is_success() || answer.code() == hyperty_model::StatusCode::FORBIDDEN
+    }
+
+    async fn transfer_registration(&self, gift: &Gift, epoch: u64) -> bool {
+        let record = gift.registration(epoch);
+        let told = self.shared.parts.registrations.hand_over(record);
+        match tokio::time::timeout(self.config().repair_timeout, told).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::debug!(object = %gift.url, %error, "the registry does not know yet whose an object is");
+                !matches!(error, UpdateError::Unreachable(_))
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Nothing of the Reporter's side is left here; who observed here, and the former Reporter, observe the object where
+    /// it is now.
+    pub(super) async fn depart(&self, object: &Arc<Reported>, transfer: &Transfer) {
+        if let Some(gift) = self.gift(&object.url, &transfer.offer) {
+            self.keep_gift(&gift);
+        }
+        let (wish, held) = {
+            // First: what comes now and finds nobody must not be told that there is no such object.
+            self.shared.parts.registry.remove_object(&object.url);
+            let mut state = object.lock();
+            state.listeners.clear();
+            (state.wish.take(), state.handing.take_held())
+        };
+        self.shared.reported.remove_if(&object.url, |_, entry| Arc::ptr_eq(entry, object));
+        self.shared.timers.forget(&object.url);
+        let observed = self.observe_what_was_ours(object, transfer).await;
+        let manager = self.clone();
+        self.later(Box::pin(async move {
+            if let Some(wish) = wish {
+                manager.withdraw(wish).await;
+            }
+        }));
+        let Some(observed) = observed else { return };
+        for message in held {
+            self.on_observed_child(&observed, &message);
+        }
+        if let Err(refusal) = self.route_at_nodes(&observed).await {
+            tracing::debug!(object = %object.url, %refusal, "the stream is not routed yet");
+        }
+        self.subscribe_again(&observed).await;
+    }
+
+    async fn observe_what_was_ours(
+        &self,
+        object: &Arc<Reported>,
+        transfer: &Transfer,
+    ) -> Option<Arc<crate::observer::Observed>> {
+        let here = &self.shared.parts.runtime;
+        let (mut observers, children, data, position, metadata, options, user) = {
+            let mut state = object.lock();
+            let all = std::mem::take(&mut state.observers);
+            let local: Vec<_> =
+                all.into_iter().filter(|(_, entry)| entry.runtime.as_ref() == Some(here)).collect();
+            let observers: Vec<_> = local
+                .into_iter()
+                .map(|(hyperty, entry)| {
+                    let resumable = entry.resumable || state.options.store;
+                    let (identity, forwards) = (entry.identity, entry.routes.forwards);
+                    (hyperty, LocalObserver { identity, store: state.options.store, resumable, forwards })
+                })
+                .collect();
+            let metadata = state.metadata.clone();
+            let (children, data) = (state.children.clone(), (*state.data).clone());
+            (observers, children, data, state.position, metadata, state.options, state.reporter_user.clone())
+        };
+        let names: Vec<_> = object.names().cloned().collect();
+        if self.shared.parts.registry.is_local(&transfer.former) {
+            let forwards = self.forwards(&object.url, &names, &transfer.former).unwrap_or_default();
+            let former =
+                LocalObserver { identity: user, store: options.store, resumable: options.resumable, forwards };
+            observers.push((transfer.former.clone(), former));
+        }
+        if observers.is_empty() {
+            return None;
+        }
+        let observed = self.observed_or_new(&object.url);
+        let setup = observed.setup.lock().await;
+        {
+            let mut state = observed.lock();
+            state.metadata = Some(metadata);
+            state.replica = Replica::live(position, Some(data), GapLimits::default());
+            state.children = children;
+            let read_only = object.schema.children.iter().filter(|rule| !rule.observers_may_write);
+            state.read_only = read_only.map(|rule| rule.name.clone()).collect();
+            state.observers.extend(observers);
+        }
+        if let Err(refusal) = self.add_shared_routes(&observed, &names) {
+            tracing::error!(object = %object.url, %refusal, "the former Reporter cannot observe");
+        }
+        self.save_observed(&observed.lock());
+        drop(setup);
+        Some(observed)
+    }
+
+    /// Notes that the new owner has said that it acts, and forgets the gift when nobody can ask for it any more.
+    pub(super) fn keep_gift(&self, gift: &Arc<Gift>) {
+        let confirmed = matches!(gift.transfer.state(), Giver::Given { confirmed: true, .. });
+        if !confirmed {
+            return;
+        }
+        if gift.kept {
+            let mut record = gift.record.clone();
+            record.delegation = Some(gift.transfer.kept(gift.from()));
+            self.storage().save_metadata(&record);
+        }
+        self.shared.timers.set(&gift.url, Due::Gift, Instant::now() + self.config().gift_age);
+    }
+
+    /// A gift that was confirmed is old enough that nobody asks for it any more.
+    pub(crate) fn forget_gift(&self, url: &ObjectUrl) {
+        let removed = {
+            let mut given = self.shared.given.lock();
+            let over = given.get(url).is_some_and(|gift| {
+                matches!(gift.transfer.state(), Giver::Given { confirmed: true, .. })
+            });
+            if over { given.remove(url) } else { None }
+        };
+        if removed.is_some_and(|gift| gift.kept) && self.reported(url).is_none() {
+            self.storage().remove(Role::Reporter, url);
+        }
+    }
+}
+
+impl Gift {
+    /// Where the object stood when it was given.
+    pub(super) fn from(&self) -> hyperty_model::Position {
+        match &self.record.delegation {
+            Some(hyperty_storage::Delegation::Giving { from, .. }) => *from,
+            _ => self.record.position,
+        }
+    }
+
+    /// What the registry is told of it.
+    fn registration(&self, epoch: u64) -> RegistrationRecord {
+        let metadata = self.record.metadata.clone();
+        let record = RegistrationRecord::of_object(
+            &self.url,
+            metadata.runtime,
+            metadata.schema,
+            &metadata.name,
+            metadata.reporter,
+        );
+        RegistrationRecord { epoch, ..record }
+    }
+}

@@ -1,0 +1,24 @@
+//! An object changes hands: its Reporter gives it to another hyperty (protocol 5.11).
+//!
+//! At the side that gives: [`offer`], [`claim`], [`commit`], [`depart`], [`reclaim`]; what comes for the object meanwhile
+//! is held or passed on by [`pass`]. At the side that takes: [`accept`], [`adopt`], [`give_back`]. Where both are one
+//! runtime [`local`] does it in one step. [`resume`] goes on after a restart. Whose the object is at any moment is
+//! decided by the two state machines of `hyperty_model::delegation`; the flows here only carry out what they say.
+
+mod accept;
+mod adopt;
+mod claim;
+mod commit;
+mod depart;
+mod give_back;
+mod local;
+mod offer;
+mod pass;
+mod reclaim;
+mod resume;
+mod taking;
+mod transfer;
+
+pub(crate) use pass::{Handing, Passed};
+pub(crate) use taking::Taking;
+pub(crate) use transfer::{Gift, Transfer};

@@ -1,0 +1,88 @@
+//! What was given comes back, because the other side cannot host it (protocol 5.11.5).
+
+use std::sync::Arc;
+
+use hyperty_model::delegation::{GiveBack, Giver};
+use hyperty_model::message::{Control, GiveBackBody, ResponseBody};
+use hyperty_model::{Position, StatusCode, Url};
+use hyperty_storage::RecordStatus;
+
+use super::transfer::Gift;
+use crate::answer::{Question, Refusal};
+use crate::manager::SyncManager;
+
+impl SyncManager {
+    /// `delete` with `delegation`, from the Sync Manager that the object was given to.
+    pub(crate) async fn returned(&self, question: Question, body: &GiveBackBody) {
+        let outcome = self.take_back(question.request().from(), body).await;
+        question.answer(outcome.unwrap_or_else(ResponseBody::from));
+    }
+
+    async fn take_back(&self, from: &Url, body: &GiveBackBody) -> Result<ResponseBody, Refusal> {
+        let done = ResponseBody { resource: Some(body.resource.to_string()), ..ResponseBody::ok() };
+        let Some(gift) = self.gift(&body.resource, &body.delegation) else {
+            let ours = self.reported(&body.resource).map(|object| object.lock().position.epoch);
+            return match ours {
+                Some(epoch) if epoch > body.epoch => Ok(done),
+                _ => Err(Refusal::new(StatusCode::NOT_FOUND, "it was not given so")),
+            };
+        };
+        if !matches!(gift.transfer.state(), Giver::Given { taker, .. } | Giver::Reclaiming { taker, .. } if taker == *from) {
+            return Err(Refusal::new(StatusCode::FORBIDDEN, "it was given to another Sync Manager"));
+        }
+        let acted = self.observed(&body.resource).is_some_and(|object| {
+            object.lock().replica.position() > gift.from()
+        });
+        let mut changed = gift.transfer.watch();
+        match gift.transfer.step(|state| state.give_back(&body.delegation, body.epoch, acted)) {
+            GiveBack::Reclaim { epoch } => self.reclaim(&gift, epoch).await.map(|()| done),
+            GiveBack::Wait => {
+                let _ = tokio::time::timeout(self.config().decision_timeout, changed.changed()).await;
+                Err(Refusal::new(StatusCode::TIMEOUT, "it is being taken back; ask again").because("busy"))
+            }
+            GiveBack::Done => Ok(done),
+            GiveBack::TooLate => Err(Refusal::new(StatusCode::CONDITION, "the new owner has acted already")),
+            GiveBack::Unknown => Err(Refusal::new(StatusCode::NOT_FOUND, "it was not given so")),
+        }
+    }
+
+    /// Ours again, in an epoch of its own: durable first, then served.
+    async fn reclaim(&self, gift: &Arc<Gift>, epoch: u64) -> Result<(), Refusal> {
+        let mut record = gift.record.clone();
+        record.position = Position { epoch, ..record.position };
+        record.metadata.reporter = gift.transfer.former.clone();
+        record.metadata.runtime = self.shared.parts.runtime.clone();
+        record.status = RecordStatus::Live;
+        record.delegation = None;
+        record.log = Vec::new();
+        if gift.kept {
+            let ticket = self.storage().save(&record);
+            self.durable(ticket).await?;
+        }
+        let former = self.reported(&gift.url);
+        let held = former.as_ref().map(|object| {
+            let mut state = object.lock();
+            state.listeners.clear();
+            state.handing.transfer = None;
+            state.handing.take_held()
+        });
+        if let Some(object) = &former {
+            self.shared.reported.remove_if(&gift.url, |_, entry| Arc::ptr_eq(entry, object));
+        }
+        let pending = self.release_observation(&gift.url).await.pending;
+        let object = self.wake_again(record).await?;
+        self.shared.given.lock().remove(&gift.url);
+        gift.transfer.step(Giver::written);
+        tracing::info!(object = %gift.url, epoch, "an object came back");
+        for message in held.into_iter().flatten() {
+            self.deliver_held(&object, &message);
+        }
+        for message in pending {
+            self.on_child(&object, &message);
+        }
+        let (to, offer) = (&gift.transfer.former, &gift.transfer.offer);
+        self.thaw(to, &gift.url, offer);
+        self.bus().post(self.control(to, &gift.url, Control::Resume, offer));
+        Ok(())
+    }
+}

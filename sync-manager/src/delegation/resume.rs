@@ -1,0 +1,137 @@
+//! After a restart: what was given is still the other's, what was claimed is claimed again, what was to go back goes
+//! back (INV-DLG-7).
+
+use std::sync::Arc;
+
+use hyperty_model::StatusCode;
+use hyperty_model::delegation::{Giver, Taker};
+use hyperty_storage::{Delegation, ObjectRecord, RecordStatus, Role, Subscriber};
+use tokio::time::Instant;
+
+use super::commit::grant;
+use super::taking::{Accepted, Taking};
+use super::transfer::{Gift, Transfer};
+use crate::answer::Refusal;
+use crate::manager::SyncManager;
+use crate::reporter::snapshot_of;
+
+impl SyncManager {
+    /// Takes out of the records those of objects that are not owned here, and goes on with them. Called once, before
+    /// anything is served.
+    pub(crate) fn resume_delegations(&self) {
+        let records: Vec<ObjectRecord> = {
+            let dormant = &mut *self.shared.dormant.lock();
+            let is_between = |record: &ObjectRecord| {
+                matches!(
+                    record.status,
+                    RecordStatus::Delegated | RecordStatus::Requested | RecordStatus::Returning
+                )
+            };
+            let urls: Vec<_> =
+                dormant.reported.values().filter(|it| is_between(it)).map(|it| it.metadata.url.clone()).collect();
+            urls.iter().filter_map(|url| dormant.reported.remove(url)).collect()
+        };
+        for record in records {
+            match record.delegation.clone() {
+                Some(Delegation::Giving { state, former, from }) => self.remember_gift(record, state, former, from),
+                Some(Delegation::Taking { state, .. }) => {
+                    let manager = self.clone();
+                    self.later(Box::pin(async move { manager.resume_taking(record, state).await }));
+                }
+                None => {
+                    tracing::error!(object = %record.metadata.url, "a record does not say to whom its object was given");
+                }
+            }
+        }
+    }
+
+    fn remember_gift(
+        &self,
+        record: ObjectRecord,
+        state: Giver<String, hyperty_model::Url>,
+        former: hyperty_model::HypertyUrl,
+        from: hyperty_model::Position,
+    ) {
+        let (state, _) = state.restarted();
+        let Giver::Given { offer, confirmed, .. } = state.clone() else { return };
+        let to = record.metadata.reporter.clone();
+        let transfer = Arc::new(Transfer::of(offer, to, former.clone(), Instant::now(), state));
+        let mut snapshot = snapshot_of(&record);
+        (snapshot.version, snapshot.epoch) = (from.version, from.epoch);
+        let subscriber = Subscriber {
+            hyperty: former,
+            runtime: Some(self.shared.parts.runtime.clone()),
+            identity: record.reporter_user.clone(),
+            away: false,
+            children: true,
+        };
+        let grant = grant(&record, &transfer, snapshot, subscriber, self.address());
+        let url = record.metadata.url.clone();
+        let gift = Arc::new(Gift { url: url.clone(), transfer, record, grant, kept: true });
+        self.shared.given.lock().insert(url, Arc::clone(&gift));
+        if confirmed {
+            self.keep_gift(&gift);
+        } else {
+            self.announce_gift(&gift);
+        }
+    }
+
+    async fn resume_taking(&self, record: ObjectRecord, state: Taker<String, hyperty_model::Url>) {
+        let mut pause = self.config().retry_min;
+        let schema = loop {
+            match self.shared.parts.catalogue.get(&record.metadata.schema).await {
+                Ok(schema) => break schema,
+                Err(error) => {
+                    tracing::warn!(object = %record.metadata.url, %error, "an object that was accepted waits for its schema");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(self.config().retry_max);
+                }
+            }
+        };
+        let accepted = Accepted {
+            url: record.metadata.url.clone(),
+            to: record.metadata.reporter.clone(),
+            identity: record.reporter_user.clone(),
+            schema,
+            metadata: record.metadata,
+            store: record.store,
+            resumable: true,
+        };
+        let taking = Arc::new(Taking::new(accepted, state));
+        if self.enter_taking(&taking).is_err() {
+            return;
+        }
+        self.take(&taking).await;
+        let ended = taking.outcome().borrow().clone();
+        if ended.is_some_and(|ended| ended.is_ok()) {
+            self.tell_new_reporter(&taking);
+        }
+    }
+
+    /// An offer that a restart has ended: the object is as it was, and its Reporter hears that.
+    pub(crate) fn end_interrupted_offer(&self, record: &mut ObjectRecord) -> Option<String> {
+        let delegation = record.delegation.take()?;
+        match delegation {
+            Delegation::Giving { state, .. } => state.restarted().1,
+            // It was taken over; what is left of that says where its first epoch began.
+            taken @ Delegation::Taking { .. } => {
+                record.delegation = Some(taken);
+                None
+            }
+        }
+    }
+
+    /// Why an object cannot be asked for that was given away.
+    pub(crate) fn given_away(&self, url: &hyperty_model::ObjectUrl) -> Option<Refusal> {
+        let gift = self.shared.given.lock().get(url).cloned()?;
+        let text = format!("the object is {}'s now", gift.transfer.to);
+        Some(Refusal::new(StatusCode::FORBIDDEN, text).because("delegated"))
+    }
+
+    /// Forgets the record of what was given and has come back to nobody; for tests and deletions of what is gone.
+    pub(crate) fn drop_gift(&self, url: &hyperty_model::ObjectUrl) {
+        if self.shared.given.lock().remove(url).is_some_and(|gift| gift.kept) {
+            self.storage().remove(Role::Reporter, url);
+        }
+    }
+}
