@@ -53,6 +53,7 @@ impl House {
             catalogue: Arc::new(catalogue),
             backup: None,
             policy: Arc::new(Permissive),
+            ids: Arc::new(SystemIds),
             clock: Arc::new(SystemClock),
             config: SyncManagerConfig::default(),
         })?;

@@ -194,6 +194,7 @@ impl RuntimeBuilder {
             catalogue: Arc::clone(&catalogue) as _,
             backup: None,
             policy,
+            ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),
             config: self.sync_manager,
         })?;

@@ -151,6 +151,11 @@ impl Question {
         &self.request
     }
 
+    /// Somebody else answers it, or it comes here once more.
+    pub(crate) fn leave(&self) {
+        self.open.store(false, Ordering::Release);
+    }
+
     /// Sends a provisional answer.
     pub(crate) fn progress(&self, body: ResponseBody) {
         if self.open.load(Ordering::Acquire) {

@@ -32,6 +32,17 @@ pub struct SyncManagerConfig {
     /// How long nothing may be heard of an observed object before the Reporter's side is asked: longer than two
     /// beats, so that one may be late and one be lost.
     pub silence: Duration,
+    /// How long an offer of an object stands (T_OFFER); the Reporter may ask for less.
+    pub offer_wait: Duration,
+    /// How long a Reporter may be stopped while its object is given away (T_FREEZE).
+    pub freeze_wait: Duration,
+    /// How long the former Reporter waits to hear that the new one acts, once the object is given.
+    pub confirm_wait: Duration,
+    /// How long a message node or registry may refuse to host an object that was given here before it goes back: the
+    /// giving side tells them whose it is, and may be slow.
+    pub host_wait: Duration,
+    /// How long it is remembered that an object was given away, after the new owner has said that it acts.
+    pub gift_age: Duration,
     /// How fast different answers to reads of one object are made, in bytes per second (M7). Answers of the same state
     /// are shared and not held up; an object that changes faster than its observers can be given whole states serves
     /// them in turns. A megabyte is made every 16 ms by default, which leaves most of a core to everything else.
@@ -111,6 +122,11 @@ impl Default for SyncManagerConfig {
             beat_min: Duration::from_secs(1),
             beat_max: Duration::from_secs(60),
             silence: Duration::from_secs(150),
+            offer_wait: Duration::from_secs(60),
+            freeze_wait: Duration::from_secs(5),
+            confirm_wait: Duration::from_secs(15),
+            host_wait: Duration::from_secs(10),
+            gift_age: Duration::from_secs(24 * 3600),
             answer_bytes_per_second: 64 << 20,
             digest_bytes_max: hyperty_model::digest::DIGEST_BYTES_MAX,
             message_bytes_max: hyperty_model::message::MESSAGE_BYTES_MAX,

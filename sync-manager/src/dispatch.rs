@@ -1,12 +1,14 @@
 //! Which procedure a message starts (protocol 5.0).
 
 use hyperty_model::message::{
-    CreateObject, DeleteBody, ExecuteBody, ReadBody, ResponseBody, ResumeBody, SubscribeBody, UnsubscribeBody,
+    ClaimBody, CreateObject, DeleteBody, ExecuteBody, GiveBackBody, PassedBody, ReadBody, ResponseBody,
+    ResumeBody, SubscribeBody, UnsubscribeBody,
 };
 use hyperty_model::resume::Criteria;
 use hyperty_model::{DerivedTail, HypertyUrl, Message, MessageType, ObjectUrl, StatusCode};
 
 use crate::answer::{Question, Refusal};
+use crate::delegation::Passed;
 use crate::manager::SyncManager;
 
 impl SyncManager {
@@ -31,6 +33,7 @@ impl SyncManager {
             return self.late_answer(&message);
         }
         let question = Question::new(self.bus(), message);
+        let Some(question) = self.dispatch_between(question).await else { return };
         let hyperty = match local_hyperty(question.request()) {
             Ok(hyperty) => hyperty,
             Err(refusal) => return question.answer(refusal),
@@ -38,8 +41,13 @@ impl SyncManager {
         if let Some(criteria) = resume_criteria(question.request()) {
             return self.dispatch_resume(question, hyperty, criteria).await;
         }
+        self.settle_first(question.request()).await;
         match question.request().kind() {
             MessageType::Create => match question.request().decode::<CreateObject>() {
+                Ok(body) if body.delegation.is_some() => {
+                    self.accept_delegation(question, &hyperty, &body).await;
+                }
+                Ok(body) if body.delegate.is_some() => self.delegate(question, &hyperty, &body).await,
                 Ok(body) if is_other_create(&body) => question.answer(not_served()),
                 Ok(body) if SyncManager::is_invitation(&body) => {
                     let outcome = self.invite(&hyperty, &body).await;
@@ -106,8 +114,61 @@ impl SyncManager {
         }
     }
 
+    /// A hyperty of this runtime that asks for an object which is changing hands here waits until that is over.
+    async fn settle_first(&self, request: &Message) {
+        let url = match request.kind() {
+            MessageType::Subscribe => {
+                let body = request.decode::<SubscribeBody>().ok();
+                body.and_then(|body| body.resource.as_ref().and_then(|resource| resource.0.first().cloned()))
+            }
+            MessageType::Unsubscribe => {
+                request.decode::<UnsubscribeBody>().ok().and_then(|body| body.resource.clone())
+            }
+            MessageType::Read => request.decode::<ReadBody>().ok().and_then(|body| body.resource.clone()),
+            _ => None,
+        };
+        if let Some(url) = url {
+            self.settled(&url).await;
+        }
+    }
+
+    /// What Sync Managers ask each other when an object changes hands (5.11); anything else is given back.
+    async fn dispatch_between(&self, question: Question) -> Option<Question> {
+        let request = question.request();
+        match request.kind() {
+            MessageType::Forward => {
+                if let Ok(body) = request.decode::<ClaimBody>() {
+                    self.claimed(question, &body).await;
+                } else {
+                    match request.decode::<PassedBody>() {
+                        Ok(body) => self.take_passed(question, &body),
+                        Err(error) => question.answer(Refusal::from(error)),
+                    }
+                }
+                None
+            }
+            MessageType::Delete => match request.decode::<GiveBackBody>() {
+                Ok(body) => {
+                    self.returned(question, &body).await;
+                    None
+                }
+                Err(_) => Some(question),
+            },
+            _ => Some(question),
+        }
+    }
+
     /// What arrives at `O/subscription`.
     async fn dispatch_subscription(&self, question: Question, object: ObjectUrl) {
+        if question.request().kind() == MessageType::Forward
+            && let Ok(body) = question.request().decode::<ClaimBody>()
+        {
+            return self.claimed(question, &body).await;
+        }
+        let question = match self.pass(question, &object) {
+            Passed::Back(question) => question,
+            Passed::Taken => return,
+        };
         match question.request().kind() {
             MessageType::Subscribe => match question.request().decode::<SubscribeBody>() {
                 Ok(body) => self.accept_remote(question, &object, &body).await,
@@ -135,6 +196,10 @@ impl SyncManager {
 
     /// What arrives at `O` itself.
     async fn dispatch_object(&self, question: Question, object: ObjectUrl) {
+        let question = match self.pass(question, &object) {
+            Passed::Back(question) => question,
+            Passed::Taken => return,
+        };
         match question.request().kind() {
             MessageType::Read => match question.request().decode::<ReadBody>() {
                 Ok(body) => self.read_reported(question, &object, &body).await,
@@ -164,14 +229,13 @@ fn resume_criteria(message: &Message) -> Option<Result<Criteria, Refusal>> {
     Some(body.criteria().map_err(|error| Refusal::bad_request(error.to_string())))
 }
 
-/// A `create` of another procedure than creation: delegation, or the older hint to store a child.
+/// A `create` of another procedure: the older hint to store a child.
 fn is_other_create(body: &CreateObject) -> bool {
-    let delegates = body.delegate.is_some() || body.delegation.is_some();
-    delegates || body.attribute.is_some()
+    body.attribute.is_some()
 }
 
 fn not_served() -> Refusal {
-    Refusal::bad_request("this Sync Manager serves no delegation or child storage hint")
+    Refusal::bad_request("this Sync Manager serves no child storage hint")
 }
 
 fn unexpected() -> Refusal {

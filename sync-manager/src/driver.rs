@@ -52,6 +52,7 @@ impl SyncManagerDriver {
                             Due::Invitations => manager.send_invitations(&object),
                             Due::Offers => manager.expire_offers(&object),
                             Due::Silence => manager.check_silence(&object),
+                            Due::Gift => manager.forget_gift(&object),
                             Due::Repair => {
                                 let span = tracing::debug_span!("repair", %object);
                                 procedures.spawn(async move { manager.repair(&object).await }.instrument(span));

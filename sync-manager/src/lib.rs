@@ -15,6 +15,7 @@
 mod answer;
 mod backup;
 mod config;
+mod delegation;
 mod digest;
 mod dispatch;
 mod driver;

@@ -8,7 +8,7 @@ use futures_core::future::BoxFuture;
 use hyperty_address_allocation::AddressAllocator;
 use hyperty_message_bus::{BusError, DomainRoutes, Listener, MessageBus, StubStatus};
 use hyperty_model::{
-    Clock, HypertyUrl, Message, MessageId, ObjectUrl, RuntimeUrl, StatusCode, Timestamp, Url,
+    Clock, HypertyUrl, Ids, Message, MessageId, ObjectUrl, RuntimeUrl, StatusCode, Timestamp, Url,
 };
 use hyperty_policy::Policy;
 use hyperty_registry::{Registrations, RuntimeRegistry, SchemaCatalogue};
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use crate::answer::{Question, Refusal};
 use crate::backup::Backup;
 use crate::config::SyncManagerConfig;
+use crate::delegation::{Gift, Taking};
 use crate::driver::SyncManagerDriver;
 use crate::observer::{Observed, RemovalWatch};
 use crate::parts::{Intake, Offers};
@@ -50,6 +51,8 @@ pub struct Parts {
     /// Where stored objects are kept a second time, so that their user's other devices can take them over; `None` for
     /// a runtime that has no such place.
     pub backup: Option<Arc<dyn Backup>>,
+    /// Where names come from that nobody shall guess.
+    pub ids: Arc<dyn Ids>,
     /// The wall clock.
     pub clock: Arc<dyn Clock>,
     /// Times and limits.
@@ -94,6 +97,10 @@ pub(crate) struct Shared {
     pub(crate) tally: Tally,
     /// Resumes run one at a time, so that a record is brought back once (INV-RES-3).
     pub(crate) resuming: tokio::sync::Mutex<()>,
+    /// Objects of this runtime that were given away, until nobody can ask for them again.
+    pub(crate) given: Mutex<std::collections::BTreeMap<ObjectUrl, Arc<Gift>>>,
+    /// Objects that hyperties of this runtime have accepted and do not own yet.
+    pub(crate) taking: Mutex<std::collections::BTreeMap<ObjectUrl, Arc<Taking>>>,
     /// Subscriptions whose answer came too late.
     pub(crate) given_up: Mutex<GivenUp>,
     /// Large answers whose parts are being fetched elsewhere.
@@ -165,6 +172,8 @@ impl SyncManager {
             timers: Timers::default(),
             tally: Tally::default(),
             resuming: tokio::sync::Mutex::new(()),
+            given: Mutex::default(),
+            taking: Mutex::default(),
             given_up: Mutex::default(),
             offers: Offers::default(),
             intake: Intake::new(&parts.config),
@@ -183,6 +192,7 @@ impl SyncManager {
                 manager.registration_lost(url);
             }
         });
+        manager.resume_delegations();
         let driver = SyncManagerDriver::new(&manager, requests, work);
         Ok((manager, driver))
     }

@@ -39,6 +39,10 @@ pub struct SyncStats {
     pub readers_ahead: u64,
     /// Objects whose history was broken, and that go on in a new epoch (protocol M8).
     pub epochs_raised: u64,
+    /// Objects that hyperties of this runtime gave to others (protocol 5.11).
+    pub given: u64,
+    /// Objects that hyperties of this runtime took over.
+    pub taken: u64,
     /// Position beats sent.
     pub beats: u64,
     /// Observers that were dropped because their session ended, or because they were away too long or were too many
@@ -63,6 +67,8 @@ pub(crate) struct Tally {
     pub(crate) announced_only: Count,
     pub(crate) readers_ahead: Count,
     pub(crate) epochs_raised: Count,
+    pub(crate) given: Count,
+    pub(crate) taken: Count,
     pub(crate) beats: Count,
     pub(crate) observers_dropped: Count,
 }
@@ -100,6 +106,8 @@ impl Tally {
             announced_only: self.announced_only.get(),
             readers_ahead: self.readers_ahead.get(),
             epochs_raised: self.epochs_raised.get(),
+            given: self.given.get(),
+            taken: self.taken.get(),
             beats: self.beats.get(),
             observers_dropped: self.observers_dropped.get(),
         }

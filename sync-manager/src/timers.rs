@@ -24,6 +24,8 @@ pub(crate) enum Due {
     Silence,
     /// Forget large answers that nobody fetches any more (10.5).
     Offers,
+    /// Forget that an object was given away (5.11). It outlives what else is due for the object.
+    Gift,
 }
 
 /// Deadlines in order of time. An object has at most one entry for each kind: the earliest asked for.

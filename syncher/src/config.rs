@@ -66,6 +66,9 @@ pub struct Timeouts {
     pub decision: Duration,
     /// For the application's decision on an invitation; then nobody decided. People decide, so it is days.
     pub invitation: Duration,
+    /// For the application's decision on an object that is offered to it; then it is declined. Less than an offer
+    /// stands.
+    pub delegation: Duration,
     /// For the answer to a read that repairs a copy.
     pub repair: Duration,
     /// Before the second try of a repair; doubled up to `repair_backoff_max`.
@@ -84,6 +87,7 @@ impl Default for Timeouts {
             // The Sync Manager gives up on the application after 9 s, and its peer after 12 s.
             decision: Duration::from_secs(6),
             invitation: Duration::from_secs(7 * 24 * 3600),
+            delegation: Duration::from_secs(45),
             repair: Duration::from_secs(3),
             repair_backoff: Duration::from_millis(100),
             repair_backoff_max: Duration::from_secs(5),

@@ -37,6 +37,8 @@ pub(crate) struct Core {
     adopting: Arc<AtomicUsize>,
     objects: Mutex<Objects>,
     abandoned: Mutex<VecDeque<(MessageId, Abandoned)>>,
+    /// What the Syncher keeps: here go objects that become this hyperty's while nobody waits for them.
+    pub(crate) kept: OnceLock<Weak<Mutex<crate::Resumed>>>,
     /// Own operations on children that are not answered: they keep the board they were made on.
     child_answers: Mutex<HashMap<MessageId, (Arc<Board>, Key)>>,
     inbox: OnceLock<[Listener; 2]>,
@@ -99,6 +101,7 @@ impl Core {
             adopting: Arc::default(),
             objects: Mutex::default(),
             abandoned: Mutex::default(),
+            kept: OnceLock::new(),
             child_answers: Mutex::default(),
             inbox: OnceLock::new(),
         });

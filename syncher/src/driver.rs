@@ -21,6 +21,7 @@ pub struct SyncherDriver {
     jobs: mpsc::UnboundedReceiver<Job>,
     decisions: Arc<Decisions>,
     invited: Arc<Decisions>,
+    delegated: Arc<Decisions>,
     core: Weak<Core>,
 }
 
@@ -30,6 +31,7 @@ impl SyncherDriver {
             jobs,
             decisions: Arc::clone(&core.decisions),
             invited: Arc::clone(&core.notifications.invited),
+            delegated: Arc::clone(&core.notifications.delegated),
             core: Arc::downgrade(core),
         }
     }
@@ -37,8 +39,10 @@ impl SyncherDriver {
     /// Runs until every handle of the Syncher and of its objects is dropped.
     pub async fn run(mut self) {
         let (decisions, invited) = (Arc::clone(&self.decisions), Arc::clone(&self.invited));
+        let delegated = Arc::clone(&self.delegated);
         let (expire, expire_invited) = (decisions.expire(), invited.expire());
-        tokio::pin!(expire, expire_invited);
+        let expire_delegated = delegated.expire();
+        tokio::pin!(expire, expire_invited, expire_delegated);
         let mut running = JoinSet::new();
         loop {
             tokio::select! {
@@ -50,6 +54,7 @@ impl SyncherDriver {
                 Some(_) = running.join_next() => {}
                 () = &mut expire => {}
                 () = &mut expire_invited => {}
+                () = &mut expire_delegated => {}
             }
         }
     }

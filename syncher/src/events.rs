@@ -175,6 +175,14 @@ pub enum ReporterEvent {
         /// `None` if it is not known which these are.
         unpublished: Option<Vec<ChangeEvent>>,
     },
+    /// The object was given to another Reporter: the last event. This hyperty observes it from now on, by the
+    /// [`Observer`](crate::Observer) that [`Reporter::delegate`](crate::Reporter::delegate) gave.
+    Delegated {
+        /// To whom.
+        to: HypertyUrl,
+    },
+    /// The object was being given away when the runtime stopped, and stays this hyperty's.
+    DelegationFailed,
     /// Joins, leaves and operations on children are missing here, because they were not read in time. Look at the
     /// children anew.
     Lagged,

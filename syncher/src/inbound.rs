@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyperty_model::message::{
-    DeleteBody, DeposedBody, ForwardBody, ForwardExecuteBody, ResponseBody, UnsubscribeBody,
+    CreateObject, DeleteBody, DeposedBody, ForwardBody, ForwardExecuteBody, ResponseBody, UnsubscribeBody,
 };
 use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode};
 
@@ -14,7 +14,11 @@ impl Core {
         match message.kind() {
             MessageType::Forward => self.on_forward(message),
             MessageType::Response => self.on_response(message),
-            MessageType::Create => self.on_invitation(message),
+            MessageType::Create => match message.decode::<CreateObject>() {
+                Ok(body) if body.delegation.is_some() => self.on_delegation(message, &body),
+                _ => self.on_invitation(message),
+            },
+            MessageType::Execute => self.on_control(message),
             MessageType::Unsubscribe => self.on_unsubscribe(message),
             MessageType::Event => self.on_event(message),
             _ => self.refuse(message, StatusCode::BAD_REQUEST, "not served here"),

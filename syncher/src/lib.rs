@@ -72,6 +72,7 @@ mod config;
 mod core;
 mod data;
 mod decisions;
+mod delegation;
 mod discovery;
 mod driver;
 mod events;
@@ -93,6 +94,7 @@ pub use config::{
     REQUESTS_MAX, SyncherConfig, Timeouts,
 };
 pub use data::DataError;
+pub use delegation::{AcceptDelegation, DelegateError, Delegation, Delegations, TakeOverError};
 pub use discovery::{DiscoverError, Discoveries, Discovery, FOUND_MAX, Found, WATCHED_MAX};
 pub use driver::SyncherDriver;
 pub use events::{ChangeEvent, ChildEvent, ChildOp, CloseReason, ObserverEvent, ReporterEvent};

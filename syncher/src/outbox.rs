@@ -19,18 +19,42 @@ pub(crate) struct Outbox {
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Message>,
+    /// What was queued since the pause began.
+    waiting: Option<VecDeque<Message>>,
     draining: bool,
 }
 
 impl Outbox {
     /// Queues a message; call it under the lock that orders the messages.
     pub(crate) fn push(&self, message: Message) {
-        self.state.lock().queue.push_back(message);
+        let state = &mut *self.state.lock();
+        state.waiting.as_mut().unwrap_or(&mut state.queue).push_back(message);
     }
 
     /// Forgets what has not left yet.
     pub(crate) fn clear(&self) {
-        self.state.lock().queue.clear();
+        let state = &mut *self.state.lock();
+        state.queue.clear();
+        if let Some(waiting) = &mut state.waiting {
+            waiting.clear();
+        }
+    }
+
+    /// What is queued from here on waits.
+    pub(crate) fn pause(&self) {
+        self.state.lock().waiting.get_or_insert_default();
+    }
+
+    /// What has waited goes behind what is queued.
+    pub(crate) fn go_on(&self) {
+        let state = &mut *self.state.lock();
+        state.queue.extend(state.waiting.take().unwrap_or_default());
+    }
+
+    /// Whether everything has left but what waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.state.lock();
+        state.queue.is_empty() && !state.draining
     }
 
     /// Posts what is queued, unless somebody else is at it.

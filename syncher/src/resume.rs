@@ -105,6 +105,23 @@ fn missing(answer: &Message) -> Vec<ObjectUrl> {
     listed.into_iter().flatten().filter_map(read).collect()
 }
 
+impl Core {
+    /// An object became this hyperty's while nobody waited for it: it is taken up, and kept until the hyperty goes.
+    pub(crate) async fn resume_given(self: Arc<Core>) {
+        let (resumed, result) = resume(&self).await;
+        if let Err(error) = result {
+            tracing::warn!(%error, "an object that was given to this hyperty is not taken up yet");
+        }
+        let Some(kept) = self.kept.get().and_then(std::sync::Weak::upgrade) else { return };
+        let mut kept = kept.lock();
+        for reporter in resumed.reporters {
+            if !kept.reporters.iter().any(|known| known.url() == reporter.url()) {
+                kept.reporters.push(reporter);
+            }
+        }
+    }
+}
+
 /// The objects in an answer; that there are none is no failure.
 fn snapshots(answer: &Message) -> Result<Vec<Value>, ResumeError> {
     let body = answer.decode::<ResponseBody>().map_err(|error| ResumeError::Malformed(error.to_string()))?;
@@ -132,6 +149,10 @@ fn take_up(
         }
     };
     if reported {
+        if let Some(Live::Observer(observer)) = core.live(&snapshot.metadata.url) {
+            // It was given to this hyperty, or came back to it.
+            observer.owned();
+        }
         let shared = ReporterShared::adopt(core, snapshot, &names, Accept::Ask)?;
         let observers = value.get("observers").and_then(|list| Vec::deserialize(list).ok());
         shared.take_over_observers(observers.unwrap_or_default());

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use crate::core::Core;
 use crate::discovery::{self, DiscoverError, Discoveries, Found};
 use crate::{
-    Create, Invitations, Observer, ReadError, Reporter, ResumeError, Resumed, Subscribe, SyncherConfig,
-    SyncherDriver, resume,
+    Create, Delegations, Invitations, Observer, ReadError, Reporter, ResumeError, Resumed, Subscribe,
+    SyncherConfig, SyncherDriver, resume,
 };
 
 /// What a hyperty reports and observes objects with. Clones are the same Syncher; there is one per hyperty.
@@ -30,7 +30,10 @@ impl Syncher {
     pub fn new(minibus: MiniBus, config: SyncherConfig) -> Result<(Syncher, SyncherDriver), BusError> {
         let (core, jobs) = Core::new(minibus, config)?;
         let driver = SyncherDriver::new(&core, jobs);
-        Ok((Syncher { core, resumed: Arc::default() }, driver))
+        let resumed = Arc::default();
+        // The cell was made empty just now.
+        let _ = core.kept.set(Arc::downgrade(&resumed));
+        Ok((Syncher { core, resumed }, driver))
     }
 
     /// The hyperty.
@@ -51,6 +54,11 @@ impl Syncher {
     /// What this hyperty is invited to, also before this was called.
     pub fn invitations(&self) -> Invitations {
         Invitations { core: Arc::clone(&self.core) }
+    }
+
+    /// The objects that others offer to this hyperty, to be their Reporter from then on.
+    pub fn delegations(&self) -> Delegations {
+        Delegations { core: Arc::clone(&self.core) }
     }
 
     /// Reads an object as it is now.

@@ -28,6 +28,8 @@ impl StatusCode {
     pub const CONFLICT: StatusCode = StatusCode(409);
     /// The object is deleted.
     pub const GONE: StatusCode = StatusCode(410);
+    /// Something that had to be so before is not.
+    pub const CONDITION: StatusCode = StatusCode(412);
     /// An internal failure, or an answer that cannot be read.
     pub const INTERNAL: StatusCode = StatusCode(500);
     /// Nobody serves what was asked for: the application of an object takes no such action.

@@ -139,6 +139,21 @@ impl Registrations {
         self.inner.losses.tell(f);
     }
 
+    /// Stops keeping an entity alive, and says nothing: it is another's, or never was this runtime's.
+    pub async fn release(&self, url: &Url) {
+        drop(self.inner.stop(url).await);
+    }
+
+    /// Stops keeping an entity alive, then says whose it is from the epoch of the record on: it is given to another
+    /// runtime (protocol 5.11). Unknown to the registry is well enough.
+    ///
+    /// # Errors
+    /// [`UpdateError`]; the entity is not kept alive all the same.
+    pub async fn hand_over(&self, record: RegistrationRecord) -> Result<(), UpdateError> {
+        let _turn = self.inner.stop(&record.url).await;
+        known(self.inner.registry.set_live(&record).await)
+    }
+
     /// Whether the entity is kept alive.
     pub fn holds(&self, url: &Url) -> bool {
         self.inner.state.lock().held.contains_key(url)

@@ -124,16 +124,19 @@ impl Change<'_> {
 
     /// The entry with the new facts, if `runtime` may write them.
     fn changed(&self, entry: &Entry, facts: &Facts, runtime: &RuntimeUrl) -> Result<Entry, Refusal> {
-        if facts.runtime.as_ref().is_some_and(|named| named != runtime) {
-            return Err(Refusal::forbidden("a runtime registers what is its own"));
-        }
         // Its own runtime need not repeat the epoch; another one that names none comes with the first.
         let own = entry.record.runtime == *runtime;
+        let named = facts.runtime.as_ref().unwrap_or(runtime);
+        // Who owns it may give it away, in an epoch of the other's own (protocol 5.11).
+        let given = own && named != runtime && facts.epoch.is_some_and(|epoch| epoch > entry.record.epoch);
+        if named != runtime && !given {
+            return Err(Refusal::forbidden("a runtime registers what is its own"));
+        }
         let epoch = facts.epoch.unwrap_or(if own { entry.record.epoch } else { 0 });
         may_take(entry, runtime, epoch)?;
         let mut changed = entry.clone();
         let record = &mut changed.record;
-        record.runtime = runtime.clone();
+        record.runtime = named.clone();
         record.epoch = epoch;
         record.last_modified = Some(self.now);
         replace(&mut record.user, &facts.user);

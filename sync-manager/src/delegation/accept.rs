@@ -110,11 +110,8 @@ impl SyncManager {
         let wish = |member: &str| value.get(member).and_then(Value::as_bool).unwrap_or(false);
         let store = body.store.unwrap_or_else(|| wish("store"));
         let resumable = store || body.resumable.unwrap_or_else(|| wish("resumable"));
-        let metadata = Metadata {
-            reporter: hyperty.clone(),
-            runtime: self.shared.parts.runtime.clone(),
-            ..metadata
-        };
+        let metadata =
+            Metadata { reporter: hyperty.clone(), runtime: self.shared.parts.runtime.clone(), ..metadata };
         let to = hyperty.clone();
         Ok((Accepted { url, to, identity, schema, metadata, store, resumable }, offer, giver))
     }

@@ -37,7 +37,8 @@ impl SyncManager {
     /// it is to be given back.
     pub(super) async fn adopt(&self, taking: &Arc<Taking>, grant: &ResponseBody) -> Result<(), Refusal> {
         let epoch = grant.epoch.unwrap_or_default();
-        if !taking.step(|state| state.granted(state.offer().clone().as_str().to_owned().as_ref(), epoch)) {
+        let offer = taking.offer();
+        if !taking.step(|state| state.granted(&offer, epoch)) {
             return Err(Refusal::new(StatusCode::CONFLICT, "it is not waited for any more"));
         }
         let granted = read(taking, grant, epoch)?;
@@ -70,7 +71,6 @@ impl SyncManager {
         state.grants = granted.grants.iter().cloned().collect();
         state.invitations = granted.invitations.iter().cloned().collect();
         state.reporter_user = taking.identity.clone();
-        state.taken_by = Some((taking.offer(), taking.giver()));
         state.phase = Phase::Frozen;
         let body = Arc::new(self.first_change(&taking.to, start.next()));
         state.note_first_change(&body);
@@ -99,9 +99,8 @@ impl SyncManager {
         let state = object.lock();
         let mut record = state.record(object.names().cloned().collect(), RecordStatus::Live);
         record.subscriptions = granted.subscribers.clone();
-        record.log = state.log.since(state.log_start()).unwrap_or_default();
-        record.delegation =
-            Some(Delegation::Taking { state: taking.state().to_write(), from: Some(granted.from) });
+        record.log = state.first_change.iter().cloned().collect();
+        record.delegation = Some(origin(taking, granted.from));
         record
     }
 
@@ -167,7 +166,8 @@ impl SyncManager {
         let released = self.release_observation(&object.url).await;
         let Released { pending, wishes, .. } = released;
         self.add_local_object(&object.url)?;
-        let listeners = self.reporter_listeners(object, &taking.to)?;
+        let listeners = self.reporter_listeners(object)?;
+        let forwards = self.reporter_forwards(object, &taking.to)?;
         let routes: Vec<_> = granted
             .subscribers
             .iter()
@@ -175,7 +175,8 @@ impl SyncManager {
             .collect();
         {
             let mut state = object.lock();
-            state.listeners = listeners;
+            (state.listeners, state.forwards) = (listeners, forwards);
+            state.origin = Some(origin(taking, granted.from));
             for (subscriber, routes) in routes {
                 let entry = ObserverEntry {
                     away: (routes.is_none() || subscriber.away).then(Instant::now),
@@ -198,7 +199,7 @@ impl SyncManager {
             self.enqueue(&message);
         }
         for message in pending {
-            self.on_child(object, &message);
+            self.on_child_channel(object, &message);
         }
         let manager = self.clone();
         self.later(Box::pin(async move {
@@ -211,7 +212,7 @@ impl SyncManager {
 
     /// Passes on the change that says who reports the object now.
     pub(super) fn release_first_change(&self, object: &Reported, state: &mut State) {
-        if let Some(body) = state.log.since(state.log_start()).and_then(|changes| changes.last().cloned()) {
+        if let Some(body) = state.first_change.take() {
             let (from, to) = (object.url.as_url(), object.url.changes());
             let message = self.bus().new_message(MessageType::Update, from, &to, Body::shared(body));
             self.bus().release(&message);
@@ -235,6 +236,11 @@ impl SyncManager {
         let stub = self.stub_of(object.url.home()).filter(|_| !here)?;
         self.observer_routes(object, &Path::Stub(stub)).ok()
     }
+}
+
+/// How the object came here, which stays with it.
+fn origin(taking: &Taking, from: Position) -> Delegation {
+    Delegation::Taking { state: taking.state().to_write(), from: Some(from) }
 }
 
 fn read(taking: &Taking, grant: &ResponseBody, epoch: u64) -> Result<Granted, Refusal> {

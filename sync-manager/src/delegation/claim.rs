@@ -18,7 +18,8 @@ impl SyncManager {
     pub(crate) async fn claimed(&self, question: Question, body: &ClaimBody) {
         let trying = self.try_claim(question.request(), body);
         let outcome = tokio::time::timeout(self.config().peer_timeout, trying).await;
-        let late = || Err(Refusal::new(StatusCode::TIMEOUT, "it is not decided yet; claim again").because("busy"));
+        let late =
+            || Err(Refusal::new(StatusCode::TIMEOUT, "it is not decided yet; claim again").because("busy"));
         question.answer(outcome.unwrap_or_else(|_| late()).unwrap_or_else(ResponseBody::from));
     }
 
@@ -36,7 +37,8 @@ impl SyncManager {
                     return Ok(gift.grant.clone());
                 }
                 Claim::Freeze => {
-                    let object = self.reported(&body.resource).ok_or_else(|| Refusal::unknown(&body.resource))?;
+                    let object =
+                        self.reported(&body.resource).ok_or_else(|| Refusal::unknown(&body.resource))?;
                     // Goes on whatever becomes of who asked: half of it must not be left behind.
                     let (manager, transfer) = (self.clone(), Arc::clone(&transfer));
                     self.later(Box::pin(async move { manager.hand_over(&object, &transfer).await }));
@@ -116,7 +118,7 @@ impl SyncManager {
     }
 
     /// The Reporter goes on. Whether it hears that is its own matter.
-    pub(super) fn thaw(&self, reporter: &HypertyUrl, url: &ObjectUrl, offer: &str) {
+    pub(crate) fn thaw(&self, reporter: &HypertyUrl, url: &ObjectUrl, offer: &str) {
         self.bus().post(self.control(reporter, url, Control::Thaw, offer));
     }
 

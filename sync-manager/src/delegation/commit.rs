@@ -81,7 +81,13 @@ impl SyncManager {
             children: true,
         };
         let grant = grant(&record, transfer, state.snapshot(), former, self.address());
-        Some(Gift { url: object.url.clone(), transfer: Arc::clone(transfer), record, grant, kept: state.options.resumable })
+        Some(Gift {
+            url: object.url.clone(),
+            transfer: Arc::clone(transfer),
+            record,
+            grant,
+            kept: state.options.resumable,
+        })
     }
 
     /// The gift by which an object was given.

@@ -26,7 +26,8 @@ impl SyncManager {
         let (manager, gift) = (self.clone(), Arc::clone(gift));
         self.later(Box::pin(async move {
             let mut pause = manager.config().retry_min;
-            let (mut routed, mut registered) = (!gift.record.domain_routing, !gift.record.domain_registration);
+            let (mut routed, mut registered) =
+                (!gift.record.domain_routing, !gift.record.domain_registration);
             loop {
                 let Giver::Given { epoch, confirmed: false, .. } = gift.transfer.state() else { return };
                 routed = routed || manager.transfer_routes(&gift).await;
@@ -43,11 +44,13 @@ impl SyncManager {
     /// M17: the routes go from this session to the other's.
     async fn transfer_routes(&self, gift: &Gift) -> bool {
         let Giver::Given { taker, .. } = gift.transfer.state() else { return true };
-        let (Some(runtime), Ok(to)) = (runtime_of(&taker), node::subscription_manager(gift.url.home())) else {
+        let (Some(runtime), Ok(to)) = (runtime_of(&taker), node::subscription_manager(gift.url.home()))
+        else {
             return true;
         };
         let channels = gift.record.children_names.iter().map(|name| gift.url.children(name));
-        let routed = [gift.url.as_url().clone(), gift.url.subscription()].into_iter().chain(channels).collect();
+        let routed =
+            [gift.url.as_url().clone(), gift.url.subscription()].into_iter().chain(channels).collect();
         let own = self.shared.parts.runtime.as_url().clone();
         let body = RoutesBody { transfer: Some(runtime.into()), ..RoutesBody::new(routed, own) };
         let message = self.bus().new_message(MessageType::Subscribe, self.address(), &to, body);
@@ -79,7 +82,7 @@ impl SyncManager {
             // First: what comes now and finds nobody must not be told that there is no such object.
             self.shared.parts.registry.remove_object(&object.url);
             let mut state = object.lock();
-            state.listeners.clear();
+            state.detach();
             (state.wish.take(), state.handing.take_held())
         };
         self.shared.reported.remove_if(&object.url, |_, entry| Arc::ptr_eq(entry, object));
@@ -127,8 +130,12 @@ impl SyncManager {
         let names: Vec<_> = object.names().cloned().collect();
         if self.shared.parts.registry.is_local(&transfer.former) {
             let forwards = self.forwards(&object.url, &names, &transfer.former).unwrap_or_default();
-            let former =
-                LocalObserver { identity: user, store: options.store, resumable: options.resumable, forwards };
+            let former = LocalObserver {
+                identity: user,
+                store: options.store,
+                resumable: options.resumable,
+                forwards,
+            };
             observers.push((transfer.former.clone(), former));
         }
         if observers.is_empty() {
@@ -171,9 +178,9 @@ impl SyncManager {
     pub(crate) fn forget_gift(&self, url: &ObjectUrl) {
         let removed = {
             let mut given = self.shared.given.lock();
-            let over = given.get(url).is_some_and(|gift| {
-                matches!(gift.transfer.state(), Giver::Given { confirmed: true, .. })
-            });
+            let over = given
+                .get(url)
+                .is_some_and(|gift| matches!(gift.transfer.state(), Giver::Given { confirmed: true, .. }));
             if over { given.remove(url) } else { None }
         };
         if removed.is_some_and(|gift| gift.kept) && self.reported(url).is_none() {

@@ -27,8 +27,7 @@ impl SyncManager {
         }
         let Taker::Returning { offer, giver, epoch } = taking.state() else { return None };
         loop {
-            let body =
-                GiveBackBody { resource: taking.url.clone(), delegation: offer.clone(), epoch };
+            let body = GiveBackBody { resource: taking.url.clone(), delegation: offer.clone(), epoch };
             let message = self.bus().new_message(MessageType::Delete, self.address(), &giver, body);
             let answer = self.bus().request(message).timeout(self.config().peer_timeout).await;
             let body = answer.decode::<ResponseBody>().unwrap_or_default();

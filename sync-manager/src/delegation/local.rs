@@ -21,8 +21,8 @@ impl SyncManager {
         identity: Option<Identity>,
     ) -> Result<(), Refusal> {
         let transfer = object.lock().handing.transfer.clone().filter(|it| it.offer == offer);
-        let transfer = transfer
-            .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "the object is not offered so"))?;
+        let transfer =
+            transfer.ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, "the object is not offered so"))?;
         if transfer.to != *to {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "it is offered to another hyperty"));
         }
@@ -43,7 +43,7 @@ impl SyncManager {
         transfer: &Arc<Transfer>,
         identity: Option<Identity>,
     ) -> Result<(), Refusal> {
-        let listeners = self.reporter_routes_of(object, &transfer.to)?;
+        let forwards = self.reporter_forwards(object, &transfer.to)?;
         let ticket = {
             let mut state = object.lock();
             if state.phase != Phase::Frozen || !transfer.step(|giver| giver.commit(&transfer.offer)) {
@@ -70,6 +70,7 @@ impl SyncManager {
             state.note_first_change(&body);
             let mut record = state.record(object.names().cloned().collect(), RecordStatus::Live);
             record.log = vec![body];
+            record.delegation = None;
             state.options.resumable.then(|| self.storage().save(&record))
         };
         if let Some(ticket) = ticket
@@ -82,8 +83,8 @@ impl SyncManager {
         let routes = self.observer_routes(object, &Path::Local(transfer.former.clone()))?;
         {
             let mut state = object.lock();
-            // The former Reporter's are the first forwards; what is sequenced here stays.
-            state.replace_reporter_routes(listeners);
+            // What is sequenced here stays.
+            state.forwards = forwards;
             if let Some(entry) = state.observers.get_mut(&transfer.former) {
                 entry.routes = routes;
             }

@@ -21,4 +21,4 @@ mod transfer;
 
 pub(crate) use pass::{Handing, Passed};
 pub(crate) use taking::Taking;
-pub(crate) use transfer::{Gift, Transfer};
+pub(crate) use transfer::Gift;

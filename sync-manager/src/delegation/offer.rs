@@ -51,6 +51,10 @@ impl SyncManager {
                     if !std::mem::replace(&mut is_given, true) {
                         alarm = Instant::now() + self.config().confirm_wait;
                     }
+                    if matches!(transfer.state(), Giver::Given { taker, .. } if taker == *self.address()) {
+                        // Within this runtime: it is served here as before.
+                        return Ok(given(&object.url, &transfer, epoch));
+                    }
                     if confirmed || Instant::now() >= alarm {
                         self.depart(&object, &transfer).await;
                         return Ok(given(&object.url, &transfer, epoch));
@@ -122,7 +126,11 @@ impl SyncManager {
                 return Err(Refusal::new(StatusCode::CONFLICT, "the object is being deleted"));
             }
             _ if state.handing.transfer.is_some() => {}
-            _ => return Err(Refusal::new(StatusCode::INTERNAL, "the object takes no changes now").because("storage")),
+            _ => {
+                return Err(
+                    Refusal::new(StatusCode::INTERNAL, "the object takes no changes now").because("storage")
+                );
+            }
         }
         if state.handing.transfer.is_some() {
             return Err(Refusal::new(StatusCode::CONFLICT, "the object is offered to somebody already"));
@@ -195,10 +203,33 @@ impl SyncManager {
         }
         let mut why = Refusal::relayed(&body);
         if why.is_unreachable() {
-            why = Refusal::new(StatusCode::TIMEOUT, format!("{} cannot be reached: {}", transfer.to, why.description))
-                .because("no-route");
+            why = Refusal::new(
+                StatusCode::TIMEOUT,
+                format!("{} cannot be reached: {}", transfer.to, why.description),
+            )
+            .because("no-route");
         }
         transfer.abort(why);
+    }
+
+    /// Whoever deletes an object takes back that it was offered.
+    pub(crate) fn withdraw_offer(&self, object: &Arc<Reported>) -> Result<(), Refusal> {
+        let transfer = object.lock().handing.transfer.clone();
+        let Some(transfer) = transfer else { return Ok(()) };
+        match transfer.state() {
+            Giver::Offered { .. } => {
+                transfer.abort(Refusal::new(StatusCode::GONE, "the object is deleted"));
+                self.stay(object, &transfer);
+                Ok(())
+            }
+            Giver::Frozen { .. } | Giver::Committing { .. } | Giver::Reclaiming { .. } => {
+                Err(Refusal::new(StatusCode::CONFLICT, "the object is just changing hands"))
+            }
+            Giver::Given { .. } => {
+                Err(Refusal::new(StatusCode::FORBIDDEN, "the object is another's now").because("delegated"))
+            }
+            Giver::Owner { .. } => Ok(()),
+        }
     }
 
     /// The object stays with its Reporter, which goes on (INV-DLG-5).
@@ -222,8 +253,7 @@ impl SyncManager {
 
 fn given(url: &ObjectUrl, transfer: &Transfer, epoch: u64) -> ResponseBody {
     let value = json!({"reporter": transfer.to, "epoch": epoch});
-    let mut body =
-        ResponseBody { resource: Some(url.to_string()), ..ResponseBody::ok().with_value(value) };
+    let mut body = ResponseBody { resource: Some(url.to_string()), ..ResponseBody::ok().with_value(value) };
     body.extra.insert("delegation".to_owned(), json!(transfer.offer));
     body
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hyperty_model::message::{Limits, PassedBody, ResponseBody};
 use hyperty_model::{DerivedTail, Message, MessageType, ObjectUrl, StatusCode, Url};
+use hyperty_storage::Delegation;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -131,8 +132,8 @@ impl SyncManager {
         let owned = || {
             let object = self.reported(&url)?;
             let state = object.lock();
-            let (offer, giver) = state.taken_by.clone()?;
-            (offer == body.delegation && giver == *carrier.from()).then_some(())
+            let Some(Delegation::Taking { state: taker, .. }) = &state.origin else { return None };
+            (*taker.offer() == body.delegation && taker.giver() == carrier.from()).then_some(())
         };
         (taken || owned().is_some()).then_some(message)
     }
@@ -147,7 +148,7 @@ impl SyncManager {
 
     pub(super) fn deliver_held(&self, object: &Arc<Reported>, message: &Message) {
         match message.to().split_derived() {
-            Some((_, Some(DerivedTail::Children(_)))) => self.on_child(object, message),
+            Some((_, Some(DerivedTail::Children(_)))) => self.on_child_channel(object, message),
             _ => self.enqueue(message),
         }
     }
@@ -176,7 +177,8 @@ impl SyncManager {
 }
 
 fn full() -> Refusal {
-    Refusal::new(StatusCode::TIMEOUT, "the object is changing hands, and too many wait for that").because("limit")
+    Refusal::new(StatusCode::TIMEOUT, "the object is changing hands, and too many wait for that")
+        .because("limit")
 }
 
 /// For who asks the former owner and cannot be passed on.

@@ -27,12 +27,13 @@ impl SyncManager {
                 _ => Err(Refusal::new(StatusCode::NOT_FOUND, "it was not given so")),
             };
         };
-        if !matches!(gift.transfer.state(), Giver::Given { taker, .. } | Giver::Reclaiming { taker, .. } if taker == *from) {
+        if !matches!(gift.transfer.state(), Giver::Given { taker, .. } | Giver::Reclaiming { taker, .. } if taker == *from)
+        {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "it was given to another Sync Manager"));
         }
-        let acted = self.observed(&body.resource).is_some_and(|object| {
-            object.lock().replica.position() > gift.from()
-        });
+        let acted = self
+            .observed(&body.resource)
+            .is_some_and(|object| object.lock().replica.position() > gift.from());
         let mut changed = gift.transfer.watch();
         match gift.transfer.step(|state| state.give_back(&body.delegation, body.epoch, acted)) {
             GiveBack::Reclaim { epoch } => self.reclaim(&gift, epoch).await.map(|()| done),
@@ -62,7 +63,7 @@ impl SyncManager {
         let former = self.reported(&gift.url);
         let held = former.as_ref().map(|object| {
             let mut state = object.lock();
-            state.listeners.clear();
+            state.detach();
             state.handing.transfer = None;
             state.handing.take_held()
         });
@@ -78,7 +79,7 @@ impl SyncManager {
             self.deliver_held(&object, &message);
         }
         for message in pending {
-            self.on_child(&object, &message);
+            self.on_child_channel(&object, &message);
         }
         let (to, offer) = (&gift.transfer.former, &gift.transfer.offer);
         self.thaw(to, &gift.url, offer);

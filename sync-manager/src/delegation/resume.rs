@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyperty_model::StatusCode;
 use hyperty_model::delegation::{Giver, Taker};
-use hyperty_storage::{Delegation, ObjectRecord, RecordStatus, Role, Subscriber};
+use hyperty_storage::{Delegation, ObjectRecord, RecordStatus, Subscriber};
 use tokio::time::Instant;
 
 use super::commit::grant;
@@ -27,13 +27,19 @@ impl SyncManager {
                     RecordStatus::Delegated | RecordStatus::Requested | RecordStatus::Returning
                 )
             };
-            let urls: Vec<_> =
-                dormant.reported.values().filter(|it| is_between(it)).map(|it| it.metadata.url.clone()).collect();
+            let urls: Vec<_> = dormant
+                .reported
+                .values()
+                .filter(|it| is_between(it))
+                .map(|it| it.metadata.url.clone())
+                .collect();
             urls.iter().filter_map(|url| dormant.reported.remove(url)).collect()
         };
         for record in records {
             match record.delegation.clone() {
-                Some(Delegation::Giving { state, former, from }) => self.remember_gift(record, state, former, from),
+                Some(Delegation::Giving { state, former, from }) => {
+                    self.remember_gift(record, state, former, from)
+                }
                 Some(Delegation::Taking { state, .. }) => {
                     let manager = self.clone();
                     self.later(Box::pin(async move { manager.resume_taking(record, state).await }));
@@ -126,12 +132,5 @@ impl SyncManager {
         let gift = self.shared.given.lock().get(url).cloned()?;
         let text = format!("the object is {}'s now", gift.transfer.to);
         Some(Refusal::new(StatusCode::FORBIDDEN, text).because("delegated"))
-    }
-
-    /// Forgets the record of what was given and has come back to nobody; for tests and deletions of what is gone.
-    pub(crate) fn drop_gift(&self, url: &hyperty_model::ObjectUrl) {
-        if self.shared.given.lock().remove(url).is_some_and(|gift| gift.kept) {
-            self.storage().remove(Role::Reporter, url);
-        }
     }
 }

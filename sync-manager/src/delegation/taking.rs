@@ -105,7 +105,9 @@ impl Taking {
         if !held.open {
             return Ok(false);
         }
-        let same = |one: &Message| one.id() == message.id() && one.from() == message.from() && one.to() == message.to();
+        let same = |one: &Message| {
+            one.id() == message.id() && one.from() == message.from() && one.to() == message.to()
+        };
         if held.messages.iter().any(same) {
             return Ok(true);
         }

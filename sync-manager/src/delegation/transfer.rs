@@ -95,7 +95,9 @@ impl Transfer {
         match self.state() {
             Giver::Owner { .. } => {
                 let why = self.why.lock().clone();
-                Stage::Aborted(why.unwrap_or_else(|| Refusal::new(StatusCode::CONDITION, "the object was given back")))
+                Stage::Aborted(
+                    why.unwrap_or_else(|| Refusal::new(StatusCode::CONDITION, "the object was given back")),
+                )
             }
             Giver::Given { epoch, confirmed, .. } => Stage::Given { epoch, confirmed },
             _ => Stage::Open,

@@ -12,6 +12,7 @@ mod object;
 mod pending;
 mod read;
 mod refused;
+mod release;
 mod removed;
 mod repair;
 mod resume;
@@ -25,4 +26,5 @@ mod update;
 mod verify;
 
 pub(crate) use object::{LocalObserver, Observed};
+pub(crate) use release::Released;
 pub(crate) use removed::RemovalWatch;

@@ -156,8 +156,14 @@ impl SyncManager {
             serde_json::from_value(members).map_err(|error| unusable(&error.to_string()))?;
         let to = Position::new(body.epoch.unwrap_or(0), version);
         let changes: Vec<_> = body.changes.iter().flatten().cloned().map(Arc::new).collect();
+        let from = state.replica.position();
         let released = state.replica.on_changes(to, &changes);
-        self.keep_observed(state, released.iter());
+        if state.replica.position().epoch == from.epoch {
+            self.keep_observed(state, released.iter());
+        } else {
+            // It changed hands where the copy stood.
+            self.keep_continued(state, from, &released);
+        }
         self.release_held(object, &released);
         self.install_children(object, state, children, All::ButUnchanged);
         Ok(RepairedBy::Changes)

@@ -148,6 +148,19 @@ impl SyncManager {
         }
     }
 
+    /// Writes where the copy stands after it went on in a new epoch, and what led there from the end of the former.
+    pub(crate) fn keep_continued(
+        &self,
+        state: &mut State,
+        from: hyperty_model::Position,
+        bodies: &[Arc<UpdateBody>],
+    ) {
+        state.log = ChangeLog::continuing(from, state.replica.position().epoch, LOCAL_LOG);
+        state.log_changes(bodies.iter());
+        bodies.iter().for_each(|body| note_metadata(state, body));
+        self.save_observed(state);
+    }
+
     /// Passes on changes that had been waiting, or that a repair brought.
     pub(crate) fn release_held(&self, object: &Observed, bodies: &[Arc<UpdateBody>]) {
         self.tally().delivered.add(bodies.len() as u64);

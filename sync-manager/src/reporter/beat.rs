@@ -67,7 +67,10 @@ impl SyncManager {
     }
 
     fn announce(&self, object: &Reported, state: &State) {
-        if matches!(state.phase, Phase::Condemned | Phase::Deleting | Phase::Deposed) {
+        if matches!(
+            state.phase,
+            Phase::Condemned | Phase::Deleting | Phase::Deposed | Phase::Frozen | Phase::Delegated
+        ) {
             return;
         }
         let children = object.names().next().map(|_| state.shown_children().digest());

@@ -30,8 +30,16 @@ impl SyncManager {
             return;
         }
         let mut state = object.lock();
-        if matches!(state.phase, Phase::Ending) {
-            return;
+        match state.phase {
+            Phase::Ending => return,
+            Phase::Frozen | Phase::Delegated => {
+                // Those from elsewhere are sent again until they are answered (M18), by whoever answers then.
+                if !message.is_remote() && state.handing.hold(message.clone()).is_err() {
+                    tracing::warn!(object = %object.url, "too many operations on children while the object changes hands");
+                }
+                return;
+            }
+            _ => {}
         }
         match self.take_child(object, &mut state, message) {
             Ok(Taken { child, outcome: ChildOutcome::Applied, before, after, ticket }) => {
@@ -229,6 +237,9 @@ fn check_child_writer(
         Phase::Live => {}
         Phase::Condemned | Phase::Deleting => {
             return Err(Refusal::new(StatusCode::GONE, "the object is deleted"));
+        }
+        Phase::Frozen | Phase::Delegated => {
+            return Err(Refusal::new(StatusCode::CONFLICT, "the object is changing hands"));
         }
         Phase::Ending => return Err(Refusal::new(StatusCode::INTERNAL, "the runtime is ending")),
         Phase::Deposed => {

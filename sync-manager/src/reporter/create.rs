@@ -209,8 +209,12 @@ impl SyncManager {
             *routes.lock() = Some(wish);
             established.await?;
         }
-        let listeners = self.reporter_listeners(&object, hyperty)?;
-        object.lock().listeners = listeners;
+        let listeners = self.reporter_listeners(&object)?;
+        let forwards = self.reporter_forwards(&object, hyperty)?;
+        {
+            let mut state = object.lock();
+            (state.listeners, state.forwards) = (listeners, forwards);
+        }
         self.add_local_object(url)?;
         object.lock().wish = routes.lock().take();
         self.shared.reported.insert(url.clone(), Arc::clone(&object));
@@ -259,7 +263,7 @@ impl SyncManager {
         let object = self.shared.reported.remove(url).map(|(_, object)| object);
         let wish = object.and_then(|object| {
             let mut state = object.lock();
-            state.listeners.clear();
+            state.detach();
             state.wish.take()
         });
         let wish = wish.or(routes);

@@ -26,12 +26,14 @@ impl SyncManager {
     ) -> Result<ResponseBody, Refusal> {
         let resource = body.resource.as_deref().ok_or_else(|| Refusal::missing("resource"))?;
         let url = ObjectUrl::parse(resource).map_err(|error| Refusal::bad_request(error.to_string()))?;
-        let object = self.reported(&url).ok_or_else(|| Refusal::unknown(&url))?;
+        let absent = || self.given_away(&url).unwrap_or_else(|| Refusal::unknown(&url));
+        let object = self.reported(&url).ok_or_else(absent)?;
         if object.lock().metadata.reporter != *hyperty {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "only the Reporter deletes the object"));
         }
         let request = object.policy_request(Point::Delete, hyperty.as_url(), body.identity.as_ref());
         self.decide(&request).await?;
+        self.withdraw_offer(&object)?;
         self.begin_delete(&object).await?;
         self.finish_delete(&object).await;
         Ok(ResponseBody { resource: Some(url.to_string()), ..ResponseBody::ok() })
@@ -100,7 +102,7 @@ impl SyncManager {
     async fn take_down(&self, object: &Arc<Reported>) {
         let (wish, registered) = {
             let mut state = object.lock();
-            state.listeners.clear();
+            state.detach();
             state.observers.clear();
             (state.wish.take(), state.options.domain_registration)
         };

@@ -35,9 +35,11 @@ mod takeover;
 mod unsubscribe;
 mod update;
 
-pub(crate) use object::{Reported, State as ReportedState};
+pub(crate) use object::{
+    ObserverEntry, ObserverRoutes, Options, Phase, Reported, State, State as ReportedState,
+};
 pub(crate) use remove::{REMOVED, removed_refusal};
-pub(crate) use resume::{homes_of, resumed_value};
+pub(crate) use resume::{homes_of, resumed_value, snapshot_of};
 pub(crate) use resume_by::MISSING_MAX;
 pub(crate) use routes::Path;
 pub(crate) use subscribe::{Applicant, snapshot_answer};

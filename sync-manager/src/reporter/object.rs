@@ -7,13 +7,14 @@ use std::sync::Arc;
 use hyperty_message_bus::{Listener, PublishRoute, Wish};
 use hyperty_model::log::{ChangeLog, LogLimits};
 use hyperty_model::message::Scope;
+use hyperty_model::message::UpdateBody;
 use hyperty_model::object::{Children, Metadata, Unreleased};
 use hyperty_model::{
     ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, Snapshot, StatusCode, Timestamp, Url,
 };
 use hyperty_policy::{Point, PolicyRequest};
 use hyperty_registry::Schema;
-use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
+use hyperty_storage::{Delegation, ObjectRecord, RecordStatus, Role, Subscriber};
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -28,6 +29,7 @@ use super::join::Joining;
 use super::permit_child::ChildGate;
 use super::removed::{Deciding, Removed};
 use crate::answer::Refusal;
+use crate::delegation::Handing;
 use crate::digest::DigestCache;
 
 /// One reported object. Everything that orders its changes happens under the lock of `state`.
@@ -76,8 +78,16 @@ pub(crate) struct State {
     pub(crate) staged: VecDeque<Staged>,
     pub(crate) phase: Phase,
     pub(crate) options: Options,
-    /// Listeners A1 to A5; they end with the object.
+    /// Listeners A1 to A4; they end with the object.
     pub(crate) listeners: Vec<Listener>,
+    /// What brings the Reporter its answers and the operations on children, A5.
+    pub(crate) forwards: Vec<Listener>,
+    /// That it is changing hands.
+    pub(crate) handing: Handing,
+    /// How it came to this runtime, if it was given here.
+    pub(crate) origin: Option<Delegation>,
+    /// The change that says who reports it now, until it is released.
+    pub(crate) first_change: Option<Arc<UpdateBody>>,
     /// The routes at the message node, A12.
     pub(crate) wish: Option<Wish>,
     pub(crate) beat: BeatState,
@@ -111,6 +121,10 @@ pub(crate) enum Phase {
     Deleting,
     /// Somebody else reports it in a higher epoch.
     Deposed,
+    /// Its Reporter has stopped, so that it can be given away; or it was given, and is not served yet. What comes is held.
+    Frozen,
+    /// Given away; what still comes is passed on.
+    Delegated,
 }
 
 /// An accepted observer.
@@ -216,6 +230,10 @@ impl State {
     pub(crate) fn check_there(&self) -> Result<(), Refusal> {
         match self.phase {
             Phase::Deleting => Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
+            Phase::Frozen | Phase::Delegated => {
+                let text = "the object is changing hands; ask again";
+                Err(Refusal::new(StatusCode::TIMEOUT, text).because("delegating"))
+            }
             Phase::Condemned => Err(Refusal::new(StatusCode::TIMEOUT, "the object is about to be deleted")),
             // Nobody forgets a copy because of this: the object is elsewhere.
             Phase::Deposed => Err(Refusal::new(StatusCode::TIMEOUT, "the object has another Reporter")),
@@ -248,10 +266,30 @@ impl State {
             phase: Phase::Live,
             options,
             listeners: Vec::new(),
+            forwards: Vec::new(),
+            handing: Handing::default(),
+            origin: None,
+            first_change: None,
             wish: None,
             beat: BeatState::default(),
             awaited: BTreeSet::new(),
         }
+    }
+
+    /// Nothing that is sent to its addresses comes here any more.
+    pub(crate) fn detach(&mut self) {
+        self.listeners.clear();
+        self.forwards.clear();
+    }
+
+    /// Takes in the first change of a new Reporter, which says who that is: it is released when it is durable.
+    pub(crate) fn note_first_change(&mut self, body: &Arc<UpdateBody>) {
+        let position = self.position.next();
+        (self.position, self.head_position) = (position, position);
+        self.metadata.last_modified = body.last_modified.unwrap_or(self.metadata.last_modified);
+        self.log.push(position, Arc::clone(body));
+        self.answers.outdate();
+        self.first_change = Some(Arc::clone(body));
     }
 
     /// The released copy, whole.
@@ -357,7 +395,7 @@ impl State {
             store: self.options.store,
             domain_registration: self.options.domain_registration,
             domain_routing: self.options.domain_routing,
-            delegation: None,
+            delegation: self.origin.clone(),
             pending: Vec::new(),
         }
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use hyperty_model::log::{ChangeLog, LogLimits};
 use hyperty_model::message::{CreateObject, ResponseBody};
-use hyperty_model::{HypertyUrl, Identity, ObjectUrl, StatusCode};
+use hyperty_model::{HypertyUrl, Identity, ObjectUrl, Snapshot, StatusCode};
 use hyperty_policy::{Point, PolicyRequest};
 use hyperty_registry::RegisterError;
-use hyperty_storage::{ObjectRecord, RecordStatus};
+use hyperty_storage::{Delegation, ObjectRecord, RecordStatus};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -110,7 +110,10 @@ impl SyncManager {
 
     /// Brings one object back: routes, observers, registration. `None` for one that was being created or deleted
     /// when the last session ended: that is taken back or finished instead.
-    pub(super) async fn wake_reported(&self, record: ObjectRecord) -> Result<Option<Arc<Reported>>, Refusal> {
+    pub(super) async fn wake_reported(
+        &self,
+        mut record: ObjectRecord,
+    ) -> Result<Option<Arc<Reported>>, Refusal> {
         let url = record.metadata.url.clone();
         match record.status {
             RecordStatus::Creating => {
@@ -123,12 +126,14 @@ impl SyncManager {
             RecordStatus::Deleting => return self.resume_delete(record).await.map(|()| None),
             _ => {}
         }
+        let interrupted = self.end_interrupted_offer(&mut record);
         let object = self.restore(record).await?;
         let reporter = object.lock().metadata.reporter.clone();
-        let listeners = self.reporter_listeners(&object, &reporter)?;
+        let listeners = self.reporter_listeners(&object)?;
+        let forwards = self.reporter_forwards(&object, &reporter)?;
         let options = {
             let mut state = object.lock();
-            state.listeners = listeners;
+            (state.listeners, state.forwards) = (listeners, forwards);
             if state.options.domain_routing {
                 // Not waited for: the object serves this runtime at once, and its node as soon as that is there. All
                 // that are resumed ask the node together.
@@ -153,11 +158,20 @@ impl SyncManager {
         if options.domain_registration {
             self.register_again(&object);
         }
+        if let Some(offer) = interrupted {
+            self.thaw(&reporter, &url, &offer);
+        }
         Ok(Some(object))
     }
 
+    /// The same of an object that came back to this runtime.
+    pub(crate) async fn wake_again(&self, record: ObjectRecord) -> Result<Arc<Reported>, Refusal> {
+        let url = record.metadata.url.clone();
+        self.wake_reported(record).await?.ok_or_else(|| Refusal::unknown(&url))
+    }
+
     /// Says at the domain registry that an object is live again, however long it takes to reach it.
-    pub(super) fn register_again(&self, object: &Arc<Reported>) {
+    pub(crate) fn register_again(&self, object: &Arc<Reported>) {
         let (manager, object) = (self.clone(), Arc::clone(object));
         self.later(Box::pin(async move {
             let mut pause = manager.config().retry_min;
@@ -223,6 +237,10 @@ impl SyncManager {
         if !broken {
             state.log = ChangeLog::restored(position, &record.log, LogLimits::default());
         }
+        if let Some(Delegation::Taking { from, .. }) = &record.delegation {
+            state.log = state.log.continued_from(*from);
+        }
+        state.origin = record.delegation;
         state.children = record.children;
         state.grants = record.grants.into_iter().collect();
         state.invitations = record.invitations.into_iter().collect();
@@ -270,6 +288,17 @@ impl SyncManager {
 /// The domains of objects, each once.
 pub(crate) fn homes_of(records: &[ObjectRecord]) -> BTreeSet<String> {
     records.iter().map(|record| record.metadata.url.home().to_ascii_lowercase()).collect()
+}
+
+/// An object as it is stored.
+pub(crate) fn snapshot_of(record: &ObjectRecord) -> Snapshot {
+    Snapshot {
+        metadata: record.metadata.clone(),
+        version: record.position.version,
+        epoch: record.position.epoch,
+        data: record.data.clone().unwrap_or_else(|| Value::Object(Map::new())),
+        children: record.children.clone(),
+    }
 }
 
 /// A snapshot with the children names beside it.

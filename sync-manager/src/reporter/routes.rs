@@ -10,26 +10,32 @@ use crate::answer::Refusal;
 use crate::manager::SyncManager;
 
 impl SyncManager {
-    /// Adds A1 to A5. They end when the listeners are dropped.
-    pub(crate) fn reporter_listeners(
-        &self,
-        object: &Arc<Reported>,
-        reporter: &HypertyUrl,
-    ) -> Result<Vec<Listener>, Refusal> {
-        let url = object.url.as_url();
+    /// Adds A1 to A4. They end when the listeners are dropped.
+    pub(crate) fn reporter_listeners(&self, object: &Arc<Reported>) -> Result<Vec<Listener>, Refusal> {
         let mut listeners = vec![
             self.listen(&object.url.subscription())?,
             self.sequence(object, &object.url.changes(), SyncManager::on_changes)?,
-            self.sequence(object, url, SyncManager::on_object)?,
-            self.bus().forward(url, reporter)?,
-            self.bus().forward(&object.url.observers(), reporter)?,
+            self.sequence(object, object.url.as_url(), SyncManager::on_object)?,
         ];
         for name in object.names() {
-            let channel = object.url.children(name);
-            listeners.push(self.sequence(object, &channel, SyncManager::on_child_channel)?);
-            listeners.push(self.bus().forward(&channel, reporter)?);
+            listeners.push(self.sequence(
+                object,
+                &object.url.children(name),
+                SyncManager::on_child_channel,
+            )?);
         }
         Ok(listeners)
+    }
+
+    /// Adds what brings the Reporter its answers, and the operations on children (A5).
+    pub(crate) fn reporter_forwards(
+        &self,
+        object: &Reported,
+        reporter: &HypertyUrl,
+    ) -> Result<Vec<Listener>, Refusal> {
+        let channels = object.names().map(|name| object.url.children(name));
+        let addresses = [object.url.as_url().clone(), object.url.observers()].into_iter().chain(channels);
+        addresses.map(|address| Ok(self.bus().forward(&address, reporter)?)).collect()
     }
 
     /// Lets the bus know that an object lives here.

@@ -120,6 +120,13 @@ fn check_writer(
         Phase::Deposed => {
             Err(Refusal::new(StatusCode::CONFLICT, "the object has another Reporter").because("owner"))
         }
+        Phase::Frozen => {
+            let text = "the object is being given to another Reporter";
+            Err(Refusal::new(StatusCode::CONFLICT, text).because("frozen"))
+        }
+        Phase::Delegated => {
+            Err(Refusal::new(StatusCode::FORBIDDEN, "the object is another's now").because("delegated"))
+        }
         Phase::Ending => {
             let text = "the store is closed: the runtime is ending";
             Err(Refusal::new(StatusCode::INTERNAL, text).because("storage"))

@@ -70,6 +70,11 @@ impl ObserverShared {
         self.end(End::Closed(CloseReason::Reporting));
     }
 
+    /// This hyperty reports the object itself from now on; its operations on children go on.
+    pub(crate) fn owned(&self) {
+        self.end_here(End::Closed(CloseReason::Reporting));
+    }
+
     pub(crate) fn stop(&self) {
         self.finish(End::Closed(CloseReason::Stopped), &ChildError::Stopped);
     }
@@ -80,6 +85,14 @@ impl ObserverShared {
     }
 
     fn finish(&self, end: End, children: &ChildError) -> bool {
+        let ended = self.end_here(end);
+        if ended {
+            self.board.close(children);
+        }
+        ended
+    }
+
+    fn end_here(&self, end: End) -> bool {
         let (waiters, listeners) = {
             let mut state = self.state.lock();
             if state.end.is_some() {
@@ -91,7 +104,6 @@ impl ObserverShared {
             (waiters, std::mem::take(&mut state.listeners))
         };
         drop(listeners);
-        self.board.close(children);
         waiters.into_iter().for_each(Waker::wake);
         self.core.remove(&self.url, std::ptr::from_ref(self).cast());
         true

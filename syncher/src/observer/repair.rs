@@ -61,6 +61,13 @@ impl ObserverShared {
         wanted
     }
 
+    /// Asks once for what may have been missed.
+    pub(crate) async fn catch_up(&self) {
+        if let Ok(repair) = self.core.read(&self.url, self.stands_at()).await {
+            self.take_over(repair);
+        }
+    }
+
     pub(super) fn take_over(&self, repair: Repair) {
         match repair {
             Repair::Changes { to, changes, children } => {

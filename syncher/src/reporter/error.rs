@@ -58,6 +58,9 @@ pub enum WriteError {
         /// The epoch in which it goes on.
         epoch: u64,
     },
+    /// The object was given to another Reporter, or was just being given and now is; the change is undone.
+    #[error("the object is another's now")]
+    Delegated,
     /// The object is deleted.
     #[error("the object is deleted")]
     Deleted,

@@ -13,7 +13,7 @@ use super::{
     Requests, RevokeError,
 };
 use crate::core::Live;
-use crate::{ChildrenHandle, Lag, UnknownChildren};
+use crate::{ChildrenHandle, DelegateError, Lag, Observer, UnknownChildren};
 
 /// An object that this hyperty reports: it alone changes its data.
 ///
@@ -253,7 +253,21 @@ impl Reporter {
         self.shared.delete().await
     }
 
-    /// Whether the object is deleted or the Syncher has stopped.
+    /// Gives the object to another hyperty, which is asked whether it wants it. Then that one changes it, and this hyperty
+    /// observes it by what is returned; every other observer goes on without noticing more than a change of the
+    /// `reporter`. This handle is closed, and its last event is [`ReporterEvent::Delegated`](crate::ReporterEvent).
+    ///
+    /// What was changed before is part of what is given. What is changed while it is being given is sent if it fails,
+    /// and undone with [`WriteError::Delegated`](crate::WriteError::Delegated) if not. Dropping the future does not stop
+    /// what is under way.
+    ///
+    /// # Errors
+    /// [`DelegateError`]; then the object is as it was.
+    pub async fn delegate(&self, to: &HypertyUrl) -> Result<Observer, DelegateError> {
+        self.shared.give_to(to.clone()).await
+    }
+
+    /// Whether the object is deleted, was given away, or the Syncher has stopped.
     pub fn is_closed(&self) -> bool {
         self.shared.has_ended()
     }

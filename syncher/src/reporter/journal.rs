@@ -126,6 +126,16 @@ impl<W> Journal<W> {
         Some(self.undo_from(at))
     }
 
+    /// What is not committed never will be: it is undone. Returns who waits.
+    pub(super) fn withdraw(&mut self) -> Vec<W> {
+        if self.in_flight.is_empty() {
+            return Vec::new();
+        }
+        let Undone { mut refused, later, .. } = self.undo_from(0);
+        refused.extend(later);
+        refused
+    }
+
     /// Nobody will answer any more: returns who waits, and leaves the data as it is.
     pub(super) fn give_up(&mut self) -> Vec<W> {
         self.in_flight.drain(..).flat_map(|change| change.waiting).collect()

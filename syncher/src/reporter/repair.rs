@@ -9,7 +9,7 @@ use crate::exchange::{Backoff, NotRepaired, Repair};
 
 impl ReporterShared {
     /// Lets the driver read the object, unless it is at it.
-    pub(super) fn repair(&self) {
+    pub(crate) fn repair(&self) {
         {
             let mut state = self.state.lock();
             if state.ended || std::mem::replace(&mut state.repairing, true) {

@@ -4,7 +4,9 @@ use std::sync::{Arc, Weak};
 
 use hyperty_message_bus::{BusError, Listener};
 use hyperty_model::object::Metadata;
-use hyperty_model::{ChildrenName, DerivedTail, Message, MessageType, ObjectUrl, Position, Snapshot, Url};
+use hyperty_model::{
+    ChildrenName, DerivedTail, HypertyUrl, Message, MessageType, ObjectUrl, Position, Snapshot, Url,
+};
 use parking_lot::{Mutex, ReentrantMutex};
 use serde_json::Value;
 use tokio::sync::oneshot;
@@ -53,6 +55,10 @@ pub(super) struct State {
     pub(super) repairing: bool,
     /// When a change was answered last, or the first of those that wait was made.
     pub(super) heard: Instant,
+    /// Stopped, because the object may be given away.
+    frozen: bool,
+    /// Somebody waits to hear whether it is given away.
+    giving: bool,
     listeners: Vec<Listener>,
 }
 
@@ -87,6 +93,8 @@ impl ReporterShared {
             ended: false,
             repairing: false,
             heard: Instant::now(),
+            frozen: false,
+            giving: false,
             listeners: Vec::new(),
         };
         let shared = Arc::new_cyclic(|itself| ReporterShared {
@@ -133,6 +141,9 @@ impl ReporterShared {
             return self.on_deposed(message);
         }
         if message.to() == self.core.hyperty().as_url() {
+            if message.kind() == MessageType::Execute {
+                return self.on_control(message);
+            }
             return self.on_forward(message);
         }
         match message.to().split_derived() {
@@ -155,7 +166,7 @@ impl ReporterShared {
     }
 
     /// Tells the application; what finds no room although it must be answered is refused by being dropped.
-    pub(super) fn raise(&self, event: ReporterEvent) {
+    pub(crate) fn raise(&self, event: ReporterEvent) {
         let (refused, waiters) = {
             let mut state = self.state.lock();
             (state.events.push(event).err(), state.events.waiters())
@@ -205,6 +216,79 @@ impl ReporterShared {
         }
         waiters.into_iter().for_each(std::task::Waker::wake);
         self.core.remove(&self.url, std::ptr::from_ref(self).cast());
+    }
+
+    /// The object is another's: nothing is listened to, what waits fails, and what was not committed is undone. Gives what
+    /// this hyperty goes on from as an observer.
+    pub(crate) fn hand_over(&self, to: HypertyUrl) -> (Snapshot, Vec<ChildrenName>) {
+        let children = self.board.with_children(|children| children);
+        let (snapshot, waiting, listeners, refused, waiters) = {
+            let mut state = self.state.lock();
+            state.closed = Some(WriteError::Delegated);
+            state.ended = true;
+            self.outbox.clear();
+            let waiting = state.journal.withdraw();
+            let Position { epoch, version } = state.journal.position();
+            let data = Value::clone(state.journal.data());
+            let snapshot = Snapshot { metadata: state.metadata.clone(), version, epoch, data, children };
+            let refused = state.events.push(ReporterEvent::Delegated { to }).err();
+            let listeners = std::mem::take(&mut state.listeners);
+            (snapshot, waiting, listeners, refused, state.events.waiters())
+        };
+        drop((listeners, refused));
+        for waiting in waiting {
+            let _ = waiting.send(Err(WriteError::Delegated));
+        }
+        self.core.remove(&self.url, std::ptr::from_ref(self).cast());
+        waiters.into_iter().for_each(std::task::Waker::wake);
+        (snapshot, self.board.names())
+    }
+
+    /// Nothing leaves from here on, but what was made before.
+    pub(crate) fn freeze(&self) {
+        {
+            let mut state = self.state.lock();
+            state.frozen = true;
+            self.outbox.pause();
+        }
+        self.outbox.drain(&self.core.minibus);
+    }
+
+    /// What was kept back leaves. False if nothing was being kept back.
+    pub(crate) fn thaw(&self) -> bool {
+        let was_frozen = {
+            let mut state = self.state.lock();
+            self.outbox.go_on();
+            std::mem::take(&mut state.frozen)
+        };
+        self.outbox.drain(&self.core.minibus);
+        was_frozen || self.is_giving()
+    }
+
+    /// Whether everything that was made before it was stopped has left.
+    pub(crate) fn has_sent_all(&self) -> bool {
+        self.outbox.is_idle()
+    }
+
+    /// Notes whether somebody waits to hear what becomes of an offer.
+    pub(crate) fn set_giving(&self, giving: bool) {
+        self.state.lock().giving = giving;
+    }
+
+    fn is_giving(&self) -> bool {
+        self.state.lock().giving
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    pub(crate) fn itself(&self) -> Option<Arc<ReporterShared>> {
+        self.itself.upgrade()
+    }
+
+    pub(crate) fn schema(&self) -> Url {
+        self.state.lock().metadata.schema.clone()
     }
 
     pub(crate) fn stop(&self) {

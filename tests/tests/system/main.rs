@@ -7,6 +7,7 @@ mod away;
 mod bulk;
 mod children;
 mod creation;
+mod delegation;
 mod deletion;
 mod delta;
 mod discovery;

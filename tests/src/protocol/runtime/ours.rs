@@ -174,6 +174,7 @@ impl House {
             catalogue: Arc::new(Catalogue::new(bus.clone(), &url)?),
             backup: None,
             policy,
+            ids: Arc::clone(&ids),
             clock: clock(),
             config,
         })?;
