@@ -178,11 +178,16 @@ impl SyncManager {
             (state.listeners, state.forwards) = (listeners, forwards);
             state.origin = Some(origin(taking, granted.from));
             for (subscriber, routes) in routes {
+                if subscriber.removed.is_some() {
+                    state.removed.restore(subscriber);
+                    continue;
+                }
                 let entry = ObserverEntry {
                     away: (routes.is_none() || subscriber.away).then(Instant::now),
                     routes: routes.filter(|_| !subscriber.away).unwrap_or_default(),
                     runtime: subscriber.runtime,
                     identity: subscriber.identity,
+                    since: subscriber.since,
                     resumable: true,
                     children: subscriber.children,
                 };
@@ -254,15 +259,8 @@ fn read(taking: &Taking, grant: &ResponseBody, epoch: u64) -> Result<Granted, Re
     let member = |key: &str| grant.extra.get(key).cloned();
     let flag = |key: &str, or: bool| member(key).and_then(|value| value.as_bool()).unwrap_or(or);
     let list = |key: &str| Vec::<HypertyUrl>::deserialize(member(key)?).ok();
-    let plain = |hyperty: HypertyUrl| Subscriber {
-        hyperty,
-        runtime: None,
-        identity: None,
-        away: false,
-        children: true,
-    };
     let whole = member("subscribers").and_then(|value| Vec::<Subscriber>::deserialize(value).ok());
-    let bare = || list("subscriptions").unwrap_or_default().into_iter().map(plain).collect();
+    let bare = || list("subscriptions").unwrap_or_default().into_iter().map(Subscriber::new).collect();
     let mut subscribers: Vec<Subscriber> = whole.unwrap_or_else(bare);
     subscribers.retain(|subscriber| subscriber.hyperty != taking.to);
     let grants = member("grants").or_else(|| member("authorise"));

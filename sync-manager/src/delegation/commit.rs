@@ -68,17 +68,17 @@ impl SyncManager {
         // The whole list, also of those who did not ask to be known after a restart: they observe now.
         record.subscriptions =
             state.observers.iter().map(|(hyperty, entry)| entry.subscriber(hyperty)).collect();
+        let returned = |one: &hyperty_storage::Subscriber| state.observers.contains_key(&one.hyperty);
+        record.subscriptions.extend(state.removed.subscribers().filter(|one| !returned(one)));
         record.data = Some((*state.data).clone());
         record.position = Position { epoch, ..state.position };
         record.metadata.reporter = transfer.to.clone();
         record.metadata.runtime = runtime_of(&taker).unwrap_or(record.metadata.runtime);
         record.delegation = Some(transfer.kept(state.position));
         let former = hyperty_storage::Subscriber {
-            hyperty: transfer.former.clone(),
             runtime: Some(self.shared.parts.runtime.clone()),
             identity: state.reporter_user.clone(),
-            away: false,
-            children: true,
+            ..hyperty_storage::Subscriber::new(transfer.former.clone())
         };
         let grant = grant(&record, transfer, state.snapshot(), former, self.address());
         Some(Gift {
@@ -110,7 +110,8 @@ pub(super) fn grant(
         record.subscriptions.iter().filter(|one| one.hyperty != transfer.to).cloned().collect();
     subscribers.retain(|one| one.hyperty != former.hyperty);
     subscribers.push(former);
-    let urls: Vec<_> = subscribers.iter().map(|one| one.hyperty.clone()).collect();
+    let observing = subscribers.iter().filter(|one| one.removed.is_none());
+    let urls: Vec<_> = observing.map(|one| one.hyperty.clone()).collect();
     let who: Vec<_> = record.grants.iter().map(|grant| grant.who.clone()).collect();
     let mut body = ResponseBody {
         resource: Some(record.metadata.url.to_string()),

@@ -149,7 +149,7 @@ impl SyncManager {
             state.replica = Replica::live(position, Some(data), GapLimits::default());
             state.children = children;
             let read_only = object.schema.children.iter().filter(|rule| !rule.observers_may_write);
-            state.read_only = read_only.map(|rule| rule.name.clone()).collect();
+            state.read_only = Some(read_only.map(|rule| rule.name.clone()).collect());
             state.observers.extend(observers);
         }
         if let Err(refusal) = self.add_shared_routes(&observed, &names) {

@@ -59,6 +59,7 @@ impl SyncManager {
                 runtime: Some(self.shared.parts.runtime.clone()),
                 identity: std::mem::replace(&mut state.reporter_user, identity),
                 resumable: true,
+                since: Some(self.shared.parts.clock.now()),
                 children: true,
                 away: None,
                 routes: Default::default(),

@@ -14,11 +14,11 @@ use crate::manager::SyncManager;
 impl SyncManager {
     /// `delete` with `delegation`, from the Sync Manager that the object was given to.
     pub(crate) async fn returned(&self, question: Question, body: &GiveBackBody) {
-        let outcome = self.take_back(question.request().from(), body).await;
+        let outcome = self.try_reclaim(question.request().from(), body).await;
         question.answer(outcome.unwrap_or_else(ResponseBody::from));
     }
 
-    async fn take_back(&self, from: &Url, body: &GiveBackBody) -> Result<ResponseBody, Refusal> {
+    async fn try_reclaim(&self, from: &Url, body: &GiveBackBody) -> Result<ResponseBody, Refusal> {
         let done = ResponseBody { resource: Some(body.resource.to_string()), ..ResponseBody::ok() };
         let Some(gift) = self.gift(&body.resource, &body.delegation) else {
             let ours = self.reported(&body.resource).map(|object| object.lock().position.epoch);

@@ -65,11 +65,9 @@ impl SyncManager {
         let mut snapshot = snapshot_of(&record);
         (snapshot.version, snapshot.epoch) = (from.version, from.epoch);
         let subscriber = Subscriber {
-            hyperty: former,
             runtime: Some(self.shared.parts.runtime.clone()),
             identity: record.reporter_user.clone(),
-            away: false,
-            children: true,
+            ..Subscriber::new(former)
         };
         let grant = grant(&record, &transfer, snapshot, subscriber, self.address());
         let url = record.metadata.url.clone();
