@@ -24,11 +24,11 @@ impl SyncManager {
         hyperty: &HypertyUrl,
         body: &CreateObject,
     ) {
-        let outcome = self.take_over(&question, hyperty, body).await;
+        let outcome = self.begin_take_over(&question, hyperty, body).await;
         question.answer(outcome.unwrap_or_else(ResponseBody::from));
     }
 
-    async fn take_over(
+    async fn begin_take_over(
         &self,
         question: &Question,
         hyperty: &HypertyUrl,
@@ -120,7 +120,7 @@ impl SyncManager {
     pub(super) async fn take(&self, taking: &Arc<Taking>) {
         loop {
             let outcome = match taking.state() {
-                Taker::Returning { .. } => match self.give_back(taking).await {
+                Taker::Returning { .. } => match self.send_back(taking).await {
                     Some(refusal) => Err(refusal),
                     // It has to be hosted after all.
                     None => continue,
@@ -186,7 +186,7 @@ impl SyncManager {
     }
 
     /// Tells the new Reporter, which is not waiting for an answer, that the object is its own.
-    pub(super) fn tell_new_reporter(&self, taking: &Taking) {
+    pub(super) fn call_new_reporter(&self, taking: &Taking) {
         self.bus().post(self.control(&taking.to, &taking.url, Control::Resume, &taking.offer()));
     }
 }

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use hyperty_message_bus::{RouteError, Wish};
 use hyperty_model::log::{ChangeLog, LogLimits};
-use hyperty_model::message::{Body, ResponseBody, UpdateBody, UpdateKind};
-use hyperty_model::{HypertyUrl, MessageType, Position, Snapshot, StatusCode};
+use hyperty_model::message::ResponseBody;
+use hyperty_model::{HypertyUrl, Position, Snapshot, StatusCode};
 use hyperty_registry::RegisterError;
 use hyperty_storage::{Delegation, Grant, Invited, RecordStatus, Subscriber};
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use hyperty_model::delegation::Taker;
@@ -75,19 +74,6 @@ impl SyncManager {
         let body = Arc::new(self.first_change(&taking.to, start.next()));
         state.note_first_change(&body);
         Arc::new(Reported::new(Arc::clone(&taking.schema), state))
-    }
-
-    /// Step 12.
-    pub(super) fn first_change(&self, reporter: &HypertyUrl, at: Position) -> UpdateBody {
-        let kind = UpdateKind::Metadata {
-            attribute: "reporter".to_owned(),
-            value: Value::String(reporter.to_string()),
-        };
-        UpdateBody {
-            source: Some(reporter.as_url().clone()),
-            last_modified: Some(self.shared.parts.clock.now()),
-            ..UpdateBody::new(kind).at(at)
-        }
     }
 
     fn owner_record(
@@ -213,18 +199,6 @@ impl SyncManager {
             }
         }));
         Ok(())
-    }
-
-    /// Passes on the change that says who reports the object now.
-    pub(super) fn release_first_change(&self, object: &Reported, state: &mut State) {
-        if let Some(body) = state.first_change.take() {
-            let (from, to) = (object.url.as_url(), object.url.changes());
-            let message = self.bus().new_message(MessageType::Update, from, &to, Body::shared(body));
-            self.bus().release(&message);
-            self.tally().released.add(1);
-        }
-        state.beat.last_change = Some(Instant::now());
-        self.schedule_beat(object, state);
     }
 
     /// A6 and A7, or B2 and B4 for one of this runtime; `None` for one that is away.

@@ -12,7 +12,7 @@ use crate::manager::SyncManager;
 impl SyncManager {
     /// Writes that it goes back, takes down what was set up, and tells the giving side until that has answered. `None`
     /// if it was not taken back and has to be hosted here after all.
-    pub(super) async fn give_back(&self, taking: &Taking) -> Option<Refusal> {
+    pub(super) async fn send_back(&self, taking: &Taking) -> Option<Refusal> {
         taking.listeners.lock().clear();
         for message in taking.end_holding() {
             crate::answer::Question::new(self.bus(), message).answer(super::pass::elsewhere());

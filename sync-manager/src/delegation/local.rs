@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyperty_message_bus::Listener;
 use hyperty_model::delegation::Claim;
 use hyperty_model::log::{ChangeLog, LogLimits};
 use hyperty_model::{HypertyUrl, Identity, Position, StatusCode};
@@ -81,6 +82,24 @@ impl SyncManager {
             self.release_what_was_held(object);
             return Err(error.into());
         }
+        self.swap_reporters(object, transfer, forwards)?;
+        self.tally().given.add(1);
+        self.tally().taken.add(1);
+        tracing::info!(object = %object.url, to = %transfer.to, "an object changed hands within the runtime");
+        if object.lock().options.domain_registration {
+            self.register_again(object);
+        }
+        self.release_what_was_held(object);
+        Ok(())
+    }
+
+    /// It is durable: the routes of the two change places, and everybody is told.
+    fn swap_reporters(
+        &self,
+        object: &Reported,
+        transfer: &Transfer,
+        forwards: Vec<Listener>,
+    ) -> Result<(), Refusal> {
         let routes = self.observer_routes(object, &Path::Local(transfer.former.clone()))?;
         {
             let mut state = object.lock();
@@ -98,13 +117,6 @@ impl SyncManager {
             });
             self.release_first_change(object, &mut state);
         }
-        self.tally().given.add(1);
-        self.tally().taken.add(1);
-        tracing::info!(object = %object.url, to = %transfer.to, "an object changed hands within the runtime");
-        if object.lock().options.domain_registration {
-            self.register_again(object);
-        }
-        self.release_what_was_held(object);
         Ok(())
     }
 }

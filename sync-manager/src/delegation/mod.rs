@@ -10,6 +10,7 @@ mod adopt;
 mod claim;
 mod commit;
 mod depart;
+mod first_change;
 mod give_back;
 mod local;
 mod offer;

@@ -108,7 +108,7 @@ impl SyncManager {
         self.take(&taking).await;
         let ended = taking.outcome().borrow().clone();
         if ended.is_some_and(|ended| ended.is_ok()) {
-            self.tell_new_reporter(&taking);
+            self.call_new_reporter(&taking);
         }
     }
 

@@ -282,16 +282,6 @@ impl State {
         self.forwards.clear();
     }
 
-    /// Takes in the first change of a new Reporter, which says who that is: it is released when it is durable.
-    pub(crate) fn note_first_change(&mut self, body: &Arc<UpdateBody>) {
-        let position = self.position.next();
-        (self.position, self.head_position) = (position, position);
-        self.metadata.last_modified = body.last_modified.unwrap_or(self.metadata.last_modified);
-        self.log.push(position, Arc::clone(body));
-        self.answers.outdate();
-        self.first_change = Some(Arc::clone(body));
-    }
-
     /// The released copy, whole.
     pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot { data: Value::clone(&self.data), ..self.snapshot_without_data() }

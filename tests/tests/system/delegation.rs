@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use hyperty_conformance::world::World;
-use hyperty_model::{MessageType, Position, StatusCode};
+use hyperty_model::Position;
 use hyperty_syncher::{
-    DelegateError, Observer, ObserverEvent, Reporter, ReporterEvent, ReporterState, WriteError,
+    Accept, DelegateError, Observer, ObserverEvent, Reporter, ReporterEvent, ReporterState, WriteError,
 };
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::spy::{ask, desk, registered};
-use crate::support::{Party, settled, topic, until};
+use crate::spy::registered;
+use crate::support::{Party, settled, topic};
 
 /// Far longer than anything takes; time is paused, so it costs nothing.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -21,7 +21,7 @@ fn accepting(party: &Party) -> tokio::task::JoinHandle<Reporter> {
     let mut offers = party.hyperty.delegations();
     tokio::spawn(async move {
         let offer = timeout(PATIENCE, offers.next()).await.expect("an offer in time").expect("an offer");
-        offer.accept().await.expect("it is taken over")
+        offer.accept().observers(Accept::All).await.expect("it is taken over")
     })
 }
 
@@ -81,7 +81,6 @@ async fn an_object_changes_hands_and_no_observer_misses_a_change_inv_dlg_2_inv_d
         last = Some(event);
     }
     assert!(matches!(last, Some(ReporterEvent::Delegated { to }) if to == *bob.hyperty.url()));
-    let (manager, url) = (alice.runtime.url().sync_manager(), board.url().to_string());
     let refused = board.delete().await.unwrap_err();
     assert!(format!("{refused}").contains("403"), "{refused}");
     assert_eq!(registered(&carol, board.url()).await, (200, Some("live".to_owned())));
@@ -89,15 +88,13 @@ async fn an_object_changes_hands_and_no_observer_misses_a_change_inv_dlg_2_inv_d
     let mut late = dave.observe(&report).await;
     assert_eq!((late.data(), late.metadata().reporter), (copy.data(), bob.hyperty.url().clone()));
     assert_eq!((alice.runtime.stats().given, bob.runtime.stats().taken), (1, 1));
-    drop((manager, url, desk(&alice), ask));
 
     // And the new one deletes it.
     report.delete().await.unwrap();
     for observer in [&mut copy, &mut former, &mut late] {
         while timeout(PATIENCE, observer.next_event()).await.unwrap() != Some(ObserverEvent::Deleted) {}
     }
-    assert_eq!(registered(&carol, board.url()).await.0, 404);
-    let _ = (MessageType::Read, StatusCode::OK, until);
+    assert_eq!(registered(&carol, board.url()).await.0, 410);
 }
 
 #[tokio::test(start_paused = true)]
@@ -157,4 +154,93 @@ async fn an_object_changes_hands_within_a_runtime() {
     settled(&mut former, 2).await;
     assert_eq!((former.data(), copy.data()), (topic("b"), topic("b")));
     assert_eq!(former.position(), Position::new(1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_former_reporter_is_killed_right_after_and_nobody_misses_it() {
+    let world = World::new(904);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let carol = Party::new(&world, "carol").await;
+    let board = alice.create(topic("a")).await;
+    let mut copy = carol.observe(&board).await;
+    let (former, report) = given(&board, &bob).await;
+    alice.runtime.abort();
+    drop((former, board, alice));
+    report.set("topic", "b").await.unwrap();
+    assert_eq!(versions(&mut copy, 2).await, [1, 2]);
+    // The new one is stored: it goes on after a crash, in the same epoch.
+    drop(report);
+    let bob = bob.crash().await;
+    let report = bob.reporter();
+    assert_eq!((report.position(), report.data()), (Position::new(1, 2), topic("b")));
+    report.set("topic", "c").await.unwrap();
+    assert_eq!(versions(&mut copy, 3).await, [3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn offers_that_come_to_nothing_inv_dlg_5() {
+    let world = World::new(905);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let board = alice.create(topic("a")).await;
+    let nobody = "hyperty://example.com/nobody".parse().unwrap();
+    let refused = timeout(PATIENCE, board.delegate(&nobody)).await.unwrap().unwrap_err();
+    assert!(matches!(refused, DelegateError::Expired(_)), "{refused:?}");
+    let code = |refused: DelegateError| match refused {
+        DelegateError::Refused { code, .. } => code.0,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(code(board.delegate(alice.hyperty.url()).await.unwrap_err()), 400);
+    // Two at once: one is refused; and a deletion withdraws the other.
+    let mut offers = bob.hyperty.delegations();
+    let first = tokio::spawn({
+        let (board, to) = (board.clone(), bob.hyperty.url().clone());
+        async move { board.delegate(&to).await }
+    });
+    let offer = timeout(PATIENCE, offers.next()).await.unwrap().unwrap();
+    assert_eq!((offer.object(), offer.reporter()), (board.url(), alice.hyperty.url()));
+    assert_eq!(code(board.delegate(bob.hyperty.url()).await.unwrap_err()), 409);
+    board.delete().await.unwrap();
+    assert_eq!(code(timeout(PATIENCE, first).await.unwrap().unwrap().unwrap_err()), 410);
+    let late = timeout(PATIENCE, std::future::IntoFuture::into_future(offer.accept())).await.unwrap();
+    assert!(late.is_err(), "{late:?}");
+}
+
+/// INV-CHD-1 across a hand-over: what was added and deleted before is known after, and what is added meanwhile arrives.
+#[tokio::test(start_paused = true)]
+async fn children_go_with_their_object() {
+    let world = World::new(906);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let carol = Party::new(&world, "carol").await;
+    let board = alice.create(topic("a")).await;
+    let copy = carol.observe(&board).await;
+    let own = board.children("notes").unwrap().add(json!({"by": "alice"})).await.unwrap();
+    let gone = copy.children("notes").unwrap().add(json!({"by": "carol"})).await.unwrap();
+    gone.delete().await.unwrap();
+    let taking = accepting(&bob);
+    let giving = tokio::spawn({
+        let (board, to) = (board.clone(), bob.hyperty.url().clone());
+        async move { board.delegate(&to).await }
+    });
+    let mut added = Vec::new();
+    for n in 0..5 {
+        added.push(copy.children("notes").unwrap().add(json!({"n": n})));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let former = timeout(PATIENCE, giving).await.unwrap().unwrap().unwrap();
+    let report = timeout(PATIENCE, taking).await.unwrap().unwrap();
+    for one in added {
+        drop(timeout(PATIENCE, std::future::IntoFuture::into_future(one)).await.unwrap());
+    }
+    own.set("by", "the former reporter").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let listed = |handle: hyperty_syncher::ChildrenHandle| {
+        handle.list().into_iter().map(|child| (child.id.clone(), child.data.clone())).collect::<Vec<_>>()
+    };
+    let (at_new, at_former, at_carol) = (
+        listed(report.children("notes").unwrap()),
+        listed(former.children("notes").unwrap()),
+        listed(copy.children("notes").unwrap()),
+    );
+    assert_eq!(at_new.len(), 6, "{at_new:?}");
+    assert_eq!((&at_former, &at_carol), (&at_new, &at_new));
 }

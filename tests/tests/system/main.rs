@@ -8,6 +8,7 @@ mod bulk;
 mod children;
 mod creation;
 mod delegation;
+mod delegation_crash;
 mod deletion;
 mod delta;
 mod discovery;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod children;
+mod delegation;
 mod invitations;
 mod large;
 mod observers;
@@ -48,6 +49,7 @@ pub fn faults() -> Vec<Fault> {
         children::faults(),
         invitations::faults(),
         large::faults(),
+        delegation::faults(),
         parts(),
     ]
     .concat()

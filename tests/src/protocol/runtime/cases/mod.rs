@@ -3,6 +3,7 @@
 mod actions;
 mod children;
 mod creation;
+mod delegation;
 mod deletion;
 mod input;
 mod invitation;
@@ -56,6 +57,7 @@ pub fn cases() -> Vec<Case<Subject>> {
         actions::cases(),
         deletion::cases(),
         children::cases(),
+        delegation::cases(),
         resume::cases(),
         input::cases(),
         random::cases(),
