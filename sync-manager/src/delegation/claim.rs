@@ -83,6 +83,11 @@ impl SyncManager {
             transfer.abort(Refusal::new(StatusCode::CONDITION, refusal.description));
             return self.stay(object, transfer);
         }
+        if !SyncManager::fits_a_message(&object.lock()) {
+            let text = "the object is larger than the message in which it is given";
+            transfer.abort(Refusal::new(StatusCode::CONDITION, text).because("limit"));
+            return self.stay(object, transfer);
+        }
         self.commit_transfer(object, transfer).await;
     }
 

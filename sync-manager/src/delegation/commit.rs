@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyperty_model::delegation::Giver;
-use hyperty_model::message::ResponseBody;
+use hyperty_model::message::{MESSAGE_BYTES_MAX, ResponseBody};
 use hyperty_model::{Position, Snapshot, Url};
 use hyperty_storage::{ObjectRecord, RecordStatus, Ticket};
 use serde_json::json;
@@ -11,6 +11,12 @@ use serde_json::json;
 use super::transfer::{Gift, Transfer};
 use crate::manager::SyncManager;
 use crate::reporter::{Phase, Reported, State};
+
+/// What an observer or a grant takes in a message, at most: two URLs, a user, and their names.
+const BYTES_FOR_EACH: usize = 2_048;
+
+/// What stands around the snapshot in the message that gives it.
+const ENVELOPE_BYTES: usize = 16 << 10;
 
 impl SyncManager {
     /// From here on this side acts no more. What comes meanwhile is held until the record is durable.
@@ -45,6 +51,13 @@ impl SyncManager {
                 _ => self.pass_on(&message, Some(transfer)),
             }
         }
+    }
+
+    /// Whether everything that the new owner needs fits into one message.
+    pub(super) fn fits_a_message(state: &State) -> bool {
+        let whole = serde_json::to_vec(&state.snapshot().into_value()).map_or(usize::MAX, |text| text.len());
+        let others = state.observers.len() + state.grants.iter().count();
+        whole.saturating_add(others * BYTES_FOR_EACH) < MESSAGE_BYTES_MAX - ENVELOPE_BYTES
     }
 
     fn begin_commit(

@@ -26,6 +26,8 @@ impl SyncManager {
         let (manager, gift) = (self.clone(), Arc::clone(gift));
         self.later(Box::pin(async move {
             let mut pause = manager.config().retry_min;
+            // The grant comes first: it is sent from the object's address, which is the other's after this.
+            tokio::time::sleep(pause).await;
             let (mut routed, mut registered) =
                 (!gift.record.domain_routing, !gift.record.domain_registration);
             loop {

@@ -74,8 +74,14 @@ impl Transfer {
 
     /// Makes a step; whoever waits looks again.
     pub(super) fn step<R>(&self, step: impl FnOnce(&mut Giver<String, Url>) -> R) -> R {
-        let result = step(&mut self.state.lock());
-        self.changed.send_modify(|count| *count += 1);
+        let mut state = self.state.lock();
+        let before = state.clone();
+        let result = step(&mut state);
+        let moved = *state != before;
+        drop(state);
+        if moved {
+            self.changed.send_modify(|count| *count += 1);
+        }
         result
     }
 

@@ -24,6 +24,7 @@ mod listeners;
 mod object;
 mod observers;
 mod permit_child;
+mod presence;
 mod read;
 mod remove;
 mod removed;

@@ -10,7 +10,7 @@ use hyperty_model::message::Scope;
 use hyperty_model::message::UpdateBody;
 use hyperty_model::object::{Children, Metadata, Unreleased};
 use hyperty_model::{
-    ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, Snapshot, StatusCode, Timestamp, Url,
+    ChildrenName, HypertyUrl, Identity, ObjectUrl, Position, RuntimeUrl, Snapshot, Timestamp, Url,
 };
 use hyperty_policy::{Point, PolicyRequest};
 use hyperty_registry::Schema;
@@ -28,7 +28,6 @@ use super::invitations::Invitations;
 use super::join::Joining;
 use super::permit_child::ChildGate;
 use super::removed::{Deciding, Removed};
-use crate::answer::Refusal;
 use crate::delegation::Handing;
 use crate::digest::DigestCache;
 
@@ -223,24 +222,6 @@ impl Reported {
 }
 
 impl State {
-    /// Whether it can be observed and read.
-    ///
-    /// # Errors
-    /// 410 once it is deleted for good; 408 while that is being decided.
-    pub(crate) fn check_there(&self) -> Result<(), Refusal> {
-        match self.phase {
-            Phase::Deleting => Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
-            Phase::Frozen | Phase::Delegated => {
-                let text = "the object is changing hands; ask again";
-                Err(Refusal::new(StatusCode::TIMEOUT, text).because("delegating"))
-            }
-            Phase::Condemned => Err(Refusal::new(StatusCode::TIMEOUT, "the object is about to be deleted")),
-            // Nobody forgets a copy because of this: the object is elsewhere.
-            Phase::Deposed => Err(Refusal::new(StatusCode::TIMEOUT, "the object has another Reporter")),
-            _ => Ok(()),
-        }
-    }
-
     /// A state as it stands right after creation or after it was read from the store.
     pub(crate) fn new(metadata: Metadata, position: Position, data: Value, options: Options) -> State {
         State {
@@ -274,12 +255,6 @@ impl State {
             beat: BeatState::default(),
             awaited: BTreeSet::new(),
         }
-    }
-
-    /// Nothing that is sent to its addresses comes here any more.
-    pub(crate) fn detach(&mut self) {
-        self.listeners.clear();
-        self.forwards.clear();
     }
 
     /// The released copy, whole.

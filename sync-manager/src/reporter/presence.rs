@@ -1,0 +1,32 @@
+//! Whether an object can be asked for here, and the end of that.
+
+use hyperty_model::StatusCode;
+
+use super::object::{Phase, State};
+use crate::answer::Refusal;
+
+impl State {
+    /// Whether it can be observed and read.
+    ///
+    /// # Errors
+    /// 410 once it is deleted for good; 408 while that is being decided.
+    pub(crate) fn check_there(&self) -> Result<(), Refusal> {
+        match self.phase {
+            Phase::Deleting => Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
+            Phase::Frozen | Phase::Delegated => {
+                let text = "the object is changing hands; ask again";
+                Err(Refusal::new(StatusCode::TIMEOUT, text).because("delegating"))
+            }
+            Phase::Condemned => Err(Refusal::new(StatusCode::TIMEOUT, "the object is about to be deleted")),
+            // Nobody forgets a copy because of this: the object is elsewhere.
+            Phase::Deposed => Err(Refusal::new(StatusCode::TIMEOUT, "the object has another Reporter")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Nothing that is sent to its addresses comes here any more.
+    pub(crate) fn detach(&mut self) {
+        self.listeners.clear();
+        self.forwards.clear();
+    }
+}
