@@ -329,7 +329,7 @@ fn too_fast(scene: &mut Scene, n: usize) -> Trying<'_> {
     Box::pin(async move {
         let node = scene.world.node().unwrap();
         let address: IpAddr = "192.0.2.1".parse().unwrap();
-        let attached = (0..n).map(|_| node.attach_from(address).map(drop));
+        let attached: Vec<_> = (0..n).map(|_| node.attach_from(address).map(drop)).collect();
         let last = match attached.last() {
             Some(Err(AttachError::TooFast(wait))) => {
                 assert!(wait <= Duration::from_secs(1));
