@@ -1,7 +1,7 @@
 //! Whom the hyperties of this runtime speak for: what the runtime knows of them, never what they say (protocol 2.3).
 
 use hyperty_message_bus::{Direction, Interceptor, Verdict};
-use hyperty_model::message::{IdentityEdit, Rewrite};
+use hyperty_model::message::{IdentityEdit, ResumeBody, Rewrite};
 use hyperty_model::{HypertyUrl, Message, MessageType, StatusCode};
 use hyperty_registry::RuntimeRegistry;
 
@@ -35,7 +35,7 @@ impl Interceptor for OwnIdentities {
         };
         let known = self.registry.user_of(&hyperty);
         // An honest message is not touched, and so not encoded before it has to be.
-        if message.identity() == known {
+        if message.identity() == known || is_resume(&message) {
             return Verdict::Pass(message);
         }
         let text = known.map(|known| serde_json::value::to_raw_value(&known)).transpose();
@@ -50,4 +50,11 @@ impl Interceptor for OwnIdentities {
             Err(why) => Verdict::Reject(StatusCode::BAD_REQUEST, why),
         }
     }
+}
+
+/// Whether a message asks to resume: there an identity is a criterion (protocol 5.10), which the Sync Manager compares
+/// with what the runtime knows. One that is put in would ask for more than its sender wants.
+fn is_resume(message: &Message) -> bool {
+    matches!(message.kind(), MessageType::Create | MessageType::Subscribe)
+        && message.decode::<ResumeBody>().is_ok_and(|body| body.resume)
 }
