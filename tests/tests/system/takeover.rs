@@ -97,6 +97,23 @@ async fn another_hyperty_of_the_user_takes_over_and_observers_follow_inv_res_1()
     assert!(former.resumed().reporters.is_empty());
 }
 
+/// The user of a hyperty is no criterion that it has not named: nobody has to be asked for what is its own.
+#[tokio::test(start_paused = true)]
+async fn what_is_its_own_is_resumed_without_a_node() {
+    let world = World::new(9010);
+    let tables = Arc::new(MemoryTables::new());
+    let deployed = async |tables: &Arc<MemoryTables>| second(&world, "alice", tables, "alice").await;
+    let (runtime, hyperty) = deployed(&tables).await;
+    runtime.connected().await;
+    let schema = runtime.schema(SCHEMA).unwrap();
+    hyperty.create(schema).name("board").data(topic("a")).store(true).await.unwrap();
+    let image = Arc::new(tables.snapshot());
+    runtime.abort();
+    world.stop_node();
+    let (_runtime, hyperty) = deployed(&image).await;
+    assert_eq!(hyperty.resumed().reporters[0].data(), topic("a"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_takeover_survives_a_crash_of_its_runtime() {
     let world = World::new(9002);
