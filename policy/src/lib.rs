@@ -6,7 +6,8 @@
 //! has none on an observer or a reader, the Reporter's application is asked.
 //!
 //! Built in are [`Permissive`], which leaves everything to those rules and to the application, [`Closed`], which
-//! denies everything, and [`rules`], an engine for rules in a file. A policy of one's own is a few lines:
+//! denies everything, and [`rules`], an engine for rules in a file; with the feature `cedar`, policies in the Cedar
+//! language as well. A policy of one's own is a few lines:
 //!
 //! ```
 //! use futures_core::future::BoxFuture;
@@ -36,7 +37,10 @@
 //! ```
 
 mod builtin;
+#[cfg(feature = "cedar")]
+pub mod cedar;
 mod decision;
+mod moment;
 mod request;
 pub mod rules;
 

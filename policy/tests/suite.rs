@@ -40,3 +40,25 @@ fn rules_pass_the_suite() {
     let policy = || Arc::new(RulePolicy::new(rules.clone(), Arc::new(SystemClock))) as _;
     policy::run(Rules::default(), &policy).assert_passed();
 }
+
+#[cfg(feature = "cedar")]
+#[test]
+fn cedar_passes_the_suite() {
+    use hyperty_policy::cedar::{CedarPolicy, SCHEMA};
+
+    let text = r#"
+        @id("who is known may look")
+        permit (principal, action in [Action::"subscribe", Action::"read"], resource)
+        when { principal in [User::"user://example.com/a", User::"user://example.com/b"] };
+
+        @id("not from elsewhere")
+        forbid (principal, action, resource)
+        unless { principal has domain && principal.domain == "example.com" };
+    "#;
+    let read = |schema| CedarPolicy::parse(text, schema, Arc::new(SystemClock)).expect("sound policies");
+    for schema in [None, Some(SCHEMA)] {
+        let policy = read(schema);
+        // Handles of the same policies, which reading anew each time would take most of the time.
+        policy::run(Rules::default(), &|| Arc::new(policy.clone())).assert_passed();
+    }
+}

@@ -7,6 +7,7 @@ mod demo;
 mod input;
 mod objects;
 mod operating;
+mod policy;
 mod refusals;
 mod restarts;
 mod store;

@@ -6,8 +6,8 @@ use std::ops::Not as _;
 use serde::{Deserialize, Serialize};
 use time::{Date, Time, Weekday};
 
-use super::moment::{self, Moment};
 use crate::PolicyRequest;
+use crate::moment::{self, Moment};
 
 /// How deep conditions may be nested: far beyond what anybody can read, and no danger to the stack.
 pub(super) const DEPTH_MAX: usize = 16;

@@ -2,8 +2,8 @@
 
 use hyperty_model::Timestamp;
 
-use super::moment::Moment;
 use super::set::{Algorithm, Rule, RuleSet, Scope};
+use crate::moment::Moment;
 use crate::{BLOCKED, Decision, PolicyRequest};
 
 /// Whether a rule applies to a request.

@@ -69,7 +69,6 @@ mod condition;
 mod decide;
 mod file;
 mod live;
-mod moment;
 mod set;
 
 #[cfg(test)]

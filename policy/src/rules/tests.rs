@@ -248,7 +248,7 @@ proptest! {
     #[test]
     fn a_condition_and_its_opposite_disagree(condition in condition(), (request, now) in requests()) {
         let groups = [("bs".to_owned(), vec![USERS[1].to_owned()])].into();
-        let now = super::moment::Moment::at(now);
+        let now = crate::moment::Moment::at(now);
         let opposite = Condition::Not(Box::new(condition.clone()));
         let (a, b) = (condition.holds(&request, now, &groups), opposite.holds(&request, now, &groups));
         prop_assert_eq!(a.map(|a| !a), b);

@@ -1,14 +1,17 @@
 //! `hyperty policy`: check a file of rules, and see what it says to a request before it is in force.
 
+mod source;
+mod verdict;
+
 use std::io::BufRead;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use hyperty_model::{ChildrenName, HypertyUrl, Identity, ObjectUrl, Timestamp, Url};
-use hyperty_runtime::policy::rules::{Applies, Explanation, Looked, Rule, RuleFile, RuleSet, Scope};
 use hyperty_runtime::policy::{Decision, Point, PolicyRequest};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
+use self::source::{Against, Source, open};
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Output};
 
@@ -17,7 +20,8 @@ use crate::output::{Format, Output};
 pub(crate) enum PolicyCommand {
     /// Read a file of rules as a runtime would; leaves with 2 and says where if it cannot be taken
     Check {
-        /// The rules: JSON if its name ends with .json, else TOML
+        /// The rules: JSON if its name ends with .json, Cedar if with .cedar and the command is built with the
+        /// feature cedar, else TOML
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -63,6 +67,9 @@ pub(crate) struct TestArgs {
     /// The name of the children, at the point child
     #[arg(long, value_name = "NAME", value_parser = children)]
     pub children: Option<ChildrenName>,
+    /// Who takes over, at the point delegate-out
+    #[arg(long, value_name = "URL")]
+    pub target: Option<HypertyUrl>,
     /// Who reports the object
     #[arg(long, value_name = "URL")]
     pub reporter: Option<HypertyUrl>,
@@ -84,30 +91,10 @@ struct Asked {
     object: Option<ObjectUrl>,
     schema: Option<Url>,
     children: Option<ChildrenName>,
+    target: Option<HypertyUrl>,
     reporter: Option<HypertyUrl>,
     reporter_user: Option<String>,
     time: Option<Timestamp>,
-}
-
-/// One line of output for programs.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Verdict {
-    event: &'static str,
-    decision: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    /// The rule that decides.
-    by: Option<String>,
-    rules: Vec<Line>,
-}
-
-/// What became of one rule.
-#[derive(Debug, Serialize)]
-struct Line {
-    name: String,
-    /// Why it decides, or why not.
-    why: &'static str,
 }
 
 /// Does what is asked.
@@ -118,8 +105,8 @@ struct Line {
 pub(crate) fn run(command: PolicyCommand, output: &Output) -> Result<(), Failure> {
     match command {
         PolicyCommand::Check { file } => {
-            let rules = open(&file)?;
-            let (count, algorithm) = (rules.rules().len(), rules.algorithm());
+            let rules = open(&file, Against::Schema)?;
+            let (count, algorithm) = (rules.count(), rules.algorithm());
             match output.format() {
                 Format::Text => output.line(&format!("{}: sound, {count} rules", file.display())),
                 Format::Ndjson => output.json(&serde_json::json!({
@@ -132,15 +119,11 @@ pub(crate) fn run(command: PolicyCommand, output: &Output) -> Result<(), Failure
     }
 }
 
-fn open(file: &std::path::Path) -> Result<RuleSet, Failure> {
-    RuleFile::open(file).map(|(_, rules)| rules).map_err(Failure::usage)
-}
-
 fn test(args: TestArgs, output: &Output) -> Result<(), Failure> {
-    let rules = open(&args.file)?;
+    let rules = open(&args.file, Against::Nothing)?;
     let Some(point) = args.point else { return test_lines(&rules, output) };
-    let TestArgs { actor, user, object, schema, children, reporter, reporter_user, time, .. } = args;
-    let asked = Asked { point, actor, user, object, schema, children, reporter, reporter_user, time };
+    let TestArgs { actor, user, object, schema, children, target, reporter, reporter_user, time, .. } = args;
+    let asked = Asked { point, actor, user, object, schema, children, target, reporter, reporter_user, time };
     match tell(&rules, asked, output)? {
         Decision::Permit => Ok(()),
         Decision::Deny(reason) => Err(Failure::new(Exit::NotAuthorised, format_args!("denied: {reason}"))),
@@ -148,7 +131,7 @@ fn test(args: TestArgs, output: &Output) -> Result<(), Failure> {
     }
 }
 
-fn test_lines(rules: &RuleSet, output: &Output) -> Result<(), Failure> {
+fn test_lines(rules: &Source, output: &Output) -> Result<(), Failure> {
     for (number, line) in std::io::stdin().lock().lines().enumerate() {
         let line = line.map_err(Failure::error)?;
         if line.trim().is_empty() {
@@ -161,20 +144,19 @@ fn test_lines(rules: &RuleSet, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn tell(rules: &RuleSet, asked: Asked, output: &Output) -> Result<Decision, Failure> {
+fn tell(rules: &Source, asked: Asked, output: &Output) -> Result<Decision, Failure> {
     let now = asked.time.unwrap_or_else(|| hyperty_model::Clock::now(&hyperty_model::SystemClock));
     let request = request(asked)?;
-    let explanation = rules.explain(&request, now);
-    let verdict = verdict(rules, &explanation);
+    let (decision, verdict) = rules.explain(&request, now);
     match output.format() {
-        Format::Text => show(&verdict).lines().for_each(|line| {
+        Format::Text => verdict::show(&verdict).lines().for_each(|line| {
             output.line(line);
         }),
         Format::Ndjson => {
             output.json(&verdict);
         }
     }
-    Ok(explanation.decision)
+    Ok(decision)
 }
 
 fn request(asked: Asked) -> Result<PolicyRequest, Failure> {
@@ -192,67 +174,11 @@ fn request(asked: Asked) -> Result<PolicyRequest, Failure> {
         object: asked.object,
         schema: asked.schema,
         children: asked.children,
+        target: asked.target,
         reporter: asked.reporter,
         reporter_user: identity(asked.reporter_user),
         ..PolicyRequest::new(asked.point, actor)
     })
-}
-
-fn verdict(rules: &RuleSet, explanation: &Explanation<'_>) -> Verdict {
-    let (decision, reason) = match &explanation.decision {
-        Decision::Permit => ("permit", None),
-        Decision::Deny(reason) => ("deny", Some(reason.clone())),
-        Decision::NotApplicable => ("not-applicable", None),
-    };
-    let why = |rule: &Rule| {
-        let looked = explanation.looked.iter().find(|looked| std::ptr::eq(looked.rule, rule));
-        why(looked, explanation.by.is_some_and(|by| std::ptr::eq(by, rule)))
-    };
-    Verdict {
-        event: "verdict",
-        decision,
-        reason,
-        by: explanation.by.map(|rule| rule.name.clone()),
-        rules: rules.rules().iter().map(|rule| Line { name: rule.name.clone(), why: why(rule) }).collect(),
-    }
-}
-
-/// Why a rule decides, or why not.
-fn why(looked: Option<&Looked<'_>>, decides: bool) -> &'static str {
-    let Some(Looked { rule, applies, in_scope, condition }) = looked else {
-        return "not looked at: it is for other points";
-    };
-    match (applies, in_scope, condition) {
-        (Applies::Yes, ..) if decides => "decides",
-        (Applies::Unknown, ..) if decides => {
-            "decides: the request does not tell what it asks for, and what blocks applies then"
-        }
-        (Applies::Yes, ..) => "applies, but another stands before it",
-        (Applies::Unknown, ..) if rule.decision => {
-            "does not apply: the request does not tell what it asks for, and what allows needs to know"
-        }
-        (Applies::Unknown, ..) => "applies, because the request does not tell, but another stands before it",
-        (Applies::No, Some(false), _) if rule.scope == Scope::Hyperty => {
-            "does not apply: another Reporter's object"
-        }
-        (Applies::No, Some(false), _) => "does not apply: the object of another user",
-        (Applies::No, ..) => "does not apply: its condition does not hold",
-    }
-}
-
-fn show(verdict: &Verdict) -> String {
-    let mut text = verdict.decision.to_owned();
-    if let Some(reason) = &verdict.reason {
-        text += &format!(": {reason}");
-    }
-    match &verdict.by {
-        Some(by) => text += &format!(" (by {by:?})"),
-        None => text += " (no rule decides: the protocol's own rule applies, or the application is asked)",
-    }
-    for line in &verdict.rules {
-        text += &format!("\n  {:?}: {}", line.name, line.why);
-    }
-    text
 }
 
 fn point(text: &str) -> Result<Point, String> {
@@ -270,13 +196,16 @@ fn time(text: &str) -> Result<Timestamp, String> {
 
 #[cfg(test)]
 mod tests {
+    use hyperty_runtime::policy::rules::RuleSet;
+
+    use super::verdict::Verdict;
     use super::*;
 
     fn told(rules: &str, line: &str) -> Verdict {
-        let rules = RuleSet::from_toml(rules).unwrap();
+        let rules = Source::Rules(RuleSet::from_toml(rules).unwrap());
         let asked: Asked = serde_json::from_str(line).unwrap();
         let now = asked.time.unwrap_or_default();
-        verdict(&rules, &rules.explain(&request(asked).unwrap(), now))
+        rules.explain(&request(asked).unwrap(), now).1
     }
 
     const RULES: &str = r#"
@@ -303,7 +232,7 @@ mod tests {
             "time":"2026-11-22T09:30:00Z"}"#;
         let verdict = told(RULES, bob);
         assert_eq!((verdict.decision, verdict.by.as_deref()), ("permit", Some("bob may look")));
-        let why: Vec<_> = verdict.rules.iter().map(|line| line.why).collect();
+        let why: Vec<_> = verdict.rules.iter().map(|line| &*line.why).collect();
         assert_eq!(
             why,
             [
