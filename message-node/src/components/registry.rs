@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use hyperty_model::{Message, MessageType, RuntimeUrl, StatusCode};
+use hyperty_model::{Message, MessageType, RuntimeUrl, StatusCode, Url};
 use hyperty_registry::{RegistrationStatus, StatusEvent};
 use hyperty_storage::Ticket;
 use serde_json::Value;
 
+use crate::authority::Holder;
 use crate::metrics::{Asked, Service};
 use crate::node::Core;
 use crate::session::Session;
@@ -17,10 +18,34 @@ impl Core {
             let text = "a session registers for its own user";
             return self.refuse(session, message, StatusCode::FORBIDDEN, "forbidden", text);
         }
+        if !self.may_register(session, message) {
+            let text = "another runtime's, and not registered yet";
+            return self.refuse(session, message, StatusCode::FORBIDDEN, "forbidden", text);
+        }
         let asked = Asked::now(Service::Registry);
-        let answer = self.registry.handle(message, &session.runtime, self.clock.now());
+        let user = session.who().map(|who| who.identity());
+        let answer = self.registry.handle_of(message, &session.runtime, user, self.clock.now());
         self.answer_when_durable(session, message, self.marked(answer.body), answer.ticket, asked);
         self.publish_status(answer.events, answer.ticket);
+    }
+
+    /// What nobody has registered yet is registered by whose it is, as far as the node knows: of a first registration
+    /// the registry cannot tell, and at an epoch above 0 the node would believe it.
+    fn may_register(&self, session: &Session, message: &Message) -> bool {
+        if message.kind() != MessageType::Create {
+            return true;
+        }
+        // What cannot be read is refused by the registry, with a better reason.
+        let Ok(body) = serde_json::from_slice::<Value>(message.body().raw()) else { return true };
+        let url = body["value"]["url"].as_str().and_then(|url| Url::parse(url).ok());
+        let Some(url) = url.filter(|url| self.registry.owner(url).is_none()) else { return true };
+        let bound = || self.directory.bound(url.key()).map(|bound| bound.runtime.clone());
+        let owner = match self.holder(&url) {
+            Holder::Session(holder) => Some(holder.session.runtime.clone()),
+            Holder::Runtime(owner) => Some(owner),
+            Holder::Nobody => bound(),
+        };
+        owner.is_none_or(|owner| owner == session.runtime)
     }
 
     /// What a runtime had registered is disconnected with its session (M13).

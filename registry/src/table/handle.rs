@@ -4,6 +4,7 @@ use hyperty_model::message::{BodyError, ResponseBody};
 use hyperty_model::{Message, MessageType, RuntimeUrl, StatusCode, Url, UrlKind};
 use serde_json::Value;
 
+use super::owner::Claim;
 use super::request::{CreateBody, EntryBody, Facts, Target, Update};
 use super::state::{Entry, Facet};
 use super::{Change, RECORD_BYTES_MAX, RegistryLimits, query};
@@ -62,7 +63,9 @@ impl Change<'_> {
         check_mandatory(&record).map_err(|error| Refusal::bad_request(error.to_string()))?;
         match self.state.get(&record.url) {
             Some(existing) => {
-                may_take(existing, runtime, record.epoch)?;
+                let (user, guid) = (record.user.as_deref(), record.guid.as_deref());
+                let claim = Claim { runtime, epoch: record.epoch, known: self.sender, user, guid };
+                claim.check(existing)?;
                 record.starting_time = existing.record.starting_time;
                 // Who registers anew after a restart does not know any more what its predecessor had.
                 if let Some(from) = existing.record.extra.get(TAKEN_FROM) {
@@ -133,7 +136,8 @@ impl Change<'_> {
             return Err(Refusal::forbidden("a runtime registers what is its own"));
         }
         let epoch = facts.epoch.unwrap_or(if own { entry.record.epoch } else { 0 });
-        may_take(entry, runtime, epoch)?;
+        let (user, guid) = (facts.user.as_deref(), facts.guid.as_deref());
+        Claim { runtime, epoch, known: self.sender, user, guid }.check(entry)?;
         let mut changed = entry.clone();
         let record = &mut changed.record;
         record.runtime = named.clone();
@@ -217,32 +221,16 @@ fn check_mandatory(record: &RegistrationRecord) -> Result<(), RecordError> {
     }
 }
 
-/// Whether `runtime` may own the entry at `epoch` (protocol 5.13.1, INV-REG-5): never below the epoch it has, and
-/// what is live under another runtime only above it.
-fn may_take(entry: &Entry, runtime: &RuntimeUrl, epoch: u64) -> Result<(), Refusal> {
-    let held = &entry.record;
-    if held.status == RegistrationStatus::Deleted {
-        return Err(gone());
-    }
-    if epoch < held.epoch {
-        return Err(conflict(format!("epoch {epoch} is over, it is {} now", held.epoch)));
-    }
-    if held.runtime != *runtime && entry.is_live() && epoch == held.epoch {
-        return Err(conflict("live in another runtime"));
-    }
-    Ok(())
-}
-
 fn replace<T: Clone>(old: &mut Option<T>, new: &Option<T>) {
     if new.is_some() {
         old.clone_from(new);
     }
 }
 
-fn gone() -> Refusal {
+pub(super) fn gone() -> Refusal {
     Refusal::new(StatusCode::GONE, "deleted", "deleted")
 }
 
-fn conflict(text: impl Into<String>) -> Refusal {
+pub(super) fn conflict(text: impl Into<String>) -> Refusal {
     Refusal::new(StatusCode::CONFLICT, "owner", text)
 }

@@ -1,6 +1,7 @@
 //! The domain registry as its message node keeps it (protocol 5.13).
 
 mod handle;
+mod owner;
 mod query;
 mod request;
 mod state;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_model::message::ResponseBody;
-use hyperty_model::{Message, MessageId, MessageType, RuntimeUrl, Timestamp, Url, UrlError};
+use hyperty_model::{Identity, Message, MessageId, MessageType, RuntimeUrl, Timestamp, Url, UrlError};
 use hyperty_storage::operations::TableCheck;
 use hyperty_storage::{Batch, StorageError, Tables, Ticket};
 use parking_lot::Mutex;
@@ -141,10 +142,23 @@ impl RegistryTable {
         Ok(RegistryTable { limits, tables, state: Mutex::new(state) })
     }
 
-    /// Answers a message to the registry that came in by the session of `runtime`.
+    /// Answers a message to the registry that came in by the session of `runtime`, of which nobody knows whose it is:
+    /// what a registration says of its user is believed.
     pub fn handle(&self, message: &Message, runtime: &RuntimeUrl, now: Timestamp) -> RegistryAnswer {
+        self.handle_of(message, runtime, None, now)
+    }
+
+    /// Answers a message to the registry that came in by the session of `runtime`. `user` is whose session that is:
+    /// what is registered for another user is not taken over by it, whatever the message says.
+    pub fn handle_of(
+        &self,
+        message: &Message,
+        runtime: &RuntimeUrl,
+        user: Option<&Identity>,
+        now: Timestamp,
+    ) -> RegistryAnswer {
         let mut state = self.state.lock();
-        let mut change = Change::new(&mut state, now);
+        let mut change = Change { sender: user, ..Change::new(&mut state, now) };
         // What is over by now must not be found alive: status does not wait for the next call of `expire`.
         change.expire();
         let body = change.handle(message, runtime, &self.limits).unwrap_or_else(ResponseBody::from);
@@ -223,6 +237,8 @@ impl std::fmt::Debug for RegistryTable {
 /// One step from a state to the next: what it changes, it also notes for the store and for the subscribers.
 struct Change<'a> {
     state: &'a mut State,
+    /// Whose session asks, if that is known.
+    sender: Option<&'a Identity>,
     now: Timestamp,
     events: Vec<StatusEvent>,
     batch: Batch,
@@ -230,7 +246,7 @@ struct Change<'a> {
 
 impl<'a> Change<'a> {
     fn new(state: &'a mut State, now: Timestamp) -> Change<'a> {
-        Change { state, now, events: Vec::new(), batch: Batch::new() }
+        Change { state, sender: None, now, events: Vec::new(), batch: Batch::new() }
     }
 
     fn finish(self) -> (Vec<StatusEvent>, Batch) {

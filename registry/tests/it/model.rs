@@ -93,7 +93,7 @@ impl Model {
     }
 
     /// The rule of 5.13.1 and INV-REG-5.
-    fn may_take(&self, url: usize, from: u8, epoch: u64) -> StatusCode {
+    fn may_take(&self, url: usize, from: u8, user: Option<u8>, epoch: u64) -> StatusCode {
         let (Some(status), Some(entry)) = (self.status(url), self.entries.get(&url)) else {
             return StatusCode::OK;
         };
@@ -101,6 +101,7 @@ impl Model {
             RegistrationStatus::Deleted => StatusCode::GONE,
             _ if epoch < entry.epoch => StatusCode::CONFLICT,
             RegistrationStatus::Live if entry.owner != from && epoch == entry.epoch => StatusCode::CONFLICT,
+            _ if entry.owner != from && user != Some(entry.user) => StatusCode::FORBIDDEN,
             _ => StatusCode::OK,
         }
     }
@@ -111,7 +112,7 @@ impl Model {
             |owner, user, epoch| Entry { owner, user, epoch, alive: Some(now), ended: 0, deleted: false };
         match *op {
             Op::Create { from, url, user, epoch } => {
-                let code = self.may_take(url, from, epoch);
+                let code = self.may_take(url, from, Some(user), epoch);
                 if code == StatusCode::OK {
                     self.entries.insert(url, fresh(from, user, epoch));
                 }
@@ -123,7 +124,7 @@ impl Model {
                 }
                 let entry = self.entries[&url].clone();
                 let epoch = epoch.unwrap_or(if entry.owner == from { entry.epoch } else { 0 });
-                let code = self.may_take(url, from, epoch);
+                let code = self.may_take(url, from, user, epoch);
                 if code == StatusCode::OK {
                     self.entries.insert(url, fresh(from, user.unwrap_or(entry.user), epoch));
                 }

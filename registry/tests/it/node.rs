@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_model::message::ResponseBody;
-use hyperty_model::{Body, Message, MessageType, RuntimeUrl, StatusCode, Timestamp, Url};
+use hyperty_model::{Body, Identity, Message, MessageType, RuntimeUrl, StatusCode, Timestamp, Url};
 use hyperty_registry::{RegistryLimits, RegistryTable, StatusEvent};
 use hyperty_storage::{MemoryTables, StorageError};
 use serde_json::{Value, json};
@@ -41,9 +41,30 @@ impl Node {
     }
 
     pub(crate) fn send(&mut self, from: &str, kind: MessageType, body: Value) -> ResponseBody {
+        self.answer(None, from, kind, body)
+    }
+
+    /// By a session of which it is known whose it is.
+    pub(crate) fn send_as(
+        &mut self,
+        user: &Identity,
+        from: &str,
+        kind: MessageType,
+        body: Value,
+    ) -> ResponseBody {
+        self.answer(Some(user), from, kind, body)
+    }
+
+    fn answer(
+        &mut self,
+        user: Option<&Identity>,
+        from: &str,
+        kind: MessageType,
+        body: Value,
+    ) -> ResponseBody {
         let to = Url::parse("domain://registry.example.com").unwrap();
         let message = Message::new(1, kind, runtime(from).registry(), to, Body::of(body));
-        let answer = self.table.handle(&message, &runtime(from), self.now);
+        let answer = self.table.handle_of(&message, &runtime(from), user, self.now);
         self.events.extend(answer.events);
         answer.body
     }

@@ -43,6 +43,8 @@ pub(crate) enum Release {
     },
     /// An operation on a child that had come before: answered again, but not before the first is durable.
     ChildAgain { message: Message },
+    /// A later epoch of the same owner.
+    Epoch(u64),
 }
 
 impl SyncManager {
@@ -70,7 +72,7 @@ impl SyncManager {
         }
     }
 
-    fn release_ready(&self, object: &Reported, state: &mut State) {
+    fn release_ready(&self, object: &Arc<Reported>, state: &mut State) {
         let (durable, failed) = {
             let progress = self.shared.progress.borrow();
             (progress.durable, progress.failed.clone())
@@ -88,7 +90,7 @@ impl SyncManager {
         }
     }
 
-    fn release_one(&self, object: &Reported, state: &mut State, release: Release) {
+    fn release_one(&self, object: &Arc<Reported>, state: &mut State, release: Release) {
         match release {
             Release::Update { message, body, receipt } => {
                 advance(state, &body);
@@ -110,6 +112,12 @@ impl SyncManager {
                 self.answer_child(&message, ResponseBody::ok());
             }
             Release::ChildAgain { message } => self.answer_child(&message, ResponseBody::ok()),
+            Release::Epoch(epoch) => {
+                state.show_epoch(epoch);
+                self.schedule_beat(object, state);
+                self.tally().epochs_raised.add(1);
+                self.register_again(object);
+            }
         }
     }
 
@@ -134,7 +142,7 @@ impl SyncManager {
                 Release::Update { message, receipt: true, .. } => {
                     self.answer_update(&message, refusal.clone().into())
                 }
-                Release::Update { .. } => {}
+                Release::Update { .. } | Release::Epoch(_) => {}
                 Release::Child { .. } | Release::ChildAgain { .. } if is_ending => {}
                 Release::Child { message, .. } | Release::ChildAgain { message } => {
                     self.answer_child(&message, refusal.clone().into());

@@ -8,7 +8,7 @@ use hyperty_model::{HypertyUrl, MessageType, ObjectUrl, Position, Url};
 use hyperty_registry::{QueryError, RegistrationRecord};
 use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
 
-use super::commit::Release;
+use super::commit::{Release, Staged};
 use super::object::{Phase, Reported, State};
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
@@ -52,20 +52,26 @@ impl SyncManager {
 
     /// A takeover in this runtime was accepted, and a crash came before it was kept: the epoch that the registry has is
     /// used by nobody. The object goes on above it.
+    ///
+    /// Nobody hears of the new epoch before it is durable (M8), and it takes its turn behind what was taken in before.
     fn follow_own_epoch(&self, object: &Arc<Reported>, registered: u64) {
-        {
-            let mut state = object.lock();
-            if registered < state.position.epoch {
-                return self.register_again(object);
-            }
-            let epoch = registered + 1;
-            tracing::warn!(object = %object.url, epoch, "an epoch was begun and not kept; going on above it");
-            state.enter_epoch(epoch);
-            self.persist(object, &state, RecordStatus::Live);
-            self.schedule_beat(object, &mut state);
-            self.tally().epochs_raised.add(1);
+        let mut state = object.lock();
+        if !matches!(state.phase, Phase::Live) {
+            return;
         }
-        self.register_again(object);
+        // It may be on its way to the disk already.
+        if registered < state.head_position.epoch {
+            let waits = state.head_position.epoch > state.position.epoch;
+            if !waits {
+                self.register_again(object);
+            }
+            return;
+        }
+        let epoch = registered + 1;
+        tracing::warn!(object = %object.url, epoch, "an epoch was begun and not kept; going on above it");
+        state.head_position.epoch = epoch;
+        let ticket = self.persist(object, &state, RecordStatus::Live);
+        self.stage(object, &mut state, Staged { ticket, release: Release::Epoch(epoch) });
     }
 
     /// Ends the ownership: nothing is published or answered as Reporter from here on.

@@ -284,8 +284,13 @@ impl State {
 
     /// Goes on in another epoch with what was released: no copy stands in it, and every copy is replaced.
     pub(crate) fn enter_epoch(&mut self, epoch: u64) {
-        self.position.epoch = epoch;
         self.head_position.epoch = epoch;
+        self.show_epoch(epoch);
+    }
+
+    /// As [`State::enter_epoch`], where more may have been taken in behind it already.
+    pub(crate) fn show_epoch(&mut self, epoch: u64) {
+        self.position.epoch = epoch;
         self.log = ChangeLog::starting_at(self.position, LogLimits::default());
         self.answers.outdate();
     }

@@ -20,6 +20,7 @@ mod invitations;
 mod kept;
 mod listening;
 mod notices;
+mod own_epoch;
 mod policies;
 mod procedures;
 mod promised;

@@ -39,6 +39,12 @@ pub(super) const ALL: &[Planted] = &[
         make: |domain, seed| through(domain, seed, EpochsIgnored(1_000)),
     },
     Planted {
+        name: "taken over by anybody",
+        what: "an epoch above is enough to own an object, whosever it is",
+        breaks: "INV-REG-5",
+        make: |domain, seed| through(domain, seed, TakenByAnybody::default()),
+    },
+    Planted {
         name: "criteria ignored",
         what: "a query finds all entries of a user, whatever else it asks for",
         breaks: "INV-REG-4",
@@ -122,6 +128,28 @@ impl Fault for EpochsIgnored {
         if to_registry(&message) && message["type"] == "create" && message["body"]["value"].is_object() {
             self.0 += 1;
             message["body"]["value"]["epoch"] = json!(self.0);
+        }
+        ways.to_node(link, message);
+    }
+}
+
+/// The user and the GUID that each object was registered for.
+#[derive(Default)]
+struct TakenByAnybody(BTreeMap<String, (Value, Value)>);
+
+impl Fault for TakenByAnybody {
+    fn to_node(&mut self, link: u64, mut message: Value, ways: &mut Ways<'_>) {
+        if !to_registry(&message) {
+            return ways.to_node(link, message);
+        }
+        let record = &mut message["body"]["value"];
+        if record.is_object() && record["epoch"].as_u64().is_some_and(|epoch| epoch > 0) {
+            if let Some((user, guid)) = self.0.get(text(record, "url")) {
+                (record["user"], record["guid"]) = (user.clone(), guid.clone());
+            }
+        } else if record.is_object() && record["url"].is_string() {
+            let of = (record["user"].clone(), record["guid"].clone());
+            self.0.insert(text(record, "url").to_owned(), of);
         }
         ways.to_node(link, message);
     }

@@ -9,6 +9,7 @@ mod catalogue;
 mod forms;
 mod in_process;
 mod listening;
+mod ownership;
 mod random;
 mod registry;
 mod restart;
@@ -96,6 +97,7 @@ pub fn cases() -> Vec<NodeCase> {
         bad_input::cases(),
         allocation::cases(),
         registry::cases(),
+        ownership::cases(),
         catalogue::cases(),
         slow::cases(),
         restart::cases(),

@@ -67,11 +67,15 @@ impl Stage<dyn NodeUnderTest> {
     /// # Errors
     /// When the node cannot be reached.
     pub async fn connect(&self, name: &str) -> Verdict<Client> {
+        self.connect_for(name, name).await
+    }
+
+    async fn connect_for(&self, name: &str, user: &str) -> Verdict<Client> {
         let connection = self.subject.connect().await;
         let connection =
             connection.map_err(|error| Stop::Broken(format!("{name} cannot connect: {error}")))?;
         let mut client = Client::new(name, self.runtime(name), connection, self.trace.clone(), self.patience);
-        if let Some(token) = self.subject.token(&self.user(name)) {
+        if let Some(token) = self.subject.token(&self.user(user)) {
             client.admission = json!({"accessToken": token});
         }
         Ok(client)
@@ -82,7 +86,15 @@ impl Stage<dyn NodeUnderTest> {
     /// # Errors
     /// When the session is refused.
     pub async fn open(&self, name: &str) -> Verdict<Client> {
-        let mut client = self.connect(name).await?;
+        self.open_for(name, name).await
+    }
+
+    /// As `open`, of a runtime of this user's.
+    ///
+    /// # Errors
+    /// When the session is refused.
+    pub async fn open_for(&self, name: &str, user: &str) -> Verdict<Client> {
+        let mut client = self.connect_for(name, user).await?;
         let answer = client.open().await?;
         ensure_eq!("5.15", code(&answer), 200, "the code of the answer to open by {name}");
         Ok(client)

@@ -80,6 +80,7 @@ const EXPIRES: u64 = 100;
 enum Step {
     Register { from: usize, url: usize, user: u8, epoch: u64 },
     SetLive { from: usize, url: usize, user: Option<u8>, epoch: u64 },
+    Give { from: usize, to: usize, url: usize, epoch: u64 },
     KeepAlive { from: usize, url: usize },
     Unregister { from: usize, url: usize },
     Delete { from: usize, url: usize },
@@ -98,6 +99,8 @@ fn step(capabilities: Capabilities) -> impl Strategy<Value = Step> {
             .prop_map(|(from, url, user, epoch)| Step::Register { from, url, user, epoch }),
         3 => (from(), url(), proptest::option::of(user()), epoch())
             .prop_map(|(from, url, user, epoch)| Step::SetLive { from, url, user, epoch }),
+        2 => (from(), from(), url(), epoch())
+            .prop_map(|(from, to, url, epoch)| Step::Give { from, to, url, epoch }),
         4 => (from(), url()).prop_map(|(from, url)| Step::KeepAlive { from, url }),
         3 => (from(), url()).prop_map(|(from, url)| Step::Unregister { from, url }),
         1 => (from(), url()).prop_map(|(from, url)| Step::Delete { from, url }),
@@ -115,7 +118,7 @@ fn step(capabilities: Capabilities) -> impl Strategy<Value = Step> {
 /// | INV-REG-2 | each change of a status is told once, and nothing else |
 /// | INV-REG-3 | a keep-alive revives nothing |
 /// | INV-REG-4 | a query by user finds all and only what is that user's |
-/// | INV-REG-5 | what owns an entry never goes to a lower epoch |
+/// | INV-REG-5 | what owns an entry never goes to a lower epoch, nor to another user unless its owner gives it |
 /// | M12, M13 | what was deleted stays so; whose session ended is disconnected |
 /// | 5.13 | each request is answered as the section says |
 pub fn run(fresh: Fresh<'_>) -> Verdict {

@@ -78,7 +78,7 @@ impl Model {
     }
 
     /// The rule of 5.13.1 and INV-REG-5.
-    fn take(&mut self, url: usize, owner: usize, user: u8, epoch: u64) -> Said {
+    fn take(&mut self, url: usize, owner: usize, user: Option<u8>, epoch: u64) -> Said {
         if let (Some(status), Some(entry)) = (self.status(url), self.entries.get(&url)) {
             match status {
                 RegistrationStatus::Deleted => return Said::Gone,
@@ -86,25 +86,47 @@ impl Model {
                 RegistrationStatus::Live if entry.owner != owner && epoch == entry.epoch => {
                     return Said::Conflict;
                 }
+                _ if entry.owner != owner && user != Some(entry.user) => return Said::Refused,
                 _ => {}
             }
         }
         let now = Instant::now();
+        let Some(user) = user.or(self.entries.get(&url).map(|entry| entry.user)) else {
+            return Said::Unknown;
+        };
         self.entries.insert(url, Entry { owner, user, epoch, alive: Some(now), ended: now, deleted: false });
         Said::Done
+    }
+
+    /// The owner alone names who goes on with it, above its epoch.
+    fn give(&mut self, url: usize, from: usize, to: usize, epoch: u64) -> Said {
+        let status = self.status(url);
+        match self.entries.get_mut(&url).zip(status) {
+            None => Said::Unknown,
+            Some((_, RegistrationStatus::Deleted)) => Said::Gone,
+            Some((entry, _)) if entry.owner != from || epoch <= entry.epoch => Said::Refused,
+            Some((entry, _)) => {
+                (entry.owner, entry.epoch, entry.alive) = (to, epoch, Some(Instant::now()));
+                Said::Done
+            }
+        }
     }
 
     /// Does what a step does, and says what is answered.
     pub(super) fn apply(&mut self, step: &Step) -> Said {
         let now = Instant::now();
         match *step {
-            Step::Register { from, url, user, epoch } => self.take(url, from, user, epoch),
+            Step::Register { from, url, user, epoch } => self.take(url, from, Some(user), epoch),
             Step::SetLive { from, url, user, epoch } => {
                 let Some(entry) = self.entries.get(&url).cloned() else { return Said::Unknown };
                 // Its own runtime need not repeat the epoch.
                 let epoch = if epoch == 0 && entry.owner == from { entry.epoch } else { epoch };
-                self.take(url, from, user.unwrap_or(entry.user), epoch)
+                self.take(url, from, user, epoch)
             }
+            Step::Give { from, to, url, epoch } if from == to => {
+                self.apply(&Step::SetLive { from, url, user: None, epoch })
+            }
+            Step::Give { from, to, url, epoch } => self.give(url, from, to, epoch),
             Step::KeepAlive { from, url } => match self.status(url) {
                 None => Said::Unknown,
                 Some(RegistrationStatus::Deleted) => Said::Gone,

@@ -54,7 +54,10 @@ pub(super) async fn play(domain: &dyn Domain, steps: &[Step]) -> Checked {
 
 fn differently_answered(step: &Step, said: &Said, expected: &Said) -> Broken {
     let rule = match (step, expected) {
-        (Step::Register { .. } | Step::SetLive { .. }, Said::Conflict) => "INV-REG-5",
+        (
+            Step::Register { .. } | Step::SetLive { .. } | Step::Give { .. },
+            Said::Conflict | Said::Refused,
+        ) => "INV-REG-5",
         (_, Said::Gone) => "M12",
         _ => "5.13",
     };
@@ -103,6 +106,9 @@ async fn perform(domain: &dyn Domain, step: &Step) -> Said {
         }
         Step::SetLive { from, url, user, epoch } => {
             updated(domain.registry(from).set_live(&record(url, from, user, epoch)).await)
+        }
+        Step::Give { from, to, url, epoch } => {
+            updated(domain.registry(from).set_live(&record(url, to, None, epoch)).await)
         }
         Step::KeepAlive { from, url } => updated(domain.registry(from).keep_alive(&self::url(url)).await),
         Step::Unregister { from, url } => updated(domain.registry(from).unregister(&self::url(url)).await),
