@@ -113,7 +113,7 @@ impl SyncManager {
             }
             Release::ChildAgain { message } => self.answer_child(&message, ResponseBody::ok()),
             Release::Epoch(epoch) => {
-                state.show_epoch(epoch);
+                state.enter_epoch(epoch);
                 self.schedule_beat(object, state);
                 self.tally().epochs_raised.add(1);
                 self.register_again(object);

@@ -282,14 +282,9 @@ impl State {
         shown
     }
 
-    /// Goes on in another epoch with what was released: no copy stands in it, and every copy is replaced.
+    /// Goes on in another epoch with what was released: no copy stands in it, and every copy is replaced. What was taken
+    /// in behind it is of that epoch already.
     pub(crate) fn enter_epoch(&mut self, epoch: u64) {
-        self.head_position.epoch = epoch;
-        self.show_epoch(epoch);
-    }
-
-    /// As [`State::enter_epoch`], where more may have been taken in behind it already.
-    pub(crate) fn show_epoch(&mut self, epoch: u64) {
         self.position.epoch = epoch;
         self.log = ChangeLog::starting_at(self.position, LogLimits::default());
         self.answers.outdate();

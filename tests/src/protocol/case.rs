@@ -59,11 +59,13 @@ pub enum Capability {
     Digest,
     /// Runtime: the suite plays its whole domain, so that services of the node can be made to fail.
     Scripted,
+    /// Runtime: it can be told of which user a hyperty is that the suite plays, and vouches for that.
+    Users,
 }
 
 impl Capability {
     /// All there are.
-    pub const ALL: [Capability; 22] = [
+    pub const ALL: [Capability; 23] = [
         Capability::Allocation,
         Capability::Registry,
         Capability::StatusEvents,
@@ -86,6 +88,7 @@ impl Capability {
         Capability::Beats,
         Capability::Digest,
         Capability::Scripted,
+        Capability::Users,
     ];
 
     /// Its name on the command line and in reports.
@@ -113,6 +116,7 @@ impl Capability {
             Capability::Beats => "beats",
             Capability::Digest => "digest",
             Capability::Scripted => "scripted",
+            Capability::Users => "users",
         }
     }
 }

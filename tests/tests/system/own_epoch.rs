@@ -16,8 +16,8 @@ use crate::held::Held;
 use crate::support::topic;
 use crate::takeover::user;
 
-/// Long enough for a runtime to open a new session and register again.
-const A_WHILE: Duration = Duration::from_secs(90);
+/// Longer than a node keeps a lost session, so that a new one can be opened, and long enough to register again.
+const A_WHILE: Duration = Duration::from_secs(600);
 
 #[tokio::test(start_paused = true)]
 async fn an_epoch_above_an_unused_one_is_kept_before_anybody_hears_of_it_inv_res_5() {
@@ -35,6 +35,7 @@ async fn an_epoch_above_an_unused_one_is_kept_before_anybody_hears_of_it_inv_res
 
     // Its runtime takes epoch 4, and does not know of it afterwards.
     world.cut("alice");
+    sleep(A_WHILE).await;
     let node = world.node().unwrap();
     let mut past = Peer::open(&node, "alice").await;
     let registry = format!("domain://registry.{DOMAIN}");

@@ -51,6 +51,12 @@ pub(super) const ALL: &[Planted] = &[
         make: |domain, seed| through(domain, seed, CriteriaIgnored),
     },
     Planted {
+        name: "further pages unsaid",
+        what: "an answer that does not tell everything does not say so",
+        breaks: "INV-REG-4",
+        make: |domain, seed| through(domain, seed, PagesUnsaid),
+    },
+    Planted {
         name: "schemas overwritten",
         what: "another schema under a known URL replaces the first",
         breaks: "M22",
@@ -165,6 +171,19 @@ impl Fault for CriteriaIgnored {
             body.remove("criteria");
         }
         ways.to_node(link, message);
+    }
+}
+
+struct PagesUnsaid;
+
+impl Fault for PagesUnsaid {
+    fn to_client(&mut self, link: u64, mut message: Value, ways: &mut Ways<'_>) {
+        if text(&message, "from").starts_with("domain://registry.")
+            && let Some(body) = message.get_mut("body").and_then(Value::as_object_mut)
+        {
+            body.remove("next");
+        }
+        ways.to_client(link, message);
     }
 }
 

@@ -9,6 +9,7 @@ mod large;
 mod observers;
 mod removal;
 mod stream;
+mod takeover;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ pub fn faults() -> Vec<Fault> {
         children::faults(),
         invitations::faults(),
         large::faults(),
+        takeover::faults(),
         delegation::faults(),
         parts(),
     ]

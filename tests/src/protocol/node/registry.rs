@@ -22,6 +22,7 @@ pub(super) fn cases() -> Vec<NodeCase> {
         "INV-REG-2/one-event-per-change" checks ["INV-REG-2"] needs [Registry, StatusEvents] => one_event;
         "INV-REG-3/keep-alive-revives-nothing" checks ["INV-REG-3"] needs [Registry] => keep_alive;
         "INV-REG-4/queries" checks ["INV-REG-4", "5.13"] needs [Registry] => queries;
+        "INV-REG-4/pages" checks ["INV-REG-4", "5.13"] needs [Registry] => pages;
         "INV-REG-4/queries-after-a-takeover" checks ["INV-REG-4", "INV-REG-5"] needs [Registry] => after_takeover;
         "INV-DEL-3/deleted-stays-deleted" checks ["INV-DEL-3", "M12"] needs [Registry] => deleted;
         "INV-MN-5/status-events-are-the-registrys" checks ["INV-MN-5"] needs [Registry, StatusEvents, EnforcePublisher] => forged_event;
@@ -335,6 +336,37 @@ async fn queries(stage: NodeStage) -> Verdict {
     for query in nothing {
         ensure_eq!("INV-REG-4", found(&mut bob, &stage, query.clone()).await?, [""; 0], "found by {query}");
     }
+    Ok(())
+}
+
+/// More than fits one message is told page by page: each entry once, in order, with the code of the whole.
+async fn pages(stage: NodeStage) -> Verdict {
+    let (mut alice, mut bob) = (stage.open("alice").await?, stage.open("bob").await?);
+    let mut wanted = Vec::new();
+    for n in 0..24 {
+        let url = stage.object(&format!("page-{n:02}"));
+        let mut record = object_record(&stage, &alice, &url, "alice");
+        record["description"] = json!("d".repeat(14_000));
+        register(&mut alice, &stage, &record).await?;
+        wanted.push(url);
+    }
+    let (mut found, mut page, mut asked) = (Vec::new(), Value::Null, 0);
+    loop {
+        let query = json!({"resource": stage.user("alice"), "page": page});
+        let answer = ask(&mut bob, &stage, "read", query).await?;
+        ensure_eq!("5.13", code(&answer), 200, "the code of page {asked}");
+        let bytes = answer.to_string().len();
+        ensure!("INV-REG-4", bytes < 256 << 10, "a page of {bytes} bytes");
+        let value = answer["body"]["value"].as_object();
+        let mut urls: Vec<String> = value.into_iter().flat_map(|map| map.keys().cloned()).collect();
+        urls.sort();
+        found.extend(urls);
+        (page, asked) = (answer["body"]["next"].clone(), asked + 1);
+        if page.is_null() || asked > wanted.len() {
+            break;
+        }
+    }
+    ensure_eq!("INV-REG-4", found, wanted, "what all {asked} pages tell");
     Ok(())
 }
 

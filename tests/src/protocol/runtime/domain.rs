@@ -152,6 +152,17 @@ impl Domain {
         Held { routes: routes.cloned().collect(), registered }
     }
 
+    /// Has the registry know this record, whoever it is of.
+    pub fn register(&self, record: Value) {
+        let url = text(&record, "url");
+        self.state.lock().registry.insert(url, record);
+    }
+
+    /// What the registry knows of an entity; null if nothing.
+    pub fn registration(&self, url: &str) -> Value {
+        self.state.lock().registry.get(url).cloned().unwrap_or_default()
+    }
+
     fn begin(&self, out: mpsc::Sender<Bytes>) -> u64 {
         let mut state = self.state.lock();
         state.next += 1;
@@ -345,10 +356,14 @@ impl State {
         match (text(message, "type").to_lowercase().as_str(), known) {
             ("create", _) => {
                 let url = body["value"]["url"].as_str().unwrap_or_default().to_owned();
+                if self.registry.get(&url).is_some_and(|known| is_over(known, message)) {
+                    return json!({"code": 409, "desc": "another's", "description": "another's"});
+                }
                 self.registry.insert(url.clone(), body["value"].clone());
                 self.set_status(&url, "live");
                 json!({"code": 200})
             }
+            ("read", None) if resource.contains("user://") => self.of_user(&resource),
             (_, None) => json!({"code": 404, "desc": "not found", "description": "not found"}),
             ("read", Some(record)) if record["status"] == "deleted" => {
                 json!({"code": 410, "desc": "deleted", "description": "deleted"})
@@ -357,8 +372,18 @@ impl State {
                 let code = if record["status"] == "disconnected" { 408 } else { 200 };
                 json!({"code": code, "value": Map::from_iter([(resource, record)])})
             }
-            ("update", Some(_)) => {
+            ("update", Some(known)) if is_over(&known, message) => {
+                json!({"code": 409, "desc": "another's", "description": "another's"})
+            }
+            ("update", Some(mut record)) => {
                 let value = &body["value"];
+                for member in ["runtime", "epoch", "reporter", "user", "guid", "takenFrom"] {
+                    if value[member].is_null() {
+                        continue;
+                    }
+                    record[member] = value[member].clone();
+                }
+                self.registry.insert(resource.clone(), record);
                 let status = value.as_str().or_else(|| value["status"].as_str()).map(str::to_owned);
                 if let Some(status) = status {
                     self.set_status(&resource, if status == "created" { "live" } else { &status });
@@ -370,6 +395,21 @@ impl State {
                 json!({"code": 200})
             }
             _ => json!({"code": 400, "desc": "not for a registry"}),
+        }
+    }
+
+    /// What is registered of a user: by the user's URL, or in the form that names the kind as well.
+    fn of_user(&self, resource: &str) -> Value {
+        let user = resource.rsplit_once("/user/").map_or(resource, |(_, user)| user);
+        let found = self.registry.iter().filter(|(_, record)| record["user"] == user);
+        let found: Map<String, Value> = found
+            .filter(|(_, record)| record["status"] != "deleted")
+            .map(|(url, record)| (url.clone(), record.clone()))
+            .collect();
+        match found.values().any(|record| record["status"] == "live") {
+            _ if found.is_empty() => json!({"code": 404, "desc": "not found", "description": "not found"}),
+            true => json!({"code": 200, "value": found}),
+            false => json!({"code": 408, "desc": "disconnected", "value": found}),
         }
     }
 
@@ -436,6 +476,24 @@ impl State {
         let Some(session) = self.sessions.get(&id) else { return };
         if session.out.try_send(Bytes::from(message.to_string())).is_err() {
             tracing::warn!(runtime = session.runtime, "a scripted connection takes no more");
+        }
+    }
+}
+
+/// Whether a registration comes too late (INV-REG-5): below the epoch that is known, or at it while it is live elsewhere.
+fn is_over(known: &Value, message: &Value) -> bool {
+    let value = &message["body"]["value"];
+    let from = text(message, "from");
+    let own = known["runtime"].as_str().is_some_and(|owner| from.starts_with(owner));
+    let held = known["epoch"].as_u64().unwrap_or(0);
+    let is_claim = value["url"].is_string() || value["status"] == "live";
+    match value["epoch"].as_u64() {
+        // A sign of life, or the end of one.
+        None if !is_claim => !own && value.is_null(),
+        None if own && message["type"] == "update" => false,
+        epoch => {
+            let epoch = epoch.unwrap_or(0);
+            epoch < held || (!own && epoch == held && known["status"] == "live")
         }
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use hyperty_address_allocation::NodeAllocator;
 use hyperty_message_bus::{BusConfig, DomainRoutes, Listener, MessageBus, Protostub, Replay};
-use hyperty_model::{Clock, Ids, ManualClock, Message, RuntimeUrl, SeededIds, Timestamp};
+use hyperty_model::{
+    Clock, HypertyUrl, Identity, Ids, ManualClock, Message, RuntimeUrl, SeededIds, Timestamp,
+};
 use hyperty_policy::{Permissive, Policy};
 use hyperty_protostub::{SessionStub, StubConfig};
 use hyperty_registry::{Catalogue, NodeRegistryClient, Registrations, RetryConfig, RuntimeRegistry};
@@ -128,6 +130,7 @@ struct Assembled {
 struct House {
     bus: MessageBus,
     tables: Arc<DiskTables>,
+    registry: RuntimeRegistry,
     stub: Arc<SessionStub>,
     _manager: SyncManager,
     _listener: Listener,
@@ -190,13 +193,17 @@ impl House {
         tasks.spawn(session.run());
         tasks.spawn(driver.run());
         tasks.spawn(async move { registrations.drive().await });
-        Ok(House { bus, tables, stub, _manager: manager, _listener: listener, _tasks: tasks })
+        Ok(House { bus, tables, registry, stub, _manager: manager, _listener: listener, _tasks: tasks })
     }
 }
 
 impl MakeRuntime for AssembledRuntime {
     fn name(&self) -> &str {
         self.name
+    }
+
+    fn vouches(&self) -> bool {
+        true
     }
 
     fn start(&self, start: Start) -> BoxFuture<'_, Result<Box<dyn RuntimeUnderTest>, String>> {
@@ -214,6 +221,12 @@ impl MakeRuntime for AssembledRuntime {
 impl RuntimeUnderTest for Assembled {
     fn attach(&self, hyperty: &str, receive: TakeFrame) -> Result<TakeFrame, String> {
         attach(&self.house.bus, hyperty, receive)
+    }
+
+    fn vouch(&self, hyperty: &str, user: &str) -> Result<(), String> {
+        let hyperty = HypertyUrl::parse(hyperty).map_err(|error| error.to_string())?;
+        let known = self.house.registry.add_hyperty(&hyperty, Some(Identity::of_user(user)));
+        known.map_err(|error| error.to_string())
     }
 
     fn restart(&mut self, ending: Ending) -> BoxFuture<'_, Result<(), String>> {

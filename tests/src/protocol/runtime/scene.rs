@@ -76,7 +76,8 @@ impl Subject {
     /// Runtimes that can do all that a runtime can, in a domain that the suite plays.
     pub fn scripted(maker: impl MakeRuntime + 'static) -> Subject {
         let around = Around::Scripted("example.com".to_owned());
-        Subject { maker: Box::new(maker), around, interceptor: None, capabilities: all_of_a_runtime() }
+        let capabilities = all_of_a_runtime(&maker);
+        Subject { maker: Box::new(maker), around, interceptor: None, capabilities }
     }
 
     /// The same at a real node, of this domain.
@@ -85,7 +86,7 @@ impl Subject {
         domain: &str,
         connector: Arc<dyn Connector>,
     ) -> Subject {
-        let mut capabilities = all_of_a_runtime();
+        let mut capabilities = all_of_a_runtime(&maker);
         capabilities.remove(&Capability::Scripted);
         let around = Around::Node { domain: domain.to_owned(), connector };
         Subject { maker: Box::new(maker), around, interceptor: None, capabilities }
@@ -98,19 +99,12 @@ impl Subject {
     }
 }
 
-fn all_of_a_runtime() -> Capabilities {
+fn all_of_a_runtime(maker: &impl MakeRuntime) -> Capabilities {
     use Capability as C;
-    Capabilities::from([
-        C::Restart,
-        C::Crash,
-        C::Store,
-        C::Children,
-        C::Since,
-        C::Parts,
-        C::Beats,
-        C::Digest,
-        C::Scripted,
-    ])
+    let users = maker.vouches().then_some(C::Users);
+    let all =
+        [C::Restart, C::Crash, C::Store, C::Children, C::Since, C::Parts, C::Beats, C::Digest, C::Scripted];
+    all.into_iter().chain(users).collect()
 }
 
 impl UnderTest for Subject {
@@ -214,7 +208,7 @@ impl Scene {
 
     /// The user of a hyperty of this case.
     pub fn identity(&self, name: &str) -> Value {
-        json!({"userProfile": {"userURL": format!("user://{}/{}-{name}", self.home, self.stage.nonce)}})
+        json!({"userProfile": {"userURL": self.user(name)}})
     }
 
     /// The domain, where the suite plays it.
@@ -246,6 +240,20 @@ impl Scene {
         let boundary = self.boundary.clone();
         let send = move |frame: Bytes| boundary.cross(place.clone(), Way::In, frame);
         Ok(Line::new(name, url, Box::new(send), inbox, self.tools()))
+    }
+
+    /// The same for a hyperty of a user.
+    ///
+    /// # Errors
+    /// When there is none, or the runtime cannot be told: the case has to need [`Capability::Users`].
+    pub fn seat_of(&self, name: &str, user: &str) -> Verdict<Line> {
+        self.runtime.vouch(&self.hyperty(name), &self.user(user)).map_err(Stop::Broken)?;
+        self.seat(name)
+    }
+
+    /// The URL of a user of this case.
+    pub fn user(&self, name: &str) -> String {
+        format!("user://{}/{}-{name}", self.home, self.stage.nonce)
     }
 
     /// Gives up the seat of a hyperty.

@@ -46,6 +46,11 @@ pub trait MakeRuntime: Send + Sync {
     /// # Errors
     /// Why it cannot be started; that fails the case.
     fn start(&self, start: Start) -> BoxFuture<'_, Result<Box<dyn RuntimeUnderTest>, String>>;
+
+    /// Whether its runtimes can be told whose a hyperty is: [`RuntimeUnderTest::vouch`].
+    fn vouches(&self) -> bool {
+        false
+    }
 }
 
 /// A running runtime.
@@ -57,6 +62,14 @@ pub trait RuntimeUnderTest: Send + Sync {
     /// # Errors
     /// Why there is no seat for it.
     fn attach(&self, hyperty: &str, receive: TakeFrame) -> Result<TakeFrame, String>;
+
+    /// Has the runtime know of which user a hyperty is, until the runtime stops.
+    ///
+    /// # Errors
+    /// Why it does not: not every runtime can be told.
+    fn vouch(&self, hyperty: &str, user: &str) -> Result<(), String> {
+        Err(format!("this runtime cannot be told that {hyperty} is of {user}"))
+    }
 
     /// Stops, and starts again over what is stored. All seats are gone afterwards.
     ///

@@ -16,6 +16,7 @@ mod reading;
 mod removal;
 mod resume;
 mod subscription;
+mod takeover;
 mod updates;
 
 use super::scene::Subject;
@@ -59,6 +60,7 @@ pub fn cases() -> Vec<Case<Subject>> {
         children::cases(),
         delegation::cases(),
         resume::cases(),
+        takeover::cases(),
         input::cases(),
         random::cases(),
     ]
