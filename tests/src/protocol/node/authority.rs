@@ -324,7 +324,7 @@ async fn transfer(stage: NodeStage) -> Verdict {
 }
 
 async fn higher_epoch(stage: NodeStage) -> Verdict {
-    let (mut alice, mut bob) = (stage.open("alice").await?, stage.open("bob").await?);
+    let (mut alice, mut bob) = (stage.open("alice").await?, stage.open_for("tablet", "alice").await?);
     let object = stage.object("o");
     alice.subscribe(&stage, &[&object]).await?;
     let mut record = super::registry::object_record(&stage, &alice, &object, "alice");
@@ -332,7 +332,7 @@ async fn higher_epoch(stage: NodeStage) -> Verdict {
     ensure_eq!("5.13", code(&answer), 200, "the code of the answer to a registration");
     let answer = bob.try_subscribe(&stage, &[&object]).await?;
     ensure_eq!("M17", code(&answer), 409, "the code of the answer at the same epoch");
-    record = super::registry::object_record(&stage, &bob, &object, "bob");
+    record = super::registry::object_record(&stage, &bob, &object, "alice");
     record["epoch"] = json!(1);
     let answer = bob.request("create", &bob.sm(), &stage.reg(), json!({"value": record})).await?;
     ensure_eq!("5.13", code(&answer), 200, "the code of the answer to a registration at a higher epoch");

@@ -251,6 +251,18 @@ impl Scene {
         self.seat(name)
     }
 
+    /// Has the runtime know of which user a hyperty is, if it can be told; whether it can.
+    ///
+    /// # Errors
+    /// When it can, and fails.
+    pub fn vouch(&self, name: &str, user: &str) -> Verdict<bool> {
+        let can = self.stage.subject.capabilities.contains(&Capability::Users);
+        if can {
+            self.runtime.vouch(&self.hyperty(name), &self.user(user)).map_err(Stop::Broken)?;
+        }
+        Ok(can)
+    }
+
     /// The URL of a user of this case.
     pub fn user(&self, name: &str) -> String {
         format!("user://{}/{}-{name}", self.home, self.stage.nonce)
