@@ -332,7 +332,7 @@ fn too_fast(scene: &mut Scene, n: usize) -> Trying<'_> {
         let attached: Vec<_> = (0..n).map(|_| node.attach_from(address).map(drop)).collect();
         let last = match attached.last() {
             Some(Err(AttachError::TooFast(wait))) => {
-                assert!(wait <= Duration::from_secs(1));
+                assert!(*wait <= Duration::from_secs(1));
                 plain(429, "too fast")
             }
             Some(Err(other)) => plain(0, &other.to_string()),
