@@ -10,6 +10,7 @@ use hyperty_policy::{Point, PolicyRequest};
 use hyperty_storage::{RecordStatus, Role};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::taking::{Accepted, Taking};
 use crate::answer::{Question, Refusal};
@@ -50,7 +51,13 @@ impl SyncManager {
         let (manager, job) = (self.clone(), Arc::clone(&taking));
         self.later(Box::pin(async move { manager.take(&job).await }));
         let mut outcome = taking.outcome();
+        let deadline = Instant::now() + self.config().offer_wait;
         loop {
+            if Instant::now() >= deadline {
+                self.tell_later(&taking);
+                let text = "nothing is heard of its Reporter";
+                return Err(Refusal::new(StatusCode::TIMEOUT, text).because("unheard"));
+            }
             question.progress(ResponseBody {
                 resource: Some(url.to_string()),
                 ..ResponseBody::of(StatusCode::PROVISIONAL)
@@ -62,6 +69,22 @@ impl SyncManager {
                 return self.taken(&url, &offer);
             }
         }
+    }
+
+    /// Whoever accepted has stopped waiting (INV-MSG-1), and the claim goes on: only the other side knows whose the
+    /// object is. If it is ours after all, its new Reporter is told.
+    fn tell_later(&self, taking: &Arc<Taking>) {
+        let (manager, taking) = (self.clone(), Arc::clone(taking));
+        self.later(Box::pin(async move {
+            let mut outcome = taking.outcome();
+            let is_ours = outcome
+                .wait_for(Option::is_some)
+                .await
+                .is_ok_and(|outcome| matches!(&*outcome, Some(Ok(()))));
+            if is_ours {
+                manager.call_new_reporter(&taking);
+            }
+        }));
     }
 
     /// Step 11.

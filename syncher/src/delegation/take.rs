@@ -173,7 +173,9 @@ impl AcceptDelegation {
             let reason = body.why().to_owned();
             decision.answer(ResponseBody::failure(body.code, reason.clone()));
             return Err(match body.code {
-                StatusCode::TIMEOUT if body.source.is_some() => TakeOverError::Timeout,
+                StatusCode::TIMEOUT if body.source.is_some() || body.reason.as_deref() == Some("unheard") => {
+                    TakeOverError::Timeout
+                }
                 code => TakeOverError::Refused { code, reason },
             });
         }
