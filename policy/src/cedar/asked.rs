@@ -1,5 +1,6 @@
 //! A request in Cedar's words: entities, and a context.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::LazyLock;
 
@@ -50,7 +51,7 @@ impl Asked {
         schema: Option<&Schema>,
     ) -> Result<Asked, String> {
         let mut known = Known::default();
-        // The actor first: of what it is and says nothing is believed to the Reporter's word, nor the other way round.
+        // The actor first: who it is does not depend on what is told of a Reporter of the same address.
         let principal = known.hyperty(&request.actor, request.identity.as_ref())?;
         let resource = known.object(request)?;
         let context = known.context(request, now)?;
@@ -69,10 +70,8 @@ struct Known {
 
 impl Known {
     fn add(&mut self, uid: EntityUid, attributes: Attributes, parents: Vec<EntityUid>) -> Result<(), String> {
-        let key = uid.to_string();
-        if !self.entities.contains_key(&key) {
-            let entity = Entity::new(uid, attributes, HashSet::from_iter(parents)).map_err(text)?;
-            self.entities.insert(key, entity);
+        if let Entry::Vacant(free) = self.entities.entry(uid.to_string()) {
+            free.insert(Entity::new(uid, attributes, HashSet::from_iter(parents)).map_err(text)?);
         }
         Ok(())
     }

@@ -88,7 +88,7 @@ impl Policies {
             return Err(CedarError::Template { name });
         }
         let entries = entries(&set)?;
-        let schema = schema.map(|schema| read_schema(schema)).transpose()?;
+        let schema = schema.map(read_schema).transpose()?;
         if let Some(schema) = &schema {
             check(&set, schema, text)?;
         }

@@ -143,7 +143,7 @@ async fn what_cannot_be_said_is_denied() {
     assert_eq!(policy.decide(&of(Point::Read)).await, Decision::Deny(BLOCKED.to_owned()));
 }
 
-/// Neither is believed of the Reporter what the actor says of itself, nor of an actor what is known of its namesake.
+/// What the actor says of itself is not believed of the Reporter, nor the other way round.
 #[tokio::test]
 async fn an_actor_that_is_the_reporter_is_who_it_says() {
     let mine = of(Point::Delete)
