@@ -1,11 +1,5 @@
-//! What a command says on stdout: one line per event, as JSON or for people.
+//! The events.
 
-use std::fmt;
-use std::io::{self, IsTerminal, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use clap::ValueEnum;
-use hyperty_model::change::ChangeOp;
 use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::object::Children;
 use hyperty_model::{HypertyUrl, Identity, ObjectUrl, Timestamp, Url};
@@ -13,15 +7,7 @@ use hyperty_runtime::syncher::{ChangeEvent, ChildEvent, ChildView, ObserverEntry
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-/// The form of the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    /// One JSON object per line: for programs.
-    #[value(alias = "json")]
-    Ndjson,
-    /// One readable line per event: for people.
-    Text,
-}
+use super::{FoundLine, NoticeLine};
 
 /// One line of output.
 #[derive(Debug, Serialize)]
@@ -166,6 +152,60 @@ pub(crate) enum Event<'a> {
         /// What came of it.
         value: &'a Value,
     },
+    /// This hyperty waits to be invited, or to be offered an object.
+    Waiting {
+        /// Under this address.
+        hyperty: &'a HypertyUrl,
+        /// The user that it acts for.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<&'a str>,
+    },
+    /// Others may observe the object now, and are asked whether they want to.
+    Inviting {
+        /// Whom.
+        invitees: &'a [Url],
+        /// The line that asked for it.
+        line: u64,
+    },
+    /// What one of them says.
+    Invitee {
+        /// Who.
+        invitee: &'a HypertyUrl,
+        /// The protocol's code: 100 arrived, 200 accepted, 406 declined, 408 not arrived yet or not decided.
+        code: u16,
+        /// In words.
+        reason: &'a str,
+        /// Whether there is more to come.
+        provisional: bool,
+    },
+    /// An invitation is taken back.
+    Revoked {
+        /// Whose.
+        invitee: &'a Url,
+        /// The line that asked for it.
+        line: u64,
+    },
+    /// This hyperty is invited to observe an object.
+    Invited(NoticeLine),
+    /// And does not want to.
+    Declined {
+        /// The object.
+        url: &'a ObjectUrl,
+    },
+    /// Another hyperty of the same user has taken the object over.
+    Deposed {
+        /// The object.
+        url: &'a ObjectUrl,
+    },
+    /// What a registry knows.
+    Found(Box<FoundLine>),
+    /// How something that was found is now.
+    Status {
+        /// What.
+        url: &'a Url,
+        /// `live`, `disconnected`, or `gone`.
+        status: &'static str,
+    },
     /// The observation ended.
     Closed {
         /// Why.
@@ -176,12 +216,12 @@ pub(crate) enum Event<'a> {
 /// An observer in a line of output.
 #[derive(Debug, Serialize)]
 pub(crate) struct ObserverLine {
-    url: HypertyUrl,
+    pub(super) url: HypertyUrl,
     #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<String>,
+    pub(super) user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<Timestamp>,
-    away: bool,
+    pub(super) away: bool,
 }
 
 impl ObserverLine {
@@ -197,12 +237,12 @@ impl ObserverLine {
 #[derive(Debug, Serialize)]
 pub(crate) struct ChildLine {
     #[serde(skip_serializing_if = "Option::is_none")]
-    op: Option<&'static str>,
-    name: String,
-    id: String,
+    pub(super) op: Option<&'static str>,
+    pub(super) name: String,
+    pub(super) id: String,
     reporter: HypertyUrl,
     version: u64,
-    data: Value,
+    pub(super) data: Value,
 }
 
 impl ChildLine {
@@ -255,133 +295,6 @@ impl<'a> Event<'a> {
             }
         }
         Event::Snapshot { url, version, data, children: by_name }
-    }
-}
-
-impl fmt::Display for Event<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Event::Listening { url, domain, .. } => write!(f, "listening on {url} for {domain}"),
-            Event::Authority { ca } => write!(f, "clients are to believe {ca}"),
-            Event::Key { kid, private, public, .. } => {
-                write!(f, "key {kid}: {private} issues tokens, {public} is for nodes")
-            }
-            Event::Token { kid, claims, valid } => {
-                let valid = valid.map_or("not checked", |valid| if valid { "valid" } else { "not valid" });
-                write!(f, "{valid}, of key {}: {claims:#}", kid.as_deref().unwrap_or("without a name"))
-            }
-            Event::Admin { url } => write!(f, "asked how it is at {url}"),
-            Event::Created { url } => write!(f, "created {url}"),
-            Event::Resumed { url, version, missed: None } => write!(f, "resumed {url} at v{version}"),
-            Event::Resumed { url, version, missed: Some(missed) } => {
-                write!(f, "resumed {url} at v{version}, {missed} made up for")
-            }
-            Event::Observers { observers } => {
-                write!(f, "{} observe", observers.len())?;
-                for ObserverLine { url, user, away, .. } in observers {
-                    let user = user.as_deref().unwrap_or("unknown user");
-                    write!(f, "\n{url} {user}{}", if *away { " (away)" } else { "" })?;
-                }
-                Ok(())
-            }
-            Event::Removed { observer, line } => write!(f, "removed {observer} (line {line})"),
-            Event::Request { request, from, method, params } => {
-                write!(f, "request {request} by {from}: {method} {}", Value::from(params.to_vec()))
-            }
-            Event::Answered { request, line } => write!(f, "answered request {request} (line {line})"),
-            Event::Answer { value } => write!(f, "{value:#}"),
-            Event::Published { version, line } => write!(f, "published v{version} (line {line})"),
-            Event::Rejected { line, code, reason } => write!(f, "rejected line {line}: {code} {reason}"),
-            Event::Snapshot { version, data, children, .. } => {
-                write!(f, "v{version} {data:#}")?;
-                for (name, of_name) in children {
-                    for (id, child) in of_name.as_object().into_iter().flatten() {
-                        write!(f, "\n{name} {id} {}", child["data"])?;
-                    }
-                }
-                Ok(())
-            }
-            Event::Change(update) => show_change(f, update),
-            Event::Resync { version, data } => write!(f, "v{version} whole state: {data:#}"),
-            Event::Child(ChildLine { op, name, id, data, .. }) => {
-                write!(f, "{name} {id} {}{data}", op.map(|op| format!("{op} ")).unwrap_or_default())
-            }
-            Event::Disconnected => f.write_str("the reporter cannot be reached"),
-            Event::Deleted { url } => write!(f, "deleted {url}"),
-            Event::Closed { reason } => write!(f, "closed: {reason}"),
-        }
-    }
-}
-
-fn show_change(f: &mut fmt::Formatter<'_>, update: &UpdateBody) -> fmt::Result {
-    write!(f, "v{} ", update.version.unwrap_or_default())?;
-    match &update.kind {
-        UpdateKind::Change(change) => {
-            let path = change.path.as_str();
-            match &change.op {
-                ChangeOp::Set(value) | ChangeOp::ReplaceElement(value) => write!(f, "{path} = {value}"),
-                ChangeOp::Delete => write!(f, "{path} deleted"),
-                ChangeOp::Insert(values) => write!(f, "{path} inserted {}", json!(values)),
-                ChangeOp::Remove(1) => write!(f, "{path} removed"),
-                ChangeOp::Remove(count) => write!(f, "{path} and what follows removed, {count} elements"),
-            }
-        }
-        UpdateKind::Metadata { attribute, value } => write!(f, "{attribute} of the object = {value}"),
-        _ => f.write_str("no change"),
-    }
-}
-
-/// The only writer of stdout.
-pub(crate) struct Output {
-    format: Format,
-    reader_left: AtomicBool,
-}
-
-impl Output {
-    /// In this form; if none is chosen, for people on a terminal and for programs elsewhere.
-    pub(crate) fn new(format: Option<Format>) -> Output {
-        let at_terminal = if io::stdout().is_terminal() { Format::Text } else { Format::Ndjson };
-        Output { format: format.unwrap_or(at_terminal), reader_left: AtomicBool::new(false) }
-    }
-
-    /// The form.
-    pub(crate) fn format(&self) -> Format {
-        self.format
-    }
-
-    /// Writes a line at once; `false` if nobody reads any more, which is no error.
-    pub(crate) fn emit(&self, event: &Event<'_>) -> bool {
-        match self.format {
-            Format::Text => self.line(&event.to_string()),
-            Format::Ndjson => self.json(event),
-        }
-    }
-
-    /// Writes a value as one line of JSON.
-    pub(crate) fn json(&self, value: &impl Serialize) -> bool {
-        match serde_json::to_string(value) {
-            Ok(line) => self.line(&line),
-            Err(error) => {
-                tracing::error!(%error, "an event cannot be written as JSON");
-                true
-            }
-        }
-    }
-
-    /// Writes a line of text.
-    pub(crate) fn line(&self, line: &str) -> bool {
-        if self.reader_left.load(Ordering::Relaxed) {
-            return false;
-        }
-        let mut stdout = io::stdout().lock();
-        let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
-        if let Err(error) = &written {
-            self.reader_left.store(true, Ordering::Relaxed);
-            if error.kind() != io::ErrorKind::BrokenPipe {
-                tracing::error!(%error, "cannot write to stdout");
-            }
-        }
-        written.is_ok()
     }
 }
 
