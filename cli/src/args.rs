@@ -2,6 +2,8 @@
 
 mod access;
 mod child;
+mod discover;
+mod objects;
 mod operate;
 
 use std::path::PathBuf;
@@ -18,6 +20,8 @@ use crate::output::Format;
 
 pub(crate) use access::{AccessArgs, InspectArgs, IssueArgs, KeysCommand, NodeAccessArgs, TokenCommand};
 pub(crate) use child::{ChildArgs, ChildCommand};
+pub(crate) use discover::DiscoverArgs;
+pub(crate) use objects::{ObserveArgs, ReportArgs};
 pub(crate) use operate::{AdminArgs, ConfigCommand, NodeArgs, NodeCommand};
 
 /// Live data objects: one Reporter changes a JSON object, any number of Observers hold a copy of it.
@@ -56,15 +60,19 @@ pub(crate) enum Command {
     /// Run a message node, which runtimes reach each other through
     Node(NodeArgs),
     /// Create an object, or resume a stored one, and change it as stdin says
-    #[command(long_about = REPORT, after_long_help = REPORT_EXAMPLES)]
+    #[command(long_about = objects::REPORT, after_long_help = objects::REPORT_EXAMPLES)]
     Report(ReportArgs),
     /// Observe an object: its state, then every change
-    #[command(long_about = OBSERVE)]
+    #[command(long_about = objects::OBSERVE, after_long_help = objects::OBSERVE_EXAMPLES)]
     Observe(ObserveArgs),
     /// Read an object once, with its children
     Read(ReadArgs),
     /// Observe an object, ask its Reporter to do something, and print the answer
+    #[command(after_long_help = REQUEST_EXAMPLES)]
     Request(RequestArgs),
+    /// Find hyperties and objects that a domain's registry knows
+    #[command(after_long_help = DISCOVER_EXAMPLES)]
+    Discover(DiscoverArgs),
     /// Work with the children of an object, the parts that its observers write
     #[command(subcommand)]
     Child(ChildCommand),
@@ -95,41 +103,17 @@ pub(crate) enum Command {
     Config(ConfigCommand),
 }
 
-const REPORT: &str = "\
-Create an object, or resume a stored one, and change it as stdin says.
+const REQUEST_EXAMPLES: &str = "\
+Example, for a Reporter that was started with --requests and answers with a line {\"answer\":1,\"value\":…}:
+  hyperty request context://localhost/4674 heat '{\"to\":21.5}'";
 
-Prints a `created` event with the object's URL, or `resumed` if the store holds an object of that name and schema.
-Then each line of stdin is one of
-  {\"attribute\":\"a.b\",\"value\":1}         set an attribute; without `value` it is deleted
-  {\"attribute\":\"list.2\",\"attributeType\":\"array\",\"operation\":\"add\",\"value\":[1,2]}    insert elements
-  {\"attribute\":\"list.0\",\"attributeType\":\"array\",\"operation\":\"remove\",\"value\":1}     remove elements
-  {\"data\":{…}}                          the whole data; what differs is changed
-  {\"delete\":true}                       delete the object, and end
-  {\"observers\":true}                    print who observes, as an `observers` event
-  {\"remove\":\"hyperty://…\"}            remove an observer, for good
-  {\"answer\":1,\"value\":…}              answer request 1 (--requests); with code and reason it is refused
-and is answered by a `published` event with the version and the number of the line, once for each change, when it is
-published (and durable, with --store); or by a `rejected` event with code and reason. A rejected change changes nothing;
-of whole data, the changes that were published before the rejected one stay. Lines after it are carried out all the
-same. Many changes are under way at a time, and are published in the order of their lines.
+const DISCOVER_EXAMPLES: &str = "\
+Examples:
+  hyperty discover user://localhost/bob --hyperties
+  hyperty discover kitchen
+  hyperty discover --scheme context --status live --watch
 
-At the end of stdin the object is served until the command is stopped, unless --exit-at-eof is given. While the
-message node cannot be reached the command keeps trying; a resumed object takes changes meanwhile.";
-
-const REPORT_EXAMPLES: &str = "\
-Example:
-  echo '{\"attribute\":\"count\",\"value\":1}' | hyperty report --schema counter.json --store ./counter";
-
-const OBSERVE: &str = "\
-Observe an object: its state, then every change.
-
-Prints a `snapshot` event (with --store after a restart: `resumed`, then the stored state as `snapshot`), then one
-`change` event per change, in order and without a hole. `resync` stands where a whole state replaced the copy,
-`child` for what happened to a child, `disconnected` and `resumed` when the Reporter is lost and reached again,
-`deleted` and `closed` at the end. Adding the changes to the snapshot always gives the object.
-
-While the message node cannot be reached the command keeps trying. With --timeout it ends after so many seconds,
-with 5 unless --count or --until-version was reached.";
+Leaves with 4 if nothing is found.";
 
 const CONFORMANCE: &str = "\
 Test whether a message node, ours or anybody's, keeps the promises of the protocol; with --suite runtime, whether the
@@ -201,67 +185,6 @@ pub(crate) struct DemoArgs {
     /// Changes per second
     #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub pace: u32,
-}
-
-/// `hyperty report`.
-#[derive(Debug, Args)]
-pub(crate) struct ReportArgs {
-    /// The JSON Schema of the object
-    #[arg(long, value_name = "FILE")]
-    pub schema: PathBuf,
-    /// The object's name [default: the schema's]
-    #[arg(long)]
-    pub name: Option<String>,
-    /// The data at version 0: JSON, or the file that holds it
-    #[arg(long, value_name = "JSON|@FILE")]
-    pub initial: Option<String>,
-    /// Who may observe and read: all, none, or URLs of hyperties and users, separated by commas
-    #[arg(long, value_name = "all|none|URL,…", default_value = "all", value_parser = accept)]
-    pub accept: Accept,
-    /// At the end of stdin wait for what is under way, then leave; with 1 if a line was rejected
-    #[arg(long)]
-    pub exit_at_eof: bool,
-    /// Print what observers ask for, to be answered by lines; without it each is answered that nobody serves it
-    #[arg(long)]
-    pub requests: bool,
-    /// Where it is asked how it is
-    #[command(flatten)]
-    pub admin: AdminArgs,
-    /// The store
-    #[command(flatten)]
-    pub store: StoreArgs,
-    /// What a crash may cost
-    #[command(flatten)]
-    pub durability: DurabilityArgs,
-    /// The node
-    #[command(flatten)]
-    pub client: ClientArgs,
-}
-
-/// `hyperty observe`.
-#[derive(Debug, Args)]
-pub(crate) struct ObserveArgs {
-    /// The object
-    #[arg(value_name = "OBJECT_URL")]
-    pub object: ObjectUrl,
-    /// End after so many changes
-    #[arg(long, value_name = "N")]
-    pub count: Option<u64>,
-    /// End when the copy has this version
-    #[arg(long, value_name = "V")]
-    pub until_version: Option<u64>,
-    /// Where it is asked how it is
-    #[command(flatten)]
-    pub admin: AdminArgs,
-    /// The store
-    #[command(flatten)]
-    pub store: StoreArgs,
-    /// What a crash may cost
-    #[command(flatten)]
-    pub durability: DurabilityArgs,
-    /// The node
-    #[command(flatten)]
-    pub client: ClientArgs,
 }
 
 /// `hyperty read`.

@@ -43,6 +43,32 @@ pub(crate) struct Session {
     node: String,
 }
 
+/// How a session is opened.
+#[derive(Clone, Copy)]
+pub(crate) struct Opening<'a> {
+    /// The node, and who one is there.
+    pub client: &'a ClientArgs,
+    /// The store.
+    pub store: Option<&'a Path>,
+    /// What a crash may cost.
+    pub durability: Durability,
+    /// The object that it is about: tells the domain.
+    pub object: Option<&'a ObjectUrl>,
+    /// Whether others find the hyperty by its user.
+    pub found: bool,
+}
+
+impl<'a> Opening<'a> {
+    /// As for a command that does one thing.
+    pub(crate) fn new(
+        client: &'a ClientArgs,
+        store: Option<&'a Path>,
+        object: Option<&'a ObjectUrl>,
+    ) -> Opening<'a> {
+        Opening { client, store, durability: Durability::Durable, object, found: false }
+    }
+}
+
 impl Session {
     /// Starts the runtime. With a store it is the one of the last run, and what it had is resumed; else a new one.
     ///
@@ -53,19 +79,15 @@ impl Session {
         store: Option<&Path>,
         object: Option<&ObjectUrl>,
     ) -> Result<Session, Failure> {
-        Session::open_with(client, store, Durability::Durable, object).await
+        Session::open_with(&Opening::new(client, store, object)).await
     }
 
-    /// The same with another durability of the store.
+    /// The same with more choices.
     ///
     /// # Errors
     /// As for [`Session::open`].
-    pub(crate) async fn open_with(
-        client: &ClientArgs,
-        store: Option<&Path>,
-        durability: Durability,
-        object: Option<&ObjectUrl>,
-    ) -> Result<Session, Failure> {
+    pub(crate) async fn open_with(opening: &Opening<'_>) -> Result<Session, Failure> {
+        let Opening { client, store, durability, object, found } = *opening;
         let domain = client.domain.as_deref().or(object.map(ObjectUrl::home)).unwrap_or(DOMAIN_DEFAULT);
         let tables: Arc<dyn Tables> = match store {
             Some(dir) => {
@@ -88,6 +110,7 @@ impl Session {
             Some(user) => deploy.user(user),
             None => deploy,
         };
+        let deploy = if found { deploy.discoverable(Vec::<String>::new()) } else { deploy };
         match deploy.await {
             Ok(hyperty) => Ok(Session { hyperty, runtime, node: client.node.clone() }),
             Err(error) => {
@@ -96,6 +119,11 @@ impl Session {
                 Err(Failure::new(exit, error))
             }
         }
+    }
+
+    /// Tells the address under which this hyperty is invited, or offered an object.
+    pub(crate) fn tell_waiting(&self, client: &ClientArgs, output: &Output) {
+        output.emit(&Event::Waiting { hyperty: self.hyperty.url(), user: client.user.as_deref() });
     }
 
     /// Waits for the message node, and says so when it cannot be reached. Without a limit it keeps waiting.
@@ -197,6 +225,22 @@ async fn runtime_url(tables: &Arc<dyn Tables>, domain: &str) -> Result<RuntimeUr
     let ticket = names.put(RUNTIME_KEY, url.as_str());
     hyperty_storage::durable(&**tables, ticket).await.map_err(Failure::error)?;
     Ok(url)
+}
+
+/// Gives the runtime in a store, and its hyperty, addresses that nobody had before.
+///
+/// # Errors
+/// When the store cannot be used, or holds no runtime.
+pub(crate) async fn become_new_device(file: &Path) -> Result<(), Failure> {
+    let tables: Arc<dyn Tables> = Arc::new(DurableTables::open(file).map_err(Failure::error)?);
+    let names = Names::new(Arc::clone(&tables));
+    let Some(known) = names.get(RUNTIME_KEY).map_err(Failure::error)? else {
+        return Err(Failure::usage(format_args!("{}: no store of a runtime", file.display())));
+    };
+    let domain = RuntimeUrl::parse(&known).map_err(Failure::error)?.home().to_owned();
+    names.put(RUNTIME_KEY, &format!("hyperty-runtime://{domain}/{}", SystemIds.uuid()));
+    names.put(&format!("hyperty/{HYPERTY}"), &format!("hyperty://{domain}/{}", SystemIds.uuid()));
+    hyperty_storage::flush_and_close(&*tables).await.map_err(Failure::error)
 }
 
 /// JSON from the command line, or from the file that it names after an `@`.

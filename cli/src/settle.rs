@@ -80,6 +80,9 @@ fn settle_client(client: &mut ClientArgs, matches: &ArgMatches, config: &Config)
     if !given(matches, "token") {
         client.access.token.clone_from(&settings.token);
     }
+    if !given(matches, "policy") {
+        client.policy.clone_from(&settings.policy);
+    }
     if !given(matches, "ca") {
         client.access.ca.clone_from(&settings.ca);
     }
@@ -109,6 +112,8 @@ fn client_of(command: &mut Command) -> Option<&mut ClientArgs> {
         Command::Report(args) => Some(&mut args.client),
         Command::Observe(args) => Some(&mut args.client),
         Command::Read(args) => Some(&mut args.client),
+        Command::Request(args) => Some(&mut args.client),
+        Command::Discover(args) => Some(&mut args.client),
         Command::Delete(args) => Some(&mut args.client),
         Command::Child(
             ChildCommand::Add { of, .. }

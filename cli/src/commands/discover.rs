@@ -17,7 +17,8 @@ use crate::stop::Stop;
 pub(crate) async fn run(args: DiscoverArgs, output: &Output, stop: &Stop) -> Result<(), Failure> {
     let query = query(&args);
     let session = Session::open(&args.client, None, None).await?;
-    let limit = if args.watch { args.client.timeout } else { Some(args.client.timeout.unwrap_or(ONE_SHOT_WAIT)) };
+    let limit =
+        if args.watch { args.client.timeout } else { Some(args.client.timeout.unwrap_or(ONE_SHOT_WAIT)) };
     let work = async {
         session.reach(limit).await?;
         if args.watch {

@@ -4,6 +4,8 @@ pub(crate) mod child;
 pub(crate) mod config;
 pub(crate) mod conformance;
 pub(crate) mod delete;
+pub(crate) mod discover;
+pub(crate) mod invited;
 pub(crate) mod keys;
 pub(crate) mod node;
 pub(crate) mod observe;

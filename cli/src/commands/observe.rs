@@ -5,8 +5,9 @@ use std::time::Duration;
 use hyperty_model::ObjectUrl;
 use hyperty_runtime::syncher::{CloseReason, Observer, ObserverEvent, ObserverState};
 
+use super::invited::invited;
 use crate::args::ObserveArgs;
-use crate::connect::Session;
+use crate::connect::{Opening, Session};
 use crate::exit::{Exit, Failure};
 use crate::output::{Event, Output};
 use crate::stop::Stop;
@@ -16,19 +17,22 @@ use crate::stop::Stop;
 /// # Errors
 /// When the object cannot be observed, or ends before the target is reached.
 pub(crate) async fn run(args: ObserveArgs, output: &Output, stop: &Stop) -> Result<(), Failure> {
-    let session = Session::open_with(
-        &args.client,
-        args.store.store.as_deref(),
-        args.durability.durability,
-        Some(&args.object),
-    )
+    let session = Session::open_with(&Opening {
+        durability: args.durability.durability,
+        // Who invites has to find this hyperty.
+        found: args.invited,
+        ..Opening::new(&args.client, args.store.store.as_deref(), args.object.as_ref())
+    })
     .await?;
     let _pages = session.administer(&args.admin, output).await?;
     let work = within(args.client.timeout, observe(&session, &args, output));
     let outcome = match stop.or(work).await {
         // To be stopped is how it usually ends.
         Err(Failure { exit: Exit::Interrupted, .. }) => Ok(()),
-        outcome => outcome.map_err(|failure| failure.while_doing(&args.object)),
+        outcome => outcome.map_err(|failure| match &args.object {
+            Some(object) => failure.while_doing(object),
+            None => failure,
+        }),
     };
     session.close_after(outcome).await
 }
@@ -47,20 +51,39 @@ pub(crate) async fn within<T>(
 }
 
 async fn observe(session: &Session, args: &ObserveArgs, output: &Output) -> Result<(), Failure> {
-    let (mut observer, resumed) =
-        subscribed(session, &args.object, args.store.store.is_some(), args.client.timeout).await?;
+    let (mut observer, resumed) = match &args.object {
+        Some(object) if !args.invited => {
+            subscribed(session, object, args.store.store.is_some(), args.client.timeout).await?
+        }
+        _ => match invited(session, args, output).await? {
+            Some(observed) => observed,
+            None => return Ok(()),
+        },
+    };
+    let goal = Goal { changes: args.count, version: args.until_version };
+    tell(&mut observer, resumed, goal, output).await
+}
+
+/// Tells the state of an object, then every change, until the observation ends.
+///
+/// # Errors
+/// When it ends by a refusal or a failure.
+pub(crate) async fn follow(observer: &mut Observer, output: &Output) -> Result<(), Failure> {
+    tell(observer, false, Goal { changes: None, version: None }, output).await
+}
+
+async fn tell(observer: &mut Observer, resumed: bool, goal: Goal, output: &Output) -> Result<(), Failure> {
+    let url = observer.url().clone();
     let snapshot = observer.snapshot();
     let version = snapshot.version;
     if resumed {
-        output.emit(&Event::Resumed { url: &args.object, version, missed: None });
+        output.emit(&Event::Resumed { url: &url, version, missed: None });
     }
-    let goal = Goal { changes: args.count, version: args.until_version };
-    output.emit(&Event::snapshot(&args.object, version, &snapshot.data, &snapshot.children));
+    output.emit(&Event::snapshot(&url, version, &snapshot.data, &snapshot.children));
     if observer.state() == ObserverState::Disconnected {
         output.emit(&Event::Disconnected);
     }
-    let told = Told { url: &args.object, output, goal };
-    told.events(&mut observer, version).await
+    Told { url: &url, output, goal }.events(observer, version).await
 }
 
 /// The observation of an object: the one that the store holds, or a new one. Tells whether it is resumed, for which

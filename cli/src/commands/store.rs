@@ -8,6 +8,7 @@ use clap::Subcommand;
 use hyperty_storage::OpenError;
 use hyperty_storage::operations::{self, CheckReport, TableCheck};
 
+use crate::connect::become_new_device;
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Output};
 
@@ -40,6 +41,10 @@ pub(crate) enum StoreCommand {
         /// Where from [default: stdin]
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
+        /// For another device of the same user: it gets addresses of its own, and takes an object over with `hyperty
+        /// report --take-over`. Without this the store goes on as the one that was exported, which is not to run again
+        #[arg(long)]
+        new_device: bool,
     },
     /// Give back the space that a store does not use
     Compact {
@@ -54,11 +59,13 @@ pub(crate) enum StoreCommand {
 /// # Errors
 /// [`Exit::NotFound`] where there is no store, [`Exit::Usage`] where it is not clear which, else [`Exit::Error`]: a
 /// store that is in use, or damaged.
-pub(crate) fn run(command: StoreCommand, output: &Output) -> Result<(), Failure> {
+pub(crate) async fn run(command: StoreCommand, output: &Output) -> Result<(), Failure> {
     match command {
         StoreCommand::Check { path } => check(&path, output),
         StoreCommand::Export { path, to } => export(&one_of(&path)?, to.as_deref()),
-        StoreCommand::Import { path, from } => import(&path, from.as_deref(), output),
+        StoreCommand::Import { path, from, new_device } => {
+            import(&path, from.as_deref(), new_device, output).await
+        }
         StoreCommand::Compact { path } => compact(&one_of(&path)?, output),
     }
 }
@@ -155,7 +162,7 @@ fn export(path: &Path, to: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn import(path: &Path, from: Option<&Path>, output: &Output) -> Result<(), Failure> {
+async fn import(path: &Path, from: Option<&Path>, new_device: bool, output: &Output) -> Result<(), Failure> {
     if path.is_dir() {
         let [runtime, node] = FILES.map(|name| path.join(name).display().to_string());
         return Err(Failure::usage(format_args!(
@@ -171,6 +178,9 @@ fn import(path: &Path, from: Option<&Path>, output: &Output) -> Result<(), Failu
         }
     };
     let imported = imported.map_err(Failure::error)?;
+    if new_device {
+        become_new_device(path).await?;
+    }
     match output.format() {
         Format::Ndjson => output.json(&imported),
         Format::Text => output.line(&format!("imported {} rows to {}", imported.rows, path.display())),

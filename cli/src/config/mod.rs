@@ -89,6 +89,8 @@ pub(crate) struct ClientSettings {
     pub token: Option<PathBuf>,
     /// The file of the authorities that are believed.
     pub ca: Option<PathBuf>,
+    /// The file of rules that decide who may do what.
+    pub policy: Option<PathBuf>,
     /// When to give up.
     pub timeout: Option<Duration>,
     /// What a crash may cost that has a store.
@@ -178,6 +180,7 @@ impl Default for Config {
                 user: None,
                 token: None,
                 ca: None,
+                policy: None,
                 timeout: None,
                 durability: Durability::Durable,
             },

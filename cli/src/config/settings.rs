@@ -72,6 +72,7 @@ settings! {
     "client.user" "HYPERTY_USER" MaybeText(client.user) "the user one acts for";
     "client.token" "HYPERTY_TOKEN_FILE" Path(client.token) "the file that holds the token, for a node that admits by token";
     "client.ca" "HYPERTY_CA" Path(client.ca) "the file of the authorities that are believed over wss, instead of those that the system knows";
+    "client.policy" "HYPERTY_POLICY" Path(client.policy) "the file of rules that decide who may do what";
     "client.timeout" "HYPERTY_TIMEOUT" MaybeTime(client.timeout) "when to give up; never, if not set";
     "client.durability" "HYPERTY_DURABILITY" Durability(client.durability) "when a change of a stored object counts as kept";
 

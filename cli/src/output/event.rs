@@ -187,7 +187,18 @@ pub(crate) enum Event<'a> {
     },
     /// This hyperty is invited to observe an object.
     Invited(NoticeLine),
-    /// And does not want to.
+    /// This hyperty is offered an object, to be its Reporter.
+    Offered(NoticeLine),
+    /// The object has another Reporter now, and is observed.
+    Delegated {
+        /// The object.
+        url: &'a ObjectUrl,
+        /// Who reports it.
+        to: &'a HypertyUrl,
+        /// The line that asked for it.
+        line: u64,
+    },
+    /// An invitation was declined.
     Declined {
         /// The object.
         url: &'a ObjectUrl,

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::Url;
 use hyperty_model::change::ChangeOp;
+use hyperty_model::message::{UpdateBody, UpdateKind};
 use serde_json::{Value, json};
 
 use super::{ChildLine, Event, ObserverLine};
@@ -60,7 +60,11 @@ impl fmt::Display for Event<'_> {
             Event::Disconnected => f.write_str("the reporter cannot be reached"),
             Event::Deleted { url } => write!(f, "deleted {url}"),
             Event::Waiting { hyperty, user } => {
-                write!(f, "waiting as {hyperty}{}", user.map(|user| format!(" of {user}")).unwrap_or_default())
+                write!(
+                    f,
+                    "waiting as {hyperty}{}",
+                    user.map(|user| format!(" of {user}")).unwrap_or_default()
+                )
             }
             Event::Inviting { invitees, line } => write!(f, "inviting {} (line {line})", Listed(invitees)),
             Event::Invitee { invitee, code, reason, provisional } => {
@@ -68,6 +72,8 @@ impl fmt::Display for Event<'_> {
             }
             Event::Revoked { invitee, line } => write!(f, "taken back from {invitee} (line {line})"),
             Event::Invited(notice) => write!(f, "invited to {notice}"),
+            Event::Offered(notice) => write!(f, "offered {notice}"),
+            Event::Delegated { url, to, line } => write!(f, "{url} is reported by {to} now (line {line})"),
             Event::Declined { url } => write!(f, "declined {url}"),
             Event::Deposed { url } => write!(f, "another hyperty of the user has taken over {url}"),
             Event::Found(found) => write!(f, "{found}"),

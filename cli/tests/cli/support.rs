@@ -55,6 +55,7 @@ impl Running {
             "NODE_DEV_TLS",
             "TOKEN_FILE",
             "CA",
+            "POLICY",
         ] {
             command.env_remove(format!("HYPERTY_{name}"));
         }

@@ -1,8 +1,10 @@
 //! What a line of stdin asks for.
 
+use std::time::Duration;
+
 use hyperty_model::change::Change;
 use hyperty_model::message::{UpdateBody, UpdateKind};
-use hyperty_model::{HypertyUrl, StatusCode};
+use hyperty_model::{HypertyUrl, StatusCode, Url};
 use serde_json::{Map, Value};
 
 /// One line.
@@ -16,10 +18,29 @@ pub(crate) enum Input {
     Delete,
     /// The end of an observer.
     Remove(HypertyUrl),
+    /// Who may observe, and is asked whether they want to.
+    Invite(Invite),
+    /// An invitation that is taken back.
+    Revoke(Url),
+    /// Who is to report from then on.
+    Delegate(HypertyUrl),
     /// A look at who observes.
     Observers,
     /// The answer to what an observer asked for.
     Answer(Answer),
+}
+
+/// Who is invited, and to what.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Invite {
+    /// Whom.
+    pub(crate) who: Vec<Url>,
+    /// Whether they may write children.
+    pub(crate) children: bool,
+    /// For how long.
+    pub(crate) until: Option<Duration>,
+    /// Whether they are only told.
+    pub(crate) announce: bool,
 }
 
 /// The answer to a request that was printed.
@@ -64,6 +85,17 @@ impl Input {
 
 /// What concerns observers, not the data.
 fn about_observers(members: &Map<String, Value>) -> Result<Option<Input>, String> {
+    if members.contains_key("invite") {
+        return invite(members).map(|invite| Some(Input::Invite(invite)));
+    }
+    if let Some(who) = members.get("revoke") {
+        let who = url(who).filter(|_| members.len() == 1);
+        return Ok(Some(Input::Revoke(who.ok_or("`revoke` stands alone, and is a URL")?)));
+    }
+    if let Some(to) = members.get("delegate") {
+        let to = to.as_str().and_then(|to| HypertyUrl::parse(to).ok()).filter(|_| members.len() == 1);
+        return Ok(Some(Input::Delegate(to.ok_or("`delegate` stands alone, and is the URL of a hyperty")?)));
+    }
     if let Some(who) = members.get("remove") {
         let who = who.as_str().and_then(|who| HypertyUrl::parse(who).ok());
         let alone = members.len() == 1;
@@ -90,6 +122,32 @@ fn about_observers(members: &Map<String, Value>) -> Result<Option<Input>, String
         }
     };
     Ok(Some(Input::Answer(Answer { request, outcome })))
+}
+
+fn invite(members: &Map<String, Value>) -> Result<Invite, String> {
+    let mut invite = Invite { who: Vec::new(), children: true, until: None, announce: false };
+    for (name, value) in members {
+        match (name.as_str(), value) {
+            ("invite", Value::Array(list)) => invite.who = list.iter().filter_map(url).collect(),
+            ("invite", one) => invite.who.extend(url(one)),
+            ("children", Value::Bool(allowed)) => invite.children = *allowed,
+            ("announce", Value::Bool(only)) => invite.announce = *only,
+            ("until", Value::String(time)) => {
+                let time = humantime::parse_duration(time).map_err(|error| format!("`until`: {error}"))?;
+                invite.until = Some(time);
+            }
+            (other, _) => return Err(format!("an invitation has no such `{other}`")),
+        }
+    }
+    let asked = members.get("invite").and_then(Value::as_array).map_or(1, Vec::len);
+    if invite.who.is_empty() || invite.who.len() != asked {
+        return Err("`invite` is a URL, or a list of them".to_owned());
+    }
+    Ok(invite)
+}
+
+fn url(value: &Value) -> Option<Url> {
+    value.as_str().and_then(|text| Url::parse(text).ok())
 }
 
 fn whole_or_delete(members: &mut Map<String, Value>) -> Result<Option<Input>, String> {
@@ -121,7 +179,15 @@ mod tests {
         assert_eq!(parse(json!({"data": {"a": 1}})), Input::Whole(json!({"a": 1})));
         assert_eq!(parse(json!({"delete": true})), Input::Delete);
         let bob = HypertyUrl::parse("hyperty://example.com/bob").unwrap();
-        assert_eq!(parse(json!({"remove": "hyperty://example.com/bob"})), Input::Remove(bob));
+        assert_eq!(parse(json!({"remove": "hyperty://example.com/bob"})), Input::Remove(bob.clone()));
+        assert_eq!(parse(json!({"delegate": "hyperty://example.com/bob"})), Input::Delegate(bob.clone()));
+        let bob = Url::from(bob);
+        assert_eq!(parse(json!({"revoke": "hyperty://example.com/bob"})), Input::Revoke(bob.clone()));
+        let invite = Invite { who: vec![bob], children: true, until: None, announce: false };
+        assert_eq!(parse(json!({"invite": "hyperty://example.com/bob"})), Input::Invite(invite.clone()));
+        let narrow = Invite { children: false, until: Some(Duration::from_secs(3600)), ..invite };
+        let line = json!({"invite": ["hyperty://example.com/bob"], "children": false, "until": "1h"});
+        assert_eq!(parse(line), Input::Invite(narrow));
         assert_eq!(parse(json!({"observers": true})), Input::Observers);
         let answer = |request, outcome| Input::Answer(Answer { request, outcome });
         assert_eq!(parse(json!({"answer": 1, "value": 2})), answer(1, Ok(json!(2))));
@@ -144,6 +210,12 @@ mod tests {
             r#"{"attribute":7}"#,
             r#"{"remove":"comm://example.com/1"}"#,
             r#"{"observers":1}"#,
+            r#"{"invite":[]}"#,
+            r#"{"invite":["bob"]}"#,
+            r#"{"invite":"hyperty://example.com/bob","until":"soon"}"#,
+            r#"{"invite":"hyperty://example.com/bob","for":"1h"}"#,
+            r#"{"revoke":"hyperty://example.com/bob","children":false}"#,
+            r#"{"delegate":"user://example.com/bob"}"#,
             r#"{"answer":"1"}"#,
             r#"{"answer":1,"code":200}"#,
             r#"{"attribute":"a","attributeType":"array","operation":"turn"}"#,

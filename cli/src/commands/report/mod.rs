@@ -3,15 +3,17 @@
 mod input;
 mod lines;
 mod pump;
+mod receive;
 
 use std::rc::Rc;
 
-use hyperty_model::Url;
+use hyperty_model::{ObjectUrl, Url};
 use hyperty_runtime::syncher::{Reporter, ReporterEvent};
 use serde_json::Value;
 
+use super::observe::follow;
 use crate::args::ReportArgs;
-use crate::connect::{Session, json_argument};
+use crate::connect::{Opening, Session, json_argument};
 use crate::exit::{Exit, Failure};
 use crate::output::{Event, Output};
 use crate::stop::Stop;
@@ -29,9 +31,13 @@ pub(crate) async fn run(args: ReportArgs, output: &Output, stop: &Stop) -> Resul
     let document = std::fs::read_to_string(&args.schema)
         .map_err(|error| Failure::usage(format_args!("the schema {}: {error}", args.schema.display())))?;
     let initial = args.initial.as_deref().map(|text| json_argument("--initial", text)).transpose()?;
-    let session =
-        Session::open_with(&args.client, args.store.store.as_deref(), args.durability.durability, None)
-            .await?;
+    let session = Session::open_with(&Opening {
+        durability: args.durability.durability,
+        // Who offers an object has to find this hyperty.
+        found: args.delegated,
+        ..Opening::new(&args.client, args.store.store.as_deref(), None)
+    })
+    .await?;
     let _pages = session.administer(&args.admin, output).await?;
     let outcome = match stop.or(object(&session, &args, &document, initial, output)).await {
         Ok(reporter) => report(&reporter, &args, output, stop).await,
@@ -70,6 +76,18 @@ async fn object(
         return Ok(reporter);
     }
     session.reach(args.client.timeout).await?;
+    if args.delegated {
+        return receive::offered(session, args, &schema, output).await;
+    }
+    if args.take_over {
+        return receive::taken_over(session, args, &schema, &name, output).await;
+    }
+    if let Some(url) = given_away(session, &schema, &name) {
+        // Who starts the same command again means that object, not a second one.
+        return Err(Failure::usage(format_args!(
+            "{url} of that name is reported by another hyperty: observe it"
+        )));
+    }
     let create = session.hyperty.create(schema).name(name).store(args.store.store.is_some());
     let create = create.accept(args.accept.clone());
     let reporter = match initial {
@@ -100,6 +118,16 @@ fn stored(session: &Session, schema: &Url, name: &str) -> Result<Option<Reporter
     Ok(found.pop())
 }
 
+/// The object of that name and schema that this hyperty observes.
+fn given_away(session: &Session, schema: &Url, name: &str) -> Option<ObjectUrl> {
+    let observers = session.hyperty.observers();
+    let same = observers.iter().find(|observer| {
+        let metadata = observer.metadata();
+        metadata.schema == *schema && metadata.name == name
+    });
+    same.map(|observer| observer.url().clone())
+}
+
 async fn report(reporter: &Reporter, args: &ReportArgs, output: &Output, stop: &Stop) -> Result<(), Failure> {
     let asked = Rc::new(Asked::default());
     let mut pump = Pump::new(reporter.clone(), output, Rc::clone(&asked));
@@ -115,12 +143,18 @@ async fn report(reporter: &Reporter, args: &ReportArgs, output: &Output, stop: &
         biased;
         () = stop.requested() => End::Stopped,
         end = pump.run(lines::of_stdin()?, exit_at_eof) => end?,
-        () = served => End::Stopped,
+        () = served => End::Deposed,
         () = requests => End::Stopped,
     };
     match end {
         End::Stopped => pump.settle().await,
         End::Deleted => Ok(()),
+        End::Delegated(_) if exit_at_eof => Ok(()),
+        End::Delegated(mut observer) => stop.or(follow(&mut observer, output)).await,
+        End::Deposed => {
+            output.emit(&Event::Deposed { url: reporter.url() });
+            Err(Failure::new(Exit::NotAuthorised, "another hyperty of the user has taken the object over"))
+        }
         End::Eof if pump.rejected() > 0 => {
             Err(Failure::error(format_args!("{} lines were rejected", pump.rejected())))
         }
@@ -146,7 +180,7 @@ async fn tell_requests(reporter: &Reporter, output: &Output, asked: &Asked) {
     std::future::pending::<()>().await;
 }
 
-/// Tells what others do with the object, until it is deleted.
+/// Tells what others do with the object. Ends when it is another hyperty's; what its own lines end, they tell.
 async fn tell_events(reporter: &Reporter, output: &Output) {
     let mut events = reporter.events();
     while let Some(event) = events.next().await {
@@ -156,6 +190,8 @@ async fn tell_events(reporter: &Reporter, output: &Output) {
             ReporterEvent::Child(child) => {
                 output.emit(&Event::child(child));
             }
+            ReporterEvent::InviteAnswer(answer) => pump::people::tell(output, &answer),
+            ReporterEvent::Deposed { .. } => return,
             ReporterEvent::Lagged => tracing::warn!("some operations on children were not told"),
             // What --accept does not decide is refused when it is dropped.
             other => drop(other),

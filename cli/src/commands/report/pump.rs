@@ -4,34 +4,40 @@
 //! before any later line. That holds because the command runs on one thread: between the look at what is refused and
 //! the next change nothing else happens to the object.
 
+pub(super) mod people;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use hyperty_model::Position;
 use hyperty_model::change::diff;
-use hyperty_model::{HypertyUrl, Position};
-use hyperty_runtime::syncher::{ActionRequest, Commit, RemoveError, Reporter, WriteError};
+use hyperty_runtime::syncher::{ActionRequest, Commit, InviteAnswers, Observer, Reporter, WriteError};
 use tokio::sync::mpsc;
 
-use super::input::{Answer, Input};
+use super::input::Input;
 use super::lines::Line;
 use crate::exit::{Exit, Failure, code_of};
-use crate::output::{Event, ObserverLine, Output};
+use crate::output::{Event, Output};
 
 /// Changes under way: more than a disk commits at once, few enough to be made again quickly.
 const IN_FLIGHT_MAX: usize = 1_024;
 
 /// Why the pump stands still.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum End {
     /// Stdin ended and everything is settled.
     Eof,
     /// The object is deleted.
     Deleted,
+    /// The object is somebody else's now, and observed.
+    Delegated(Box<Observer>),
     /// The command was asked to leave.
     Stopped,
+    /// Another hyperty of the user has taken the object over.
+    Deposed,
 }
 
 /// A line that is to be carried out.
@@ -57,6 +63,8 @@ pub(crate) struct Pump<'a> {
     in_flight: VecDeque<InFlight>,
     rejected: u64,
     asked: Rc<Asked>,
+    /// Who is invited and has not said the last word.
+    invited: Vec<InviteAnswers>,
 }
 
 /// What observers asked for and no line has answered, by number.
@@ -65,7 +73,15 @@ pub(crate) type Asked = RefCell<BTreeMap<u64, ActionRequest>>;
 impl<'a> Pump<'a> {
     /// Changes this object.
     pub(crate) fn new(reporter: Reporter, output: &'a Output, asked: Rc<Asked>) -> Pump<'a> {
-        Pump { reporter, output, todo: VecDeque::new(), in_flight: VecDeque::new(), rejected: 0, asked }
+        Pump {
+            reporter,
+            output,
+            todo: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            rejected: 0,
+            asked,
+            invited: Vec::new(),
+        }
     }
 
     /// How many lines were rejected.
@@ -97,6 +113,13 @@ impl<'a> Pump<'a> {
                             }
                         }
                         Input::Remove(who) => self.remove(todo.line, who).await,
+                        Input::Invite(invite) => self.invite(todo.line, invite).await,
+                        Input::Revoke(who) => self.revoke(todo.line, who).await,
+                        Input::Delegate(to) => {
+                            if let Some(observer) = self.delegate(todo.line, to).await {
+                                return Ok(End::Delegated(Box::new(observer)));
+                            }
+                        }
                         Input::Observers => self.tell_observers(),
                         Input::Answer(answer) => self.answer(todo.line, answer),
                         Input::Change(_) | Input::Whole(_) => self.start(todo),
@@ -111,6 +134,7 @@ impl<'a> Pump<'a> {
             tokio::select! {
                 biased;
                 result = first(&mut self.in_flight) => self.settled(result)?,
+                answer = people::next_answer(&mut self.invited) => people::tell(self.output, &answer),
                 line = lines.recv(), if more && self.todo.is_empty() => match line {
                     Some((line, text)) => self.take(line, text),
                     None => more = false,
@@ -132,9 +156,10 @@ impl<'a> Pump<'a> {
         Ok(())
     }
 
-    /// A deletion and a removal wait for all before them.
+    /// What ends something waits for all before it.
     fn may_start(&self, todo: &Todo) -> bool {
-        !matches!(*todo.input, Input::Delete | Input::Remove(_)) || self.in_flight.is_empty()
+        let ends = matches!(*todo.input, Input::Delete | Input::Remove(_) | Input::Delegate(_));
+        !ends || self.in_flight.is_empty()
     }
 
     fn take(&mut self, line: u64, text: Result<String, String>) {
@@ -160,38 +185,6 @@ impl<'a> Pump<'a> {
         for change in changes {
             let commit = self.reporter.change(change);
             self.in_flight.push_back(InFlight { line, input: Rc::clone(&input), commit });
-        }
-    }
-
-    async fn remove(&mut self, line: u64, who: &HypertyUrl) {
-        match self.reporter.remove_observer(who).await {
-            Ok(()) => drop(self.output.emit(&Event::Removed { observer: who, line })),
-            Err(error) => {
-                let code = match &error {
-                    RemoveError::NotObserving(_) => 404,
-                    RemoveError::Refused { code, .. } => code.0,
-                    RemoveError::Timeout => 408,
-                    _ => 500,
-                };
-                self.reject(line, code, error.to_string());
-            }
-        }
-    }
-
-    fn tell_observers(&self) {
-        let observers = self.reporter.observers().into_iter().map(ObserverLine::of).collect();
-        self.output.emit(&Event::Observers { observers });
-    }
-
-    fn answer(&mut self, line: u64, answer: &Answer) {
-        let request = self.asked.borrow_mut().remove(&answer.request);
-        let answered = request.is_some_and(|request| match &answer.outcome {
-            Ok(value) => request.answer(value.clone()),
-            Err((code, why)) => request.refuse(*code, why),
-        });
-        match answered {
-            true => drop(self.output.emit(&Event::Answered { request: answer.request, line })),
-            false => self.reject(line, 404, format!("no request {} waits for an answer", answer.request)),
         }
     }
 
@@ -241,6 +234,8 @@ impl<'a> Pump<'a> {
                     self.in_flight.pop_front();
                 }
                 match error {
+                    // The end is told by an event of the object.
+                    WriteError::Deposed { .. } => Ok(()),
                     WriteError::StoreFailed { .. } | WriteError::Deleted | WriteError::Stopped => {
                         Err(Failure::error(error))
                     }

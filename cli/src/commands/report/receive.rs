@@ -1,0 +1,99 @@
+//! Objects that somebody else reported before.
+
+use hyperty_model::resume::Criteria;
+use hyperty_model::{Identity, Url};
+use hyperty_runtime::syncher::{Reporter, ResumeError, TakeOverError};
+use serde_json::{Map, Value};
+
+use crate::args::ReportArgs;
+use crate::connect::Session;
+use crate::exit::{Exit, Failure};
+use crate::output::{Event, NoticeLine, Output};
+
+/// Waits until an object of this schema, and of the name if one is given, is offered; takes it.
+///
+/// # Errors
+/// When it was not given in the end.
+pub(super) async fn offered(
+    session: &Session,
+    args: &ReportArgs,
+    schema: &Url,
+    output: &Output,
+) -> Result<Reporter, Failure> {
+    session.tell_waiting(&args.client, output);
+    let mut offers = session.hyperty.delegations();
+    while let Some(offer) = offers.next().await {
+        let metadata = offer.metadata();
+        let wanted = args.name.as_ref().is_none_or(|name| *name == metadata.name);
+        if metadata.schema != *schema || !wanted {
+            tracing::warn!("{} of {} is not what is waited for: declined", metadata.url, metadata.schema);
+            offer.reject("another object is waited for");
+            continue;
+        }
+        output.emit(&Event::Offered(NoticeLine::of(metadata, offer.identity())));
+        let taking = offer.accept().store(args.store.store.is_some()).observers(args.accept.clone());
+        let reporter = taking.await?;
+        output.emit(&Event::Resumed { url: reporter.url(), version: reporter.version(), missed: None });
+        return Ok(reporter);
+    }
+    Err(Failure::error("the runtime stopped"))
+}
+
+/// Goes on with what another hyperty of the same user reported last.
+///
+/// # Errors
+/// [`Exit::NotFound`] if there is no such object, or nobody who can be reached has its data; [`Exit::NotAuthorised`] if
+/// it is another user's.
+pub(super) async fn taken_over(
+    session: &Session,
+    args: &ReportArgs,
+    schema: &Url,
+    name: &str,
+    output: &Output,
+) -> Result<Reporter, Failure> {
+    let Some(user) = &args.client.user else {
+        return Err(Failure::usage("--take-over needs --user: only what is one's own is taken over"));
+    };
+    let named = Map::from_iter([("name".to_owned(), Value::from(name))]);
+    let criteria = Criteria::default().schema(schema.clone()).like(named).identity(Identity::of_user(user));
+    let resumed = session.hyperty.resume_by(criteria).await?;
+    let missing: Vec<String> = resumed.missing.iter().map(ToString::to_string).collect();
+    let mut reporters = resumed.reporters;
+    match (reporters.pop(), reporters.is_empty(), missing.is_empty()) {
+        (Some(reporter), true, _) => {
+            reporter.accept(args.accept.clone());
+            output.emit(&Event::Resumed { url: reporter.url(), version: reporter.version(), missed: None });
+            Ok(reporter)
+        }
+        (Some(_), false, _) => Err(Failure::usage(format_args!("{user} has several objects named {name:?}"))),
+        (None, _, false) => {
+            let text = format!("nobody who can be reached has the data of {}", missing.join(", "));
+            Err(Failure::new(Exit::NotFound, text))
+        }
+        (None, _, true) => {
+            Err(Failure::new(Exit::NotFound, format_args!("{user} has no object named {name:?}")))
+        }
+    }
+}
+
+impl From<TakeOverError> for Failure {
+    fn from(error: TakeOverError) -> Failure {
+        let exit = match &error {
+            TakeOverError::Refused { code, .. } => Exit::of(*code),
+            TakeOverError::Timeout => Exit::Timeout,
+            _ => Exit::Error,
+        };
+        Failure::new(exit, error)
+    }
+}
+
+impl From<ResumeError> for Failure {
+    fn from(error: ResumeError) -> Failure {
+        let exit = match &error {
+            ResumeError::Refused { code, .. } => Exit::of(*code),
+            ResumeError::Timeout => Exit::Timeout,
+            _ => Exit::Error,
+        };
+        Failure::new(exit, error)
+    }
+}

@@ -1,0 +1,206 @@
+//! Who is let in, asked to leave, found, asked, and given an object: several processes.
+
+use serde_json::{Value, json};
+
+use crate::support::{Running, Stage, set, text};
+
+const ALICE: &str = "user://localhost/alice";
+const BOB: &str = "user://localhost/bob";
+const EVE: &str = "user://localhost/eve";
+
+/// Starts to wait, and returns the address under which it does.
+fn waiting(stage: &Stage, arguments: &[&str]) -> (Running, String) {
+    let mut running = stage.start(arguments);
+    let address = text(&running.expect("waiting")["hyperty"]);
+    (running, address)
+}
+
+/// The last word of somebody who is invited.
+fn last_word(reporter: &mut Running) -> u64 {
+    reporter.until("invitee", |event| event["provisional"] == false)["code"].as_u64().unwrap()
+}
+
+#[test]
+fn who_is_invited_observes_until_removed_and_nobody_else() {
+    let stage = Stage::new();
+    let (mut alice, object) = stage.report(&["--accept", "none", "--user", ALICE]);
+    let store = stage.folder.path("bob");
+    let as_bob = ["observe", "--invited", "--store", &store, "--user", BOB];
+    let (mut bob, address) = waiting(&stage, &as_bob);
+    for stranger in [["observe", &object], ["read", &object], ["observe", &object]] {
+        let (events, code, stderr) = stage.run(&[&stranger[..], &["--user", EVE]].concat());
+        assert_eq!((code, events.len()), (3, 0), "{stderr}");
+    }
+    alice.line(&json!({"invite": address, "children": false, "until": "1h"}).to_string());
+    alice.until("inviting", |event| event["line"] == 1);
+    let invited = bob.expect("invited");
+    assert_eq!((&invited["url"], &invited["user"]), (&json!(object), &json!(ALICE)));
+    assert_eq!(invited["children"], false);
+    assert_eq!(last_word(&mut alice), 200);
+    bob.expect("snapshot");
+    alice.line(&set("count", json!(1)));
+    assert_eq!(bob.expect("change")["value"], 1);
+    alice.line(r#"{"observers":true}"#);
+    let observers = alice.until("observers", |_| true);
+    assert_eq!(observers["observers"][0]["user"], BOB);
+    // An observer is removed, not uninvited.
+    alice.line(&json!({"revoke": address}).to_string());
+    assert_eq!(alice.until("rejected", |_| true)["code"], 409);
+    bob.stop();
+    // It is not invited again: the store knows.
+    let mut bob = stage.start(&as_bob);
+    bob.expect("resumed");
+    bob.expect("snapshot");
+    alice.line(&json!({"remove": address}).to_string());
+    alice.until("removed", |event| event["observer"] == json!(address));
+    alice.line(&set("count", json!(2)));
+    alice.until("published", |event| event["version"] == 2);
+    let (events, code, stderr) = bob.output();
+    assert_eq!(code, 3, "{stderr}");
+    assert!(events.iter().all(|event| event["event"] != "change"), "{events:?}");
+    assert_eq!(events.last().unwrap()["event"], "closed", "{events:?}");
+    for command in ["read", "observe"] {
+        let (events, code, stderr) = stage.run(&[command, &object, "--store", &store, "--user", BOB]);
+        assert_eq!((code, events.len()), (3, 0), "{command}: {stderr}");
+    }
+    alice.stop();
+}
+
+#[test]
+fn an_invitation_is_declined_taken_back_or_never_arrives() {
+    let stage = Stage::new();
+    let (mut alice, _) = stage.report(&["--accept", "none"]);
+    let (bob, address) = waiting(&stage, &["observe", "--invited", "--decline", "not today"]);
+    alice.line(&json!({"invite": [address]}).to_string());
+    assert_eq!(last_word(&mut alice), 406);
+    let (events, code, stderr) = bob.output();
+    assert_eq!((code, events.last().unwrap()["event"].as_str()), (0, Some("declined")), "{stderr}");
+    alice.line(&json!({"revoke": address}).to_string());
+    assert_eq!(alice.until("rejected", |_| true)["code"], 404);
+    // Whoever is not there is invited all the same, and it can be taken back.
+    let absent = json!("hyperty://localhost/absent");
+    alice.line(&json!({"invite": absent}).to_string());
+    alice.until("inviting", |event| event["invitees"] == json!([absent]));
+    alice.line(&json!({"revoke": absent}).to_string());
+    alice.until("revoked", |event| event["invitee"] == absent);
+    alice.stop();
+}
+
+#[test]
+fn an_object_is_given_away_and_its_first_reporter_killed_at_once() {
+    let stage = Stage::new();
+    let (first, second) = (stage.folder.path("first"), stage.folder.path("second"));
+    let (mut alice, object) = stage.report(&["--store", &first]);
+    let mut observer = stage.start(&["observe", &object]);
+    observer.expect("snapshot");
+    alice.line(&set("count", json!(1)));
+    observer.expect("change");
+    let schema = stage.folder.path("schema.json");
+    let taking = ["report", "--schema", &schema, "--store", &second, "--delegated"];
+    let (mut bob, address) = waiting(&stage, &taking);
+    alice.line(&json!({"delegate": address}).to_string());
+    alice.until("delegated", |event| event["url"] == json!(object) && event["to"] == json!(address));
+    alice.kill();
+    assert_eq!(bob.expect("offered")["url"], json!(object));
+    bob.expect("resumed");
+    bob.line(&set("count", json!(2)));
+    bob.expect("published");
+    assert_eq!(observer.until("change", |event| event["attribute"] == "count")["value"], 2);
+    // The former Reporter is an observer now, and does not report a second object by mistake.
+    let again = ["report", "--schema", &schema, "--store", &first];
+    let (events, code, stderr) = stage.run(&again);
+    assert_eq!((code, events.len()), (2, 0), "{stderr}");
+    assert!(stderr.contains(&object), "{stderr}");
+    let mut alice = stage.start(&["observe", &object, "--store", &first]);
+    assert_eq!(alice.until("snapshot", |_| true)["url"], json!(object));
+    // The new one goes on after a crash of its own, by the same command.
+    bob.kill();
+    let mut bob = stage.start(&taking);
+    bob.expect("resumed");
+    bob.line(&set("count", json!(3)));
+    for observer in [&mut observer, &mut alice] {
+        observer.until("change", |event| event["value"] == 3);
+    }
+    bob.stop();
+}
+
+#[test]
+fn another_device_of_the_user_takes_over_and_the_first_stands_down() {
+    let stage = Stage::new();
+    let schema = stage.folder.path("schema.json");
+    let (laptop, phone) = (stage.folder.path("laptop"), stage.folder.path("phone"));
+    let (mut first, object) = stage.report(&["--store", &laptop, "--user", ALICE]);
+    let mut observer = stage.start(&["observe", &object]);
+    first.line(&set("count", json!(1)));
+    first.expect("published");
+    first.kill();
+    let backup = stage.folder.path("backup");
+    let run = |arguments: &[&str]| {
+        let (_, code, stderr) = Running::start(arguments).output();
+        assert_eq!(code, 0, "{stderr}");
+    };
+    run(&["store", "export", &laptop, "--to", &backup]);
+    let file = format!("{phone}/hyperty.redb");
+    run(&["store", "import", &file, "--from", &backup, "--new-device"]);
+    let take = ["report", "--schema", &schema, "--store", &phone, "--take-over"];
+    // It is Alice's, and nobody takes it who is somebody else, or nobody.
+    assert_eq!(stage.run(&[&take[..], &["--user", BOB]].concat()).1, 4);
+    assert_eq!(stage.run(&take).1, 2);
+    let mut second = stage.start(&[&take[..], &["--user", ALICE]].concat());
+    assert_eq!(second.expect("resumed")["url"], json!(object));
+    second.line(&set("count", json!(2)));
+    second.expect("published");
+    observer.until("change", |event| event["value"] == 2);
+    let (events, code, stderr) =
+        stage.start(&["report", "--schema", &schema, "--store", &laptop, "--user", ALICE]).output();
+    assert_eq!(code, 3, "{stderr}");
+    assert!(events.iter().any(|event| event["event"] == "deposed"), "{events:?}");
+    second.stop();
+}
+
+#[test]
+fn what_is_registered_is_found() {
+    let stage = Stage::new();
+    let (alice, object) = stage.report(&["--user", ALICE, "--name", "standup"]);
+    let found = |arguments: &[&str]| {
+        let (events, code, stderr) = stage.run(&[&["discover"], arguments].concat());
+        let urls: Vec<Value> = events.iter().map(|event| event["url"].clone()).collect();
+        (urls, code, stderr)
+    };
+    for query in [&[ALICE][..], &["standup"], &[&object], &["--scheme", "comm"], &[ALICE, "--objects"]] {
+        let (urls, code, stderr) = found(query);
+        assert_eq!((code, urls), (0, vec![json!(object)]), "{query:?}: {stderr}");
+    }
+    for query in [&[BOB][..], &["retrospective"], &["standup", "--status", "disconnected"]] {
+        let (urls, code, stderr) = found(query);
+        assert_eq!((code, urls.len()), (4, 0), "{query:?}: {stderr}");
+    }
+    let mut watch = stage.start(&["discover", ALICE, "--watch", "--count", "2"]);
+    assert_eq!(watch.expect("found")["status"], "live");
+    alice.stop();
+    assert_eq!(watch.expect("status")["status"], "disconnected");
+    let (_, code, stderr) = watch.output();
+    assert_eq!(code, 0, "{stderr}");
+}
+
+#[test]
+fn the_reporter_does_what_it_is_asked_or_says_why_not() {
+    let stage = Stage::new();
+    let (mut alice, object) = stage.report(&["--requests"]);
+    let ask = stage.start(&["request", &object, "count", r#"{"by":2}"#, "--user", BOB]);
+    let request = alice.until("request", |event| event["method"] == "count");
+    assert_eq!(request["params"], json!([{"by": 2}]));
+    alice.line(&json!({"answer": request["request"], "value": {"count": 2}}).to_string());
+    let (events, code, stderr) = ask.output();
+    assert_eq!((code, &events[0]["value"]), (0, &json!({"count": 2})), "{stderr}");
+    let ask = stage.start(&["request", &object, "count", "--user", BOB]);
+    let request = alice.until("request", |_| true);
+    let line = json!({"answer": request["request"], "code": 403, "reason": "not you"});
+    alice.line(&line.to_string());
+    let (_, code, stderr) = ask.output();
+    assert_eq!(code, 3, "{stderr}");
+    assert!(stderr.contains("not you"), "{stderr}");
+    alice.line(&line.to_string());
+    assert_eq!(alice.until("rejected", |_| true)["code"], 404, "answered already");
+    alice.stop();
+}
