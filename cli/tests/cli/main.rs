@@ -7,11 +7,8 @@ mod demo;
 mod input;
 mod objects;
 mod operating;
-<<<<<<< HEAD
 mod policy;
-=======
 mod procedures;
->>>>>>> 709d85e (Command: invitations, delegation, takeover, discovery)
 mod refusals;
 mod restarts;
 mod store;
