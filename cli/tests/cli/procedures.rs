@@ -107,9 +107,9 @@ fn an_object_is_given_away_and_its_first_reporter_killed_at_once() {
     bob.expect("published");
     assert_eq!(observer.until("change", |event| event["attribute"] == "count")["value"], 2);
     // The former Reporter is an observer now, and does not report a second object by mistake.
-    let again = ["report", "--schema", &schema, "--store", &first];
-    let (events, code, stderr) = stage.run(&again);
-    assert_eq!((code, events.len()), (2, 0), "{stderr}");
+    let (events, code, stderr) = stage.run(&["report", "--schema", &schema, "--store", &first, "--exit-at-eof"]);
+    assert!(events.iter().all(|event| event["event"] != "created"), "{events:?}");
+    assert_eq!(code, 2, "{events:?} {stderr}");
     assert!(stderr.contains(&object), "{stderr}");
     let mut alice = stage.start(&["observe", &object, "--store", &first]);
     assert_eq!(alice.until("snapshot", |_| true)["url"], json!(object));
@@ -133,7 +133,7 @@ fn another_device_of_the_user_takes_over_and_the_first_stands_down() {
     let mut observer = stage.start(&["observe", &object]);
     first.line(&set("count", json!(1)));
     first.expect("published");
-    first.kill();
+    first.stop();
     let backup = stage.folder.path("backup");
     let run = |arguments: &[&str]| {
         let (_, code, stderr) = Running::start(arguments).output();
@@ -143,6 +143,16 @@ fn another_device_of_the_user_takes_over_and_the_first_stands_down() {
     let file = format!("{phone}/hyperty.redb");
     run(&["store", "import", &file, "--from", &backup, "--new-device"]);
     let take = ["report", "--schema", &schema, "--store", &phone, "--take-over"];
+    // What is live is not taken from anybody.
+    let schema_of = ["report", "--schema", &schema, "--user", ALICE, "--store"];
+    let mut first = stage.start(&[&schema_of[..], &[&laptop]].concat());
+    first.expect("resumed");
+    // The registry knows that it is back.
+    assert_eq!(stage.run(&["discover", &object, "--status", "live", "--watch", "--count", "1"]).1, 0);
+    let (_, code, stderr) = stage.run(&[&take[..], &["--user", ALICE]].concat());
+    assert_eq!(code, 1, "{stderr}");
+    assert!(stderr.contains("is live"), "{stderr}");
+    first.stop();
     // It is Alice's, and nobody takes it who is somebody else, or nobody.
     assert_eq!(stage.run(&[&take[..], &["--user", BOB]].concat()).1, 4);
     assert_eq!(stage.run(&take).1, 2);
@@ -151,8 +161,7 @@ fn another_device_of_the_user_takes_over_and_the_first_stands_down() {
     second.line(&set("count", json!(2)));
     second.expect("published");
     observer.until("change", |event| event["value"] == 2);
-    let (events, code, stderr) =
-        stage.start(&["report", "--schema", &schema, "--store", &laptop, "--user", ALICE]).output();
+    let (events, code, stderr) = stage.start(&[&schema_of[..], &[&laptop]].concat()).output();
     assert_eq!(code, 3, "{stderr}");
     assert!(events.iter().any(|event| event["event"] == "deposed"), "{events:?}");
     second.stop();

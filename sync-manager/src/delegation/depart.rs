@@ -157,8 +157,14 @@ impl SyncManager {
         if let Err(refusal) = self.add_shared_routes(&observed, &names) {
             tracing::error!(object = %object.url, %refusal, "the former Reporter cannot observe");
         }
-        self.save_observed(&observed.lock());
+        let kept = self.save_observed(&observed.lock());
         drop(setup);
+        // Before anybody is told: who hears that the object is given away observes it after a crash, too.
+        if let Some(ticket) = kept
+            && let Err(error) = self.durable(ticket).await
+        {
+            tracing::error!(object = %object.url, %error, "who observes what was given away is not stored");
+        }
         Some(observed)
     }
 
