@@ -132,6 +132,7 @@ fn another_device_of_the_user_takes_over_and_the_first_stands_down() {
     let (laptop, phone) = (stage.folder.path("laptop"), stage.folder.path("phone"));
     let (mut first, object) = stage.report(&["--store", &laptop, "--user", ALICE]);
     let mut observer = stage.start(&["observe", &object]);
+    observer.expect("snapshot");
     first.line(&set("count", json!(1)));
     first.expect("published");
     first.stop();
