@@ -31,7 +31,8 @@ fn a_file_sets_what_it_names_and_nothing_else() {
 #[test]
 fn what_is_wrong_is_shown_where_it_stands() {
     let unknown = refusal("log = \"warn\"\n\n[node.limits]\n  sesions = 10\n");
-    let expected = "hyperty.toml:4: unknown key `node.limits.sesions`; known here: sessions, connections, ";
+    let expected =
+        "hyperty.toml:4: unknown key `node.limits.sesions`; known here: sessions, sessions_per_user, ";
     assert!(unknown.starts_with(expected), "{unknown}");
     assert!(unknown.ends_with("\n  |\n4 |   sesions = 10\n  |   ^^^^^^^"), "{unknown}");
 
