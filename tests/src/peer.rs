@@ -41,9 +41,21 @@ impl Peer {
     /// # Panics
     /// When that is refused.
     pub async fn open(node: &MessageNode, name: &str) -> Peer {
+        Peer::open_with(node, name, json!({})).await
+    }
+
+    /// Connects and opens a session with this token.
+    ///
+    /// # Panics
+    /// When that is refused.
+    pub async fn admitted(node: &MessageNode, name: &str, token: &str) -> Peer {
+        Peer::open_with(node, name, json!({"accessToken": token})).await
+    }
+
+    async fn open_with(node: &MessageNode, name: &str, body: Value) -> Peer {
         let mut peer = Peer::connect(node, name);
         let from = peer.runtime.clone();
-        let answer = peer.request("open", &from, SESSION, json!({})).await;
+        let answer = peer.request("open", &from, SESSION, body).await;
         assert_eq!(code(&answer), 200, "{answer}");
         peer
     }
