@@ -47,6 +47,13 @@ impl Removed {
         self.0.remove(hyperty);
     }
 
+    /// It asks anew, and may: what it had is over, and a farewell that reaches it now would end what it is about to get.
+    pub(crate) fn begins_anew(&mut self, hyperty: &HypertyUrl) {
+        if let Some(gone) = self.0.get_mut(hyperty) {
+            gone.untold = false;
+        }
+    }
+
     pub(crate) fn contains(&self, hyperty: &HypertyUrl) -> bool {
         !self.0.is_empty() && self.0.contains_key(hyperty)
     }

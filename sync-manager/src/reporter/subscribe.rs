@@ -58,7 +58,11 @@ impl SyncManager {
             return question.answer(refusal);
         }
         if let (Some(runtime), Some(reported)) = (&applicant.runtime, self.reported(object)) {
-            self.remind_removed(&reported, &reported.lock(), Some(runtime));
+            let mut state = reported.lock();
+            if !state.shuts_out(&applicant.hyperty, self.now()) {
+                state.removed.begins_anew(&applicant.hyperty);
+            }
+            self.remind_removed(&reported, &state, Some(runtime));
         }
         let accepted = match self.admit(object, &mut applicant).await {
             Ok(reported) => {

@@ -14,6 +14,8 @@ pub(super) struct Observers {
     admitted: ByName<bool>,
     /// Those of whom it is not known whether they were let in.
     doubtful: BTreeSet<String>,
+    /// Those whose removal was asked for, which may have happened or not.
+    leaving: BTreeSet<String>,
     pub(super) seats: ByName<Seat>,
 }
 
@@ -37,6 +39,8 @@ struct End {
     why: &'static str,
     invariant: Invariant,
     last: Position,
+    /// It was removed and has not been told yet: until then it holds what it had.
+    unheard: bool,
 }
 
 impl Observers {
@@ -54,9 +58,26 @@ impl Reference {
         self.observers.open = open;
     }
 
-    /// This one may observe and read from now on.
+    /// This one may observe and read from now on. If it was removed and has not heard of that yet it goes on, or is
+    /// sent away belatedly.
     pub fn granted(&mut self, who: &str) {
         self.observers.admitted.insert(who.to_owned(), true);
+        self.observers.doubtful.remove(who);
+        let seat = self.observers.seats.get_mut(who);
+        if let Some(seat) = seat.filter(|seat| seat.ended.as_ref().is_some_and(|end| end.unheard)) {
+            seat.ended = None;
+            self.observers.leaving.insert(who.to_owned());
+        }
+    }
+
+    /// This one was invited, and whether that holds is not known: it may be let in, or not.
+    pub fn maybe_granted(&mut self, who: &str) {
+        self.observers.doubtful.insert(who.to_owned());
+    }
+
+    /// What this one was granted by name was taken back before it was used: what holds for everybody holds for it.
+    pub fn revoked(&mut self, who: &str) {
+        self.observers.admitted.remove(who);
         self.observers.doubtful.remove(who);
     }
 
@@ -67,11 +88,21 @@ impl Reference {
         self.end(who, "it was refused", Invariant::I4);
     }
 
-    /// This one was removed by the Reporter, which was told that it is done.
+    /// The Reporter asks for the removal of this one: from now on it may be done.
+    pub fn removing(&mut self, who: &str) {
+        self.observers.leaving.insert(who.to_owned());
+    }
+
+    /// This one was removed by the Reporter, which was told that it is done. It may not observe or read until it is
+    /// granted that by name, and is shown nothing later, wherever it is and whether or not it has heard.
     pub fn removed(&mut self, who: &str) {
         self.observers.admitted.insert(who.to_owned(), false);
         self.observers.doubtful.remove(who);
+        self.observers.leaving.remove(who);
         self.end(who, "it was removed", Invariant::I4);
+        if let Some(end) = self.observers.seats.get_mut(who).and_then(|seat| seat.ended.as_mut()) {
+            end.unheard |= end.why == "it was removed";
+        }
     }
 
     /// This one ended its subscription itself, and was told that it is done.
@@ -101,10 +132,16 @@ impl Reference {
         self.observers.seats.get(who).is_some_and(|seat| seat.ended.is_none())
     }
 
+    /// Whether this one observes, and nobody has asked for its removal without an answer.
+    pub fn serves(&self, who: &str) -> bool {
+        self.observes(who) && !self.observers.leaving.contains(who)
+    }
+
     fn end(&mut self, who: &str, why: &'static str, invariant: Invariant) {
         let last = self.latest();
         if let Some(seat) = self.observers.seats.get_mut(who) {
-            seat.ended.get_or_insert(End { why, invariant, last });
+            let end = seat.ended.get_or_insert(End { why, invariant, last, unheard: false });
+            end.unheard = false;
         }
     }
 }
@@ -130,15 +167,19 @@ impl Reference {
         let gone = self.children.gone().collect();
         let seat = Seat { at, told: at, children_gone: gone, ..Seat::default() };
         self.observers.seats.insert(who.to_owned(), seat);
+        self.observers.leaving.remove(who);
         Ok(())
     }
 
     /// An observer came back after a crash or a clean end with this copy, which may be older than what it was shown.
     ///
     /// # Errors
-    /// I4 when its subscription had ended, I8 when the copy is none that ever was.
+    /// I4 when its subscription had ended, I8 when the copy is none that ever was. One that was removed and has not
+    /// heard of it may come back, with what it had been shown by then.
     pub fn came_back(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
-        if !self.observes(who) {
+        if self.is_unheard(who) {
+            self.seat(who, at)?;
+        } else if !self.observes(who) {
             return Err(self.violation(
                 Invariant::I4,
                 who,
@@ -255,7 +296,8 @@ impl Reference {
     /// # Errors
     /// I4 when it is allowed to observe, and nobody removed it.
     pub fn saw_removed(&mut self, who: &str) -> Result<(), Violation> {
-        if self.may(who) && !self.is_deleting() && self.observes(who) {
+        let asked_for = self.is_deleting() || self.observers.leaving.contains(who);
+        if self.may(who) && !asked_for && self.observes(who) {
             return Err(self.violation(Invariant::I4, who, "sent away, and nobody asked for that"));
         }
         self.end(who, "it was sent away", Invariant::I4);
@@ -274,6 +316,12 @@ impl Reference {
         self.document(Invariant::I11, who, at, data)
     }
 
+    /// Whether this one was removed and has not been told.
+    pub fn is_unheard(&self, who: &str) -> bool {
+        let ended = self.observers.seats.get(who).and_then(|seat| seat.ended.as_ref());
+        ended.is_some_and(|end| end.unheard)
+    }
+
     fn tell(&mut self, who: &str, at: Position) {
         if let Some(seat) = self.observers.seats.get_mut(who) {
             seat.told = at;
@@ -286,7 +334,7 @@ impl Reference {
             return Err(self.violation(Invariant::I4, who, format!("is shown {at} without observing")));
         };
         match &seat.ended {
-            Some(End { why, invariant, last }) if at > *last => {
+            Some(End { why, invariant, last, .. }) if at > *last => {
                 Err(self.violation(*invariant, who, format!("is shown {at}, but {why} at {last}")))
             }
             _ => Ok(seat),

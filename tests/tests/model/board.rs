@@ -1,10 +1,14 @@
 //! An object as the system has it: its Reporter, its observers, and the reference that judges both.
 
+use std::collections::BTreeSet;
+
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use hyperty_conformance::reference::{Follower, Reference, Violation};
 use hyperty_model::{ObjectUrl, Position};
-use hyperty_syncher::{Accept, ChildError, Commit, Observer, ReadRequest, Reporter, SubscriptionRequest};
+use hyperty_syncher::{
+    Accept, ChildError, Commit, Observer, ReadRequest, Reporter, SubscribeError, SubscriptionRequest,
+};
 
 use crate::command::{Admission, PARTIES, Verdict};
 use crate::member::user_of;
@@ -28,6 +32,8 @@ pub(crate) struct Board {
     pub(crate) seats: [Seat; PARTIES],
     /// Everybody could be told when it was deleted.
     pub(crate) announced: bool,
+    /// Who has asked the Reporter for what, by the number of the request, was served.
+    pub(crate) performed: BTreeSet<u64>,
 }
 
 /// A party's place at an object that it may observe.
@@ -36,6 +42,24 @@ pub(crate) struct Seat {
     pub(crate) watch: Option<Watch>,
     /// Whether it observes is not known: an answer was lost with a runtime, or never came.
     pub(crate) unsure: bool,
+    /// The Reporter has wanted it away: it is let in by name only.
+    pub(crate) banned: bool,
+    /// Whether that was done is not known.
+    pub(crate) leaving: bool,
+    /// An invitation is all that lets it in.
+    pub(crate) by_invitation: bool,
+    /// That it observes no more could not be told to the Reporter's side, which is told once.
+    pub(crate) untold: bool,
+    /// Why it was not let in the last time.
+    pub(crate) refusal: Option<SubscribeError>,
+}
+
+impl Seat {
+    /// Nobody sits there any more; what holds of the party holds on.
+    pub(crate) fn clear(&mut self, unsure: bool) -> Option<Watch> {
+        self.unsure = unsure;
+        self.watch.take()
+    }
 }
 
 /// An observation with the copy of an application that follows its events.
@@ -77,6 +101,7 @@ impl Board {
             operations: Vec::new(),
             seats: Default::default(),
             announced: false,
+            performed: BTreeSet::new(),
         };
         board.reference.set_open(admission == Admission::All);
         board
@@ -109,7 +134,13 @@ impl Board {
         let snapshot = observer.snapshot();
         let at = Position { epoch: snapshot.epoch, version: snapshot.version };
         let follower = Follower::new(name, name, at, snapshot.data);
-        self.seats[who] = Seat { watch: Some(Watch { observer, follower }), unsure: false };
+        let seat = &mut self.seats[who];
+        (seat.watch, seat.unsure, seat.untold) = (Some(Watch { observer, follower }), false, false);
+    }
+
+    /// Whether what this party asks of the Reporter's side is done for it.
+    pub(crate) fn serves(&self, name: &str) -> bool {
+        name == self.owner_who || self.reference.serves(name)
     }
 
     /// What has become of the changes that were made.

@@ -68,7 +68,7 @@ impl System {
                 What::Deletion
             }
         };
-        if failing || board.reference.is_deleting() {
+        if failing || board.reference.is_deleting() || !board.serves(&name) {
             board.reference.child_uncertain(&id); // refused, and undone wherever it was shown
         }
         let mut operation = Operation { who, id, what, read_only: forbidden, commit };
@@ -151,7 +151,7 @@ impl Board {
         error: &ChildError,
         (forbidden, broken_disk): (bool, bool),
     ) -> Result<(), Violation> {
-        let ended = self.reference.is_deleting();
+        let ended = self.reference.is_deleting() || !self.serves(name);
         match error {
             ChildError::Refused { .. } | ChildError::Undone { .. } if forbidden || ended => Ok(()),
             ChildError::Refused { code, .. } if code.0 == 500 => Ok(()), // by a disk that failed

@@ -51,6 +51,29 @@ pub(crate) enum Command {
     /// The Reporter lets in others from now on.
     Admit(usize, Admission),
     Delete(usize),
+    /// The Reporter sends a party away.
+    Remove {
+        who: usize,
+        board: usize,
+    },
+    /// It invites one, or only tells it of the object; what the invited says.
+    Invite {
+        who: usize,
+        board: usize,
+        announce: bool,
+        reply: Reply,
+    },
+    /// It takes an invitation back.
+    Revoke {
+        who: usize,
+        board: usize,
+    },
+    /// An observer asks the Reporter to do something; whether the answer is awaited.
+    Action {
+        who: usize,
+        board: usize,
+        wait: bool,
+    },
     /// The runtime of a party stops hard and starts again over what was durable.
     Crash(usize),
     /// All of them at once, and the node.
@@ -104,6 +127,16 @@ pub(crate) enum Verdict {
     Refuse,
     /// Nothing, until the time is over.
     Silence,
+}
+
+/// What an application says to an invitation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Reply {
+    Accept,
+    Decline,
+    /// It lets it go.
+    #[default]
+    Ignore,
 }
 
 /// One call of the Reporter's application.
@@ -268,6 +301,29 @@ fn verdict() -> impl Strategy<Value = Verdict> {
     prop_oneof![4 => Just(Verdict::Accept), 2 => Just(Verdict::Refuse), 1 => Just(Verdict::Silence)]
 }
 
+fn reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![3 => Just(Reply::Accept), 1 => Just(Reply::Decline), 1 => Just(Reply::Ignore)]
+}
+
+/// What decides who observes beside subscriptions, and what observers ask for.
+fn procedures() -> Vec<(u32, BoxedStrategy<Command>)> {
+    let who = || 0..PARTIES;
+    let board = || any::<prop::sample::Index>().prop_map(|index| index.index(64));
+    let invite = (who(), board(), prop::bool::weighted(0.2), reply())
+        .prop_map(|(who, board, announce, reply)| Command::Invite { who, board, announce, reply });
+    vec![
+        (3, (who(), board()).prop_map(|(who, board)| Command::Remove { who, board }).boxed()),
+        (4, invite.boxed()),
+        (1, (who(), board()).prop_map(|(who, board)| Command::Revoke { who, board }).boxed()),
+        (
+            4,
+            (who(), board(), any::<bool>())
+                .prop_map(|(who, board, wait)| Command::Action { who, board, wait })
+                .boxed(),
+        ),
+    ]
+}
+
 fn link() -> impl Strategy<Value = Link> {
     prop_oneof![3 => Just(Link::Cut), 1 => Just(Link::Silent), 1 => Just(Link::Stalled)]
 }
@@ -296,7 +352,7 @@ pub(crate) fn command(now: &Weights) -> BoxedStrategy<Command> {
     let read =
         (who(), board(), verdict()).prop_map(|(who, board, verdict)| Command::Read { who, board, verdict });
     let forgery = proptest::sample::select(&FORGERIES[..]);
-    let all = vec![
+    let mut all = vec![
         (
             if now.boards < 3 { 4 } else { 1 },
             (who(), creation(), admission())
@@ -335,5 +391,6 @@ pub(crate) fn command(now: &Weights) -> BoxedStrategy<Command> {
         (6, (0..5_000u64).prop_map(Command::Pause).boxed()),
         (1, (5_000..90_000u64).prop_map(Command::Pause).boxed()),
     ];
+    all.extend(procedures());
     Union::new_weighted(all.into_iter().filter(|(weight, _)| *weight > 0).collect()).boxed()
 }

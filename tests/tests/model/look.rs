@@ -4,13 +4,14 @@ use futures_util::FutureExt;
 use hyperty_conformance::reference::{ChildSeen, Followed, Invariant, Violation, children_of};
 use hyperty_syncher::ChildrenHandle;
 
-use crate::board::{Board, Seat, Watch};
+use crate::board::{Board, Watch};
 use crate::children;
 use crate::command::PARTIES;
 use crate::system::{System, broken};
 
 impl System {
     pub(crate) fn look(&mut self) -> Result<(), Violation> {
+        self.read_invitations();
         self.decide()?;
         self.take_answers()?;
         let whos: Vec<String> = (0..PARTIES).map(|who| self.member(who).who()).collect();
@@ -63,7 +64,7 @@ impl Board {
         if ended {
             self.reference.children_uncertain(name);
             // A disk that hangs or fails does not keep that it ended.
-            self.seats[who] = Seat { watch: None, unsure: !keeps };
+            self.seats[who].clear(!keeps);
             return Ok(());
         }
         let at = observer.position();

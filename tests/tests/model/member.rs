@@ -12,6 +12,8 @@ use hyperty_storage::{FaultPlan, FaultyTables, MemoryTables};
 /// A disk that goes on takes no longer than this to be clear of everything.
 const CLEAN_END: Duration = Duration::from_secs(30);
 
+use crate::command::Reply;
+
 pub(crate) struct Member {
     pub(crate) name: &'static str,
     pub(crate) tables: Arc<FaultyTables<MemoryTables>>,
@@ -24,6 +26,8 @@ pub(crate) struct Member {
     pub(crate) failing: bool,
     /// Its application reads no events.
     pub(crate) dozes: bool,
+    /// What it says when it is invited.
+    pub(crate) reply: Reply,
 }
 
 impl Member {
@@ -33,7 +37,17 @@ impl Member {
         let schema = runtime.schema(SCHEMA).expect("the schema is read");
         let user = user_of(name);
         let hyperty = runtime.deploy("app").user(&user).await.expect("the hyperty is deployed");
-        Member { name, tables, runtime, hyperty, schema, held: false, failing: false, dozes: false }
+        Member {
+            name,
+            tables,
+            runtime,
+            hyperty,
+            schema,
+            held: false,
+            failing: false,
+            dozes: false,
+            reply: Reply::default(),
+        }
     }
 
     /// The name by which the reference knows it.

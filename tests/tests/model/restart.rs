@@ -50,6 +50,7 @@ impl System {
                     self.boards[pending.board].seats[who].unsure = true;
                 }
                 Request::Read(task) => task.abort(),
+                Request::Action(_, task) => task.abort(),
             }
         }
         for board in &mut self.boards {
@@ -108,10 +109,11 @@ impl System {
             return Err(broken(Invariant::I8, &name, detail));
         }
         for board in &mut self.boards {
-            let seat = std::mem::take(&mut board.seats[who]);
+            let unsure = std::mem::take(&mut board.seats[who].unsure);
+            let watched = board.seats[who].clear(false).is_some();
             let back = resumed.iter().find(|observer| *observer.url() == board.url);
-            match (back, seat.watch.is_some(), seat.unsure) {
-                (None, false, _) => {}
+            match (back, watched, unsure) {
+                (None, false, unsure) => board.seats[who].untold |= unsure,
                 (Some(observer), true, _) => {
                     let at = observer.position();
                     board.reference.came_back(&name, at, &observer.data())?;
@@ -120,6 +122,7 @@ impl System {
                 // Nobody knows that it observes, or it wanted to end that: it is ended now.
                 (Some(observer), false, true) => {
                     board.seats[who].unsure = observer.unsubscribe().await.is_err();
+                    board.seats[who].untold = true;
                 }
                 (Some(observer), false, false) => {
                     let at = observer.position();
@@ -128,6 +131,10 @@ impl System {
                     return Err(broken(Invariant::I4, &name, detail));
                 }
                 (None, true, _) if board.reference.is_deleting() => {}
+                // Told at once that it was removed.
+                (None, true, _) if !board.reference.serves(&name) => {
+                    board.reference.saw_removed(&name)?;
+                }
                 (None, true, _) => {
                     let detail = format!("the observation of {} is not resumed", board.url);
                     return Err(broken(Invariant::I6, &name, detail));

@@ -7,7 +7,7 @@ use hyperty_conformance::world::Link;
 use tokio::time::Instant;
 
 use crate::board::Board;
-use crate::command::{Admission, PARTIES, Verdict};
+use crate::command::{Admission, PARTIES, Reply, Verdict};
 use crate::look::all_children;
 use crate::system::{NAMES, System, broken};
 
@@ -34,7 +34,7 @@ impl System {
         for (who, name) in NAMES.into_iter().enumerate() {
             self.world.set_link(name, Link::Up);
             let member = self.members[who].as_mut().expect("there is a runtime between steps");
-            (member.held, member.dozes) = (false, false);
+            (member.held, member.dozes, member.reply) = (false, false, Reply::Ignore);
             member.tables.thaw();
         }
         for who in self.with_bad_disks() {
@@ -53,6 +53,7 @@ impl System {
             }
         }
         self.finish_pending().await?;
+        self.remove_again().await?;
         self.look()
     }
 
@@ -96,6 +97,7 @@ impl System {
             }
             let reporters = all_children(|name| reporter.children(name).ok());
             board.reference.settled_children(&board.owner_who, &reporters, &reporters)?;
+            board.settled_list(&whos)?;
             for (who, seat) in board.seats.iter().enumerate() {
                 let Some(watch) = &seat.watch else { continue };
                 let observer = &watch.observer;
@@ -122,10 +124,14 @@ impl System {
                     self.boards[number].admission = Admission::All;
                     self.boards[number].admit();
                 }
+                if self.boards[number].seats[who].banned && self.boards[number].is_live() {
+                    self.invite(who, number, false, Reply::Ignore).await?;
+                }
                 self.subscribe(who, number, Verdict::Accept, true).await?;
                 let board = &self.boards[number];
                 if board.is_live() && board.seats[who].watch.is_none() {
-                    return Err(broken(Invariant::I11, name, format!("cannot observe {}", board.url)));
+                    let detail = format!("cannot observe {}: {:?}", board.url, board.seats[who].refusal);
+                    return Err(broken(Invariant::I11, name, detail));
                 }
             }
         }

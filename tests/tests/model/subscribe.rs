@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use hyperty_conformance::reference::{Invariant, Violation};
 use hyperty_model::{Identity, Position, Snapshot};
-use hyperty_syncher::{Observer, ReadError, ReporterEvent, SubscribeError};
+use hyperty_syncher::{Observer, ReadError, ReporterEvent, RequestError, SubscribeError};
+use serde_json::Value;
 use tokio::task::JoinHandle;
 
 use crate::board::{Board, Watch};
@@ -21,13 +22,15 @@ pub(crate) struct Pending {
     pub(crate) who: usize,
     pub(crate) board: usize,
     /// Its deletion had not been acknowledged when it was asked.
-    was_there: bool,
+    pub(crate) was_there: bool,
     pub(crate) request: Request,
 }
 
 pub(crate) enum Request {
     Subscribe(JoinHandle<Result<Observer, SubscribeError>>),
     Read(JoinHandle<Result<Snapshot, ReadError>>),
+    /// An action that was asked for, by its number.
+    Action(u64, JoinHandle<Result<Value, RequestError>>),
 }
 
 impl System {
@@ -38,10 +41,7 @@ impl System {
         verdict: Verdict,
         wait: bool,
     ) -> Result<(), Violation> {
-        let pending = |pending: &Pending| {
-            pending.who == who && pending.board == number && matches!(pending.request, Request::Subscribe(_))
-        };
-        if self.pending.iter().any(pending) {
+        if self.is_subscribing(who, number) {
             return Ok(());
         }
         let board = &mut self.boards[number];
@@ -53,6 +53,14 @@ impl System {
         let request = Request::Subscribe(tokio::spawn(subscribe.into_future()));
         self.pending.push(Pending { who, board: number, was_there, request });
         if wait { self.finish_pending().await } else { Ok(()) }
+    }
+
+    /// Whether a subscription of this party has no answer yet.
+    pub(crate) fn is_subscribing(&self, who: usize, number: usize) -> bool {
+        let pending = |pending: &Pending| {
+            pending.who == who && pending.board == number && matches!(pending.request, Request::Subscribe(_))
+        };
+        self.pending.iter().any(pending)
     }
 
     pub(crate) async fn subscribe_nowhere(&mut self, who: usize) -> Result<(), Violation> {
@@ -84,7 +92,10 @@ impl System {
         self.finish_pending().await?;
         if let Admission::Only(who) = admission {
             let name = self.member(who).who();
-            self.boards[number].reference.granted(&name);
+            // The rule of an application lets nobody in who was removed.
+            if !self.boards[number].seats[who].banned {
+                self.boards[number].reference.granted(&name);
+            }
         }
         self.boards[number].admission = admission;
         self.boards[number].admit();
@@ -94,6 +105,7 @@ impl System {
     pub(crate) async fn unsubscribe(&mut self, who: usize, number: usize) -> Result<(), Violation> {
         self.finish_pending().await?;
         let (name, keeps) = (self.member(who).who(), self.member(who).keeps());
+        let heard = self.is_sound() && self.member(self.boards[number].owner).keeps();
         let board = &mut self.boards[number];
         let Some(watch) = board.seats[who].watch.take() else { return Ok(()) };
         board.reference.children_uncertain(&name);
@@ -103,6 +115,7 @@ impl System {
         // Where it had ended with its object, unread, there was nothing to end: as for whoever read of the deletion, a disk
         // that hangs or fails does not keep it.
         board.seats[who].unsure = ended.is_err() || board.reference.is_deleting() && !keeps;
+        board.seats[who].untold = !heard;
         board.reference.unsubscribed(&name);
         while let Some(event) = observer.next_event().now_or_never().flatten() {
             follower.take(event, &mut board.reference)?;
@@ -126,6 +139,7 @@ impl System {
             tokio::time::sleep(pause).await;
             waited += pause;
             pause = (pause * 2).min(Duration::from_secs(1));
+            self.read_invitations();
             self.decide()?;
             self.take_answers()?;
         }
@@ -145,6 +159,10 @@ impl System {
                 Request::Read(task) => task.now_or_never().map(|joined| {
                     let answer = joined.expect("reading does not panic");
                     self.was_read(who, board, was_there, answer)
+                }),
+                Request::Action(number, task) => task.now_or_never().map(|joined| {
+                    let answer = joined.expect("asking for an action does not panic");
+                    self.was_done(who, board, *number, answer)
                 }),
             };
             match done {
@@ -168,7 +186,8 @@ impl System {
         let mut observer = match answer {
             Ok(observer) => observer,
             Err(SubscribeError::OwnObject(_)) if who == board.owner => return Ok(()),
-            Err(SubscribeError::Refused { .. } | SubscribeError::Timeout) => {
+            Err(error @ (SubscribeError::Refused { .. } | SubscribeError::Timeout)) => {
+                board.seats[who].refusal = Some(error);
                 board.reference.unanswered(&name);
                 board.seats[who].unsure |= board.seats[who].watch.is_none();
                 if board.reference.may(&name) {
@@ -195,6 +214,7 @@ impl System {
         }
         board.reference.joined(&name, at, &snapshot.data)?;
         board.reference.granted(&name);
+        board.seats[who].by_invitation = false;
         board.seat(who, &name, observer);
         Ok(())
     }
@@ -232,7 +252,7 @@ impl System {
 }
 
 impl Board {
-    fn decide(&mut self) -> Result<(), Violation> {
+    pub(crate) fn decide(&mut self) -> Result<(), Violation> {
         let Some(reporter) = &self.reporter else { return Ok(()) };
         let mut events = reporter.events();
         while let Some(Some(event)) = events.next().now_or_never() {
@@ -260,7 +280,7 @@ impl Board {
                 _ => {}
             }
         }
-        Ok(())
+        self.perform()
     }
 
     fn verdict_on(&self, identity: Option<&Identity>) -> Verdict {

@@ -29,6 +29,8 @@ pub(crate) struct System {
     pub(crate) baseline: Baseline,
     /// How many hostile messages were sent.
     pub(crate) forged: u64,
+    /// How many actions were asked for.
+    pub(crate) asked: u64,
 }
 
 impl System {
@@ -45,6 +47,7 @@ impl System {
             pending: Vec::new(),
             baseline: Baseline::default(),
             forged: 0,
+            asked: 0,
         };
         for member in system.members.iter().flatten() {
             member.runtime.connected().await;
@@ -114,6 +117,12 @@ impl System {
             Command::Read { who, board, verdict } => self.read(*who, self.board(*board), *verdict).await,
             Command::Admit(board, admission) => self.admit(self.board(*board), *admission).await,
             Command::Delete(board) => self.delete(self.board(*board)).await,
+            Command::Remove { who, board } => self.remove(*who, self.board(*board)).await,
+            Command::Invite { who, board, announce, reply } => {
+                self.invite(*who, self.board(*board), *announce, *reply).await
+            }
+            Command::Revoke { who, board } => self.revoke(*who, self.board(*board)).await,
+            Command::Action { who, board, wait } => self.ask(*who, self.board(*board), *wait).await,
             Command::Crash(who) => self.crash(&[*who]).await,
             Command::CrashAll => {
                 self.world.stop_node();

@@ -1,11 +1,13 @@
 //! The Reporter removes observers (protocol 5.7, 10.4; INV-KICK-1 to 3, INV-LSN-2).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use hyperty_conformance::world::World;
+use hyperty_conformance::world::{Link, World};
 use hyperty_storage::Role;
 use hyperty_syncher::{
-    Accept, ChildError, CloseReason, Observer, ObserverEvent, ReadError, RemoveError, SubscribeError,
+    Accept, ChildError, CloseReason, Observer, ObserverEvent, ObserverState, ReadError, RemoveError,
+    SubscribeError,
 };
 use serde_json::json;
 use tokio::time::{sleep, timeout};
@@ -210,4 +212,33 @@ async fn a_subscription_under_way_is_removed_too() {
         assert_eq!(board.observers(), []);
         assert_eq!(bob.runtime.stats().observed, 0);
     }
+}
+
+/// INV-KICK-1: removed out of reach and invited again, it observes when it is back, and the Reporter's list says so: the
+/// farewell that it had not heard does not end what it has got since.
+#[tokio::test(start_paused = true)]
+async fn who_is_invited_again_before_it_heard_of_its_removal_observes() {
+    let world = World::new(720);
+    let alice = Party::new(&world, "alice").await;
+    let bob = Party::new(&world, "bob").await;
+    let board = alice.create(topic("a")).await;
+    let before = Arc::new(bob.tables.snapshot());
+    let observed = bob.observe(&board).await;
+    world.set_link("bob", Link::Cut);
+    sleep(Duration::from_secs(1)).await;
+    board.remove_observer(bob.hyperty.url()).await.unwrap();
+    // What it had is lost with its runtime.
+    drop(observed);
+    bob.runtime.abort();
+    let _answers = board.invite([bob.hyperty.url().clone()]).await.unwrap();
+    world.set_link("bob", Link::Up);
+    let bob = Party::over(&world, "bob", before).await;
+    bob.runtime.connected().await;
+    let mut of_bob = bob.hyperty.subscribe(board.url()).store(true).await.unwrap();
+    board.set("topic", "b").await.unwrap();
+    settled(&mut of_bob, 1).await;
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(of_bob.state(), ObserverState::Live);
+    let listed: Vec<_> = board.observers().into_iter().map(|entry| (entry.url, entry.away)).collect();
+    assert_eq!(listed, [(bob.hyperty.url().clone(), false)]);
 }
