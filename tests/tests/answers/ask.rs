@@ -59,6 +59,11 @@ impl Ask {
         )
     }
 
+    /// Whether it is about an object larger than a message.
+    pub(crate) fn is_large(self) -> bool {
+        matches!(self, Ask::ReadLarge | Ask::SubscribeLarge)
+    }
+
     /// Whether it has no timer, so that it is answered once the own disk goes on: nobody knows before whether it is
     /// kept.
     pub(crate) fn waits_for_the_disk(self) -> bool {

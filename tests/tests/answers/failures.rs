@@ -71,6 +71,13 @@ pub(crate) enum Failure {
     Cancelled,
 }
 
+impl Failure {
+    /// Whether all of a side fails, or its application, and the moment matters most.
+    pub(crate) fn is_of_a_side(self) -> bool {
+        OF_ALL_MOMENTS.contains(&self)
+    }
+}
+
 /// Those that meet every request at every moment.
 const OF_ALL_MOMENTS: [Failure; 14] = [
     Failure::Nothing,

@@ -1,7 +1,8 @@
 //! I7, INV-MSG-1: one final answer for each request, in its time, whatever fails meanwhile. Every kind of request meets
 //! every failure, on either side, at several moments; each of them has a world of its own, which goes on afterwards.
 //!
-//! A quick run tries two moments for each kind of request and failure, the other levels try all.
+//! A quick run tries two moments for each kind of request and failure. The level of a change tries all where a side
+//! fails and the message is short, the nightly one all of them.
 
 mod ask;
 mod failures;
@@ -90,9 +91,13 @@ async fn row(ask: Ask) {
     let mut cells = 0;
     for (number, (failure, moments)) in failures().into_iter().enumerate() {
         let picked = 1 + (number + ask as usize) % (moments.len() - 1);
-        let is_quick = Level::of_run() == Level::Quick;
+        let is_brief = match Level::of_run() {
+            Level::Quick => true,
+            Level::Change => !failure.is_of_a_side() || ask.is_large(),
+            Level::Nightly => false,
+        };
         for (index, moment) in moments.iter().copied().enumerate() {
-            if is_quick && index != 0 && index != picked {
+            if is_brief && index != 0 && index != picked {
                 continue;
             }
             cells += 1;
