@@ -18,9 +18,9 @@
 //! children that are not sent again (I11), applying the version after the next (I1), letting in whom the Reporter refused
 //! (I4).
 //!
-//! Not seen then: a tombstone that is ignored; an observation of a deleted object that stays in its store; and an
-//! observer that has left and stays in the Reporter's, for which its list of observers is compared now. Not to be seen
-//! here at all: an epoch that is not looked at, as no store of this test forgets what it kept, and so no object gets a
+//! Since the Reporter's list of observers is compared: an observer that has left and stays in the Reporter's store (I11,
+//! case 31). Not seen: a tombstone that is ignored; an observation of a deleted object that stays in its store. Not to be
+//! seen here at all: an epoch that is not looked at, as no store of this test forgets what it kept, and so no object gets a
 //! second epoch; and a second answer, as an application hears the first.
 //!
 //! An observer that leaves while the Reporter's side cannot hear it is told to that side once only, and so may stand in
