@@ -1,8 +1,12 @@
 //! Delivery (protocol 5.14): who gets what, and what becomes of what nobody gets.
 
+use std::sync::Arc;
+
+use hyperty_message_node::NodeConfig;
+use hyperty_storage::MemoryTables;
 use serde_json::{Value, json};
 
-use crate::support::{Client, MN, REG, assert_refused, code, node, reason, runtime, versions};
+use crate::support::{Client, DOMAIN, MN, REG, assert_refused, code, node, reason, runtime, start, versions};
 
 const O: &str = "comm://example.com/1";
 const CHANGES: &str = "comm://example.com/1/changes";
@@ -284,7 +288,10 @@ async fn a_client_that_does_not_read_is_cut_and_its_askers_are_told() {
 #[tokio::test(start_paused = true)]
 async fn a_message_longer_than_the_queue_closes_no_session_to_what_comes_behind_it_m15() {
     for behind in [false, true] {
-        let node = crate::support::node();
+        // As an operator may set it who lets whole objects travel in one message.
+        let mut config = NodeConfig::new(DOMAIN);
+        config.limits.message.bytes = 2 * hyperty_model::queue::QUEUE_BYTES_MAX;
+        let node = start(config, Arc::new(MemoryTables::new()));
         let mut asker = Client::open(&node, "asker").await;
         let mut busy = Client::open(&node, "busy").await;
         let (from, to) = (asker.sm(), busy.sm());
