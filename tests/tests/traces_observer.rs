@@ -128,6 +128,12 @@ async fn trace_8_3_as_an_observer() {
     let read = peer.until(|message| message["type"] == "read" && message["to"] == object).await;
     assert_eq!(read["from"], bob_sm(&bob), "{read}");
     assert_eq!(read["body"]["criteria"]["since"], json!({"epoch": 0, "version": 0}), "{read}");
+    // Its session is a new one: the owner tells the node that it may listen, ahead of the answer (10.4).
+    let sm = peer.sm();
+    let stream = [format!("{object}/changes"), format!("{object}/children/notes")];
+    let grant = json!({"resources": stream, "source": bob.runtime.url(), "grant": true});
+    let granted = peer.request("subscribe", &sm, MN, grant).await;
+    assert_eq!(code(&granted), 200, "{granted}");
     peer.answer(&read, json!({"code": 200, "value": snapshot(&object, 3, json!({"topic": "c"}))})).await;
     reaches(&mut copy, 3).await;
     assert_eq!(copy.data(), json!({"topic": "c"}));
