@@ -245,7 +245,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_does_not_arrive_is_sent_again_at_growing_intervals_and_told_once() {
         let mut invitations = Invitations::default();
-        invitations.add(who("bob"), false, end());
+        invitations.add(who("bob"), false, Timestamp::from_millis(3_600_000));
         let mut pauses = Vec::new();
         for turn in 0..8 {
             let [sent] = &invitations.take_due(Instant::now())[..] else { panic!("one is due") };
@@ -259,8 +259,12 @@ mod tests {
                 assert!(!invitations.hurry("example.org", Instant::now()));
             }
         }
-        // The end of the offer is nearer than the longest pause.
-        assert_eq!(pauses, [2, 4, 8, 2, 4, 8, 10, 10]);
+        assert_eq!(pauses, [2, 4, 8, 2, 4, 8, 16, 32]);
+        // The end of the offer is nearer than the next try.
+        let sent = invitations.take_due(Instant::now()).remove(0);
+        assert!(!invitations.not_answered(&sent.who, sent.number, Instant::now()));
+        let due = invitations.next_due(Instant::now(), Timestamp::from_millis(3_595_000)).unwrap();
+        assert_eq!((due - Instant::now()).as_secs(), 5);
     }
 
     #[tokio::test(start_paused = true)]
