@@ -65,7 +65,7 @@ impl Work {
     /// The amount at a level.
     pub fn at(self, level: Level) -> u32 {
         let (quick, change) = match self {
-            Work::ModelCases => (64, 256),
+            Work::ModelCases => (64, 1_024),
             Work::SimulatedSeeds => (100, 2_000),
             Work::KillCycles => (8, 200),
             Work::FuzzCases => (256, 10_000),
