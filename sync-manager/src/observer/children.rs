@@ -94,11 +94,19 @@ impl SyncManager {
             Err(Applied::Malformed(refusal)) => return Err(refusal),
             Err(Applied::Refused(refusal)) => return Err(Refusal::new(refusal.code(), refusal.to_string())),
         }
-        self.store_observed_child(object, state, message);
+        // In this order: a child without the operation that made it so would never be sent, and what follows it refused.
         self.keep_pending(object, state, message.clone(), Kept::Now(before));
+        self.store_observed_child(object, state, message);
         self.send_kept(object, state);
         self.shared.timers.set(&object.url, Due::Children, Instant::now() + self.config().child_wait);
         Ok(())
+    }
+
+    /// An operation that was kept, of which the store may not have what it made of its child.
+    pub(crate) fn make_again(&self, object: &Observed, state: &mut State, message: &Message) {
+        if matches!(apply_child(&mut state.children, message), Ok(ChildOutcome::Applied)) {
+            self.store_observed_child(object, state, message);
+        }
     }
 
     /// Writes the child that an operation was about, if an observer here wants the object kept.

@@ -146,7 +146,11 @@ impl SyncManager {
         object.lock().routes.wishes.push(wish);
         for value in record.pending {
             match stored_message(&value) {
-                Some(message) => self.keep_pending(&object, &mut object.lock(), message, Kept::Before),
+                Some(message) => {
+                    let mut state = object.lock();
+                    self.make_again(&object, &mut state, &message);
+                    self.keep_pending(&object, &mut state, message, Kept::Before);
+                }
                 None => tracing::warn!(object = %url, "a stored child operation cannot be read"),
             }
         }

@@ -3,6 +3,7 @@
 mod actions;
 mod admission;
 mod again;
+mod between;
 mod away;
 mod bulk;
 mod children;
