@@ -3,8 +3,8 @@
 mod actions;
 mod admission;
 mod again;
-mod between;
 mod away;
+mod between;
 mod bulk;
 mod children;
 mod creation;
