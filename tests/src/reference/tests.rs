@@ -140,6 +140,11 @@ fn i4_nothing_comes_after_the_end_but_what_was_on_its_way() {
         board.proposed("alice", at(0, 2), &doc(2)).unwrap();
         assert_eq!(broken(board.changed("bob", at(0, 2), &doc(2))), Invariant::I4);
         assert_eq!(broken(board.holds("bob", at(0, 2), &doc(2))), Invariant::I4);
+        assert_eq!(broken(board.came_back("bob", at(0, 2), &doc(2))), Invariant::I4);
+        // Who was removed and has not heard of it comes back with what it had, and only once.
+        let back = board.came_back("bob", at(0, 1), &doc(1));
+        assert_eq!(back.is_ok(), board.is_unheard("bob"));
+        board.saw_removed("bob").unwrap();
         assert_eq!(broken(board.came_back("bob", at(0, 1), &doc(1))), Invariant::I4);
     }
     let mut board = board(0, 0);
