@@ -87,6 +87,8 @@ pub enum ObserverEvent {
         attribute: String,
         /// Its new value.
         value: Value,
+        /// The epoch of the version: a change of `reporter` begins one, when the object changes hands.
+        epoch: u64,
         /// The version after the change.
         version: u64,
     },
@@ -94,6 +96,8 @@ pub enum ObserverEvent {
     /// up for, or they were not read in time. Everything kept from earlier events gives way to it; look at the
     /// children anew as well. The next change is `version + 1`.
     Resync {
+        /// The epoch of the version.
+        epoch: u64,
         /// The version of the state.
         version: u64,
         /// The data.
@@ -233,7 +237,7 @@ pub(crate) enum Queued {
     /// A change of data or metadata that was applied at a version.
     Update(Arc<UpdateBody>, u64),
     /// A whole state took the place of the copy.
-    Resync(Arc<Value>, u64),
+    Resync(Arc<Value>, Position),
     Child(Box<ChildEvent>),
     /// Where the copy stood then.
     Disconnected(Position),
@@ -253,11 +257,14 @@ impl Queued {
                 UpdateKind::Metadata { attribute, value } => Some(ObserverEvent::Metadata {
                     attribute: attribute.clone(),
                     value: value.clone(),
+                    epoch: update.epoch.unwrap_or_default(),
                     version,
                 }),
                 _ => ChangeEvent::of(update, version).map(ObserverEvent::Change),
             },
-            Queued::Resync(data, version) => Some(ObserverEvent::Resync { version, data }),
+            Queued::Resync(data, Position { epoch, version }) => {
+                Some(ObserverEvent::Resync { epoch, version, data })
+            }
             Queued::Child(event) => Some(ObserverEvent::Child(*event)),
             Queued::Disconnected(_) => Some(ObserverEvent::Disconnected),
             Queued::Resumed(missed) => Some(ObserverEvent::Resumed { missed }),

@@ -142,12 +142,12 @@ impl Told<'_> {
                     changes += 1;
                     Event::change(&change).is_none_or(|event| self.output.emit(&event))
                 }
-                ObserverEvent::Metadata { attribute, value, version: now } => {
+                ObserverEvent::Metadata { attribute, value, version: now, .. } => {
                     version = now;
                     changes += 1;
                     self.output.emit(&Event::metadata(attribute, value, now))
                 }
-                ObserverEvent::Resync { version: now, data } => {
+                ObserverEvent::Resync { version: now, data, .. } => {
                     version = now;
                     self.output.emit(&Event::Resync { version, data: &data })
                 }

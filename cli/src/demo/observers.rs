@@ -158,7 +158,7 @@ fn follow(
                         notes.month(&month, value);
                     }
                 }
-                ObserverEvent::Resync { version, data } => {
+                ObserverEvent::Resync { version, data, .. } => {
                     shared.state(version, Value::clone(&data), &mut notes);
                 }
                 ObserverEvent::Resumed { .. } => {

@@ -89,7 +89,7 @@ impl Copy {
         let first = self.metadata.is_none();
         (self.metadata, self.position, self.data) = (Some(base.metadata), base.position, Arc::new(base.data));
         if !first {
-            tell(Queued::Resync(Arc::clone(&self.data), self.position.version));
+            tell(Queued::Resync(Arc::clone(&self.data), self.position));
         }
         self.apply_all(then.iter(), &mut tell);
     }
@@ -184,7 +184,7 @@ mod tests {
                     change::apply(&mut self.data, change).unwrap();
                     self.version = version;
                 }
-                Queued::Resync(data, version) => (self.data, self.version) = ((*data).clone(), version),
+                Queued::Resync(data, at) => (self.data, self.version) = ((*data).clone(), at.version),
                 other => panic!("{other:?}"),
             }
         }
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!((copy.position().version, copy.need()), (4, Some(Need::Snapshot)));
         let mut told = Vec::new();
         copy.on_snapshot(base(5, json!({"b": {"c": 1}})), |event| told.push(event));
-        assert!(matches!(&told[..], [Queued::Resync(_, 5)]));
+        assert!(matches!(&told[..], [Queued::Resync(_, Position { version: 5, .. })]));
         assert_eq!((&**copy.data(), copy.need()), (&json!({"b": {"c": 1}}), None));
     }
 

@@ -121,7 +121,9 @@ impl Observer {
         loop {
             match self.next_event().await? {
                 ObserverEvent::Change(change) => return Some(change),
-                ObserverEvent::Resync { version, data } => return Some(ChangeEvent::whole(data, version)),
+                ObserverEvent::Resync { version, data, .. } => {
+                    return Some(ChangeEvent::whole(data, version));
+                }
                 _ => {}
             }
         }
@@ -191,8 +193,8 @@ impl Observer {
                 Taken::Lagged => {
                     let (data, position) = (Arc::clone(state.copy.data()), state.copy.position());
                     cursor.catch_up(state.cut, position);
-                    let version = position.version;
-                    return Poll::Ready(Some(ObserverEvent::Resync { version, data }));
+                    let Position { epoch, version } = position;
+                    return Poll::Ready(Some(ObserverEvent::Resync { epoch, version, data }));
                 }
                 Taken::Nothing => {}
             }

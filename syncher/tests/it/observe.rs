@@ -214,7 +214,7 @@ async fn what_is_not_read_in_time_is_told_as_one_resync() {
     }
     assert_eq!(
         fast.next_event().await,
-        Some(ObserverEvent::Resync { version: 9, data: json!({"n": 9}).into() })
+        Some(ObserverEvent::Resync { epoch: 0, version: 9, data: json!({"n": 9}).into() })
     );
     assert_eq!(fast.next_event().await, Some(ObserverEvent::Disconnected));
     manager.release(change(10, "n", json!(10)));

@@ -60,7 +60,7 @@ async fn a_gap_is_made_up_for_by_a_snapshot_which_is_told() {
     manager.answer(&read, whole.with_value(snapshot(3, json!({"n": 3}))));
     assert_eq!(
         observer.next_event().await,
-        Some(ObserverEvent::Resync { version: 3, data: json!({"n": 3}).into() })
+        Some(ObserverEvent::Resync { epoch: 0, version: 3, data: json!({"n": 3}).into() })
     );
     assert_eq!(observer.next().await.unwrap().version, 4);
     assert_eq!(observer.data(), json!({"n": 3, "m": 4}));

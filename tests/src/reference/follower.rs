@@ -67,13 +67,15 @@ impl Follower {
                 judge.changed(&self.who, at, &data)?;
                 (self.at, self.data) = (at, data);
             }
-            ObserverEvent::Metadata { version, .. } => {
-                let at = Position { version, ..self.at };
+            ObserverEvent::Metadata { epoch, version, .. } => {
+                let at = Position { epoch, version };
                 judge.changed(&self.who, at, &self.data)?;
                 self.at = at;
             }
-            ObserverEvent::Resync { version, data, .. } => {
-                self.at = judge.resynced(&self.who, None, version, &data)?;
+            ObserverEvent::Resync { epoch, version, data } => {
+                let at = Position { epoch, version };
+                judge.resynced(&self.who, at, &data)?;
+                self.at = at;
                 self.data = Value::clone(&data);
             }
             ObserverEvent::Child(child) => self.child(&child, judge)?,

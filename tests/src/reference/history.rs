@@ -31,9 +31,28 @@ enum Entry {
     Unknown,
 }
 
+/// How an epoch began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Began {
+    /// The object was created.
+    Created,
+    /// The same owner went on with the same state.
+    Raised,
+    /// The owner before gave the object away.
+    Given,
+    /// It was taken over from the owner before.
+    Taken,
+}
+
 #[derive(Debug, Clone)]
 struct Epoch {
-    owner: String,
+    /// One; several while only its first position was seen, and not whose it is.
+    owners: Vec<String>,
+    began: Began,
+    /// Where the state stood in the epoch before from which this one went on.
+    from: Option<Position>,
+    /// Its first version.
+    first: u64,
     versions: BTreeMap<u64, Entry>,
     /// Versions below this were forgotten.
     forgotten_below: u64,
@@ -51,7 +70,8 @@ pub(super) struct History {
 impl History {
     pub(super) fn new(owner: String, data: Value, limits: Limits) -> History {
         let versions = BTreeMap::from([(0, Entry::Whole(Arc::new(data)))]);
-        let first = Epoch { owner, versions, forgotten_below: 0 };
+        let (owners, began) = (vec![owner], Began::Created);
+        let first = Epoch { owners, began, from: None, first: 0, versions, forgotten_below: 0 };
         History {
             epochs: BTreeMap::from([(0, first)]),
             limits,
@@ -66,11 +86,56 @@ impl History {
     }
 
     pub(super) fn owner(&self) -> &str {
-        &self.last().1.owner
+        &self.last().1.owners[0]
     }
 
-    pub(super) fn owner_of(&self, epoch: u64) -> Option<&str> {
-        self.epochs.get(&epoch).map(|epoch| epoch.owner.as_str())
+    /// Whose an epoch is, or may be.
+    pub(super) fn owners_of(&self, epoch: u64) -> Option<&[String]> {
+        self.epochs.get(&epoch).map(|epoch| epoch.owners.as_slice())
+    }
+
+    /// It is known now whose an epoch is.
+    pub(super) fn fix_owner(&mut self, epoch: u64, owner: &str) {
+        if let Some(epoch) = self.epochs.get_mut(&epoch) {
+            epoch.owners = vec![owner.to_owned()];
+        }
+    }
+
+    /// The first version of an epoch.
+    pub(super) fn first_of(&self, epoch: u64) -> Option<u64> {
+        self.epochs.get(&epoch).map(|epoch| epoch.first)
+    }
+
+    /// How the epoch after this one began, and from which version of this one it went on.
+    pub(super) fn followed(&self, epoch: u64) -> Option<(Began, u64)> {
+        let (_, next) = self.epochs.range(epoch + 1..).next()?;
+        Some((next.began, next.from.filter(|from| from.epoch == epoch)?.version))
+    }
+
+    /// Begins an epoch with its first position.
+    pub(super) fn begin(
+        &mut self,
+        owners: Vec<String>,
+        at: Position,
+        from: Position,
+        began: Began,
+        data: &Value,
+    ) {
+        let versions = BTreeMap::from([(at.version, Entry::Whole(Arc::new(data.clone())))]);
+        let epoch =
+            Epoch { owners, began, from: Some(from), first: at.version, versions, forgotten_below: 0 };
+        self.epochs.insert(at.epoch, epoch);
+        // Whoever begins an epoch has kept it before it is told.
+        self.acknowledged = at;
+    }
+
+    /// Whether a position is the next after another: of the same epoch, or the first of one that went on from there.
+    pub(super) fn follows(&self, before: Position, at: Position) -> bool {
+        let begins = |epoch: &Epoch| {
+            epoch.from == Some(before) && (epoch.first == before.version || epoch.first == at.version)
+        };
+        at == before.next()
+            || at.version == before.version + 1 && self.epochs.get(&at.epoch).is_some_and(begins)
     }
 
     pub(super) fn latest(&self) -> Position {
@@ -116,8 +181,12 @@ impl History {
     /// Goes on from a position with this document: in the latest epoch, or in a new one of this owner.
     pub(super) fn restart(&mut self, who: &str, at: Position, data: &Value) {
         let whole = Entry::Whole(Arc::new(data.clone()));
+        let from = self.epochs.last_key_value().map(|(epoch, _)| Position { epoch: *epoch, ..at });
         let epoch = self.epochs.entry(at.epoch).or_insert_with(|| Epoch {
-            owner: who.to_owned(),
+            owners: vec![who.to_owned()],
+            began: Began::Raised,
+            from,
+            first: at.version,
             versions: BTreeMap::new(),
             forgotten_below: 0,
         });
@@ -165,27 +234,6 @@ impl History {
         self.epochs.get(&at.epoch).is_some_and(|epoch| {
             at.version < epoch.forgotten_below || epoch.versions.contains_key(&at.version)
         })
-    }
-
-    /// The first epoch from `epoch` on in which this version was written with this document, or in which it was
-    /// written at all.
-    pub(super) fn epoch_of(&self, epoch: u64, version: u64, data: &Value) -> Option<u64> {
-        let written = || {
-            let at = move |epoch: u64| Position { epoch, version };
-            self.epochs
-                .range(epoch..)
-                .map(|(epoch, _)| *epoch)
-                .filter(move |epoch| self.is_written(at(*epoch)))
-        };
-        let equal = |epoch: &u64| {
-            let entry = self.epochs.get(epoch).and_then(|known| known.versions.get(&version));
-            match entry {
-                Some(Entry::Whole(known)) => **known == *data,
-                Some(Entry::Digest(known)) => *known == digest(data),
-                Some(Entry::Unknown) | None => true,
-            }
-        };
-        written().find(equal).or_else(|| written().next())
     }
 }
 

@@ -49,6 +49,9 @@ mod account;
 mod children;
 mod fold;
 mod follower;
+mod hands;
+#[cfg(test)]
+mod hands_tests;
 mod history;
 mod observers;
 mod owner;
@@ -68,6 +71,7 @@ pub use follower::{Followed, Follower};
 pub use history::Limits;
 
 use children::Children;
+use hands::Hands;
 use history::History;
 use observers::Observers;
 
@@ -164,6 +168,7 @@ pub struct Reference {
     /// What was acknowledged may be lost in a crash, if the epoch rises for it.
     lossy: bool,
     life: Life,
+    hands: Hands,
     observers: Observers,
     children: Children,
     /// Texts that stand in hostile messages only.
@@ -189,6 +194,7 @@ impl Reference {
             history: History::new(owner.into(), data, limits),
             lossy: false,
             life: Life::Live,
+            hands: Hands::default(),
             observers: Observers::default(),
             children: Children::new(limits),
             hostile: BTreeSet::new(),

@@ -204,7 +204,10 @@ impl Reference {
     /// nothing should have come any more.
     pub fn changed(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
         let told = self.seat(who, at)?.told;
-        if at != told.next() {
+        if !self.history.is_written(at) {
+            self.begin_at_sight(at, data);
+        }
+        if !self.history.follows(told, at) {
             return Err(self.violation(Invariant::I2, who, format!("told of {at} after {told}")));
         }
         self.document(Invariant::I1, who, at, data)?;
@@ -214,26 +217,10 @@ impl Reference {
 
     /// Its application was given a whole state in place of changes.
     ///
-    /// Without an epoch it is the first one from where it stood in which this state was. Gives where it stands then.
-    ///
     /// # Errors
     /// I2 when it goes back, and those of [`Reference::changed`].
-    pub fn resynced(
-        &mut self,
-        who: &str,
-        epoch: Option<u64>,
-        version: u64,
-        data: &Value,
-    ) -> Result<Position, Violation> {
-        let told = self.observers.seats.get(who).map(|seat| seat.told).unwrap_or_default();
-        let epoch = epoch
-            .or_else(|| {
-                let from = told.epoch + u64::from(version < told.version);
-                self.history.epoch_of(from, version, data)
-            })
-            .unwrap_or(told.epoch);
-        let at = Position { epoch, version };
-        self.seat(who, at)?;
+    pub fn resynced(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
+        let told = self.seat(who, at)?.told;
         if at < told {
             return Err(self.violation(Invariant::I2, who, format!("a whole state of {at} after {told}")));
         }
@@ -242,7 +229,7 @@ impl Reference {
         if let Some(seat) = self.observers.seats.get_mut(who) {
             seat.children_told.clear();
         }
-        Ok(at)
+        Ok(())
     }
 
     /// What its copy is now.
@@ -349,6 +336,9 @@ impl Reference {
         at: Position,
         data: &Value,
     ) -> Result<(), Violation> {
+        if !self.history.is_written(at) {
+            self.begin_at_sight(at, data);
+        }
         if !self.history.is_written(at) {
             let detail = format!("{at} with {data}, but the last that was written is {}", self.latest());
             return Err(self.wrong_data(Invariant::I3, who, data, detail));

@@ -3,6 +3,7 @@
 use hyperty_model::Position;
 use serde_json::Value;
 
+use super::history::Began;
 use super::{Invariant, Life, Reference, Violation};
 
 /// What the owner did.
@@ -15,7 +16,10 @@ impl Reference {
         if self.is_deleted() {
             return Err(self.violation(Invariant::I9, who, format!("{at} is written after the deletion")));
         }
-        self.owns(who, at.epoch)?;
+        if self.acts_as_former(who, at.epoch)? {
+            return Ok(()); // it has not heard yet, and nobody is shown that
+        }
+        self.history.fix_owner(at.epoch, who);
         let latest = self.latest();
         if at <= latest || at.epoch != latest.epoch {
             return Err(self.violation(Invariant::I2, who, format!("{at} is written after {latest}")));
@@ -27,10 +31,17 @@ impl Reference {
     /// The owner was told that everything up to this position is committed.
     ///
     /// # Errors
-    /// I3 when nobody wrote it.
+    /// I3 when nobody wrote it, I6 when the object was given away without it. What a former owner was told that the
+    /// object was taken from is its own matter.
     pub fn acknowledged(&mut self, who: &str, at: Position) -> Result<(), Violation> {
         if at > self.latest() {
             return Err(self.violation(Invariant::I3, who, format!("{at} is acknowledged, never written")));
+        }
+        if let Some((Began::Given, last)) = self.history.followed(at.epoch)
+            && at.version > last
+        {
+            let detail = format!("{at} is acknowledged, but the object was given as it was at {last}");
+            return Err(self.violation(Invariant::I6, who, detail));
         }
         self.history.acknowledged = self.history.acknowledged.max(at);
         Ok(())
@@ -39,8 +50,17 @@ impl Reference {
     /// The owner was told that the change at this position is refused: it and those made after it are undone.
     ///
     /// # Errors
-    /// I3 when somebody was shown it, I6 when it had been acknowledged.
+    /// I3 when somebody was shown it, I6 when it had been acknowledged, or the object was given away with it.
     pub fn undone(&mut self, who: &str, at: Position) -> Result<(), Violation> {
+        if at.epoch < self.latest().epoch {
+            return match self.history.followed(at.epoch) {
+                Some((Began::Given, last)) if at.version <= last => {
+                    let detail = format!("{at} is refused, but the object was given as it was at {last}");
+                    Err(self.violation(Invariant::I6, who, detail))
+                }
+                _ => Ok(()),
+            };
+        }
         if self.history.acknowledged >= at {
             let detail = format!("{at} is refused, {} acknowledged", self.history.acknowledged);
             return Err(self.violation(Invariant::I6, who, detail));
@@ -55,13 +75,18 @@ impl Reference {
     ///
     /// # Errors
     /// I6 when something acknowledged is missing, I8 when the data is not what it was at this position, I3 when
-    /// something later was shown before it was kept, I9 when the object is deleted, I5 when the epoch is another's.
+    /// something later was shown before it was kept, I9 when the object is deleted, I5 when the epoch is another's. One
+    /// from whom the object was taken over meanwhile comes back as it was, until it hears.
     pub fn resumed(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
         if self.is_deleted() {
             return Err(self.violation(Invariant::I9, who, format!("back at {at} after the deletion")));
         }
         let latest = self.latest();
         if at.epoch < latest.epoch {
+            let taken = matches!(self.history.followed(at.epoch), Some((Began::Taken, _)));
+            if taken && self.acts_as_former(who, at.epoch)? {
+                return Ok(()); // until it hears
+            }
             return Err(self.violation(
                 Invariant::I6,
                 who,
@@ -70,6 +95,8 @@ impl Reference {
         }
         let raised = at.epoch > latest.epoch;
         self.owns(who, latest.epoch)?;
+        self.history.fix_owner(latest.epoch, who);
+        self.offers_ended();
         let kept = Position { epoch: latest.epoch, version: at.version };
         if !(raised && self.lossy) {
             if at.version < self.history.acknowledged.version {
@@ -101,6 +128,9 @@ impl Reference {
     /// # Errors
     /// I1 when it is not the last document that the owner made.
     pub fn owner_holds(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
+        if at.epoch > self.latest().epoch {
+            self.begin_at_sight(at, data);
+        }
         let latest = self.latest();
         if at != latest {
             return Err(self.violation(Invariant::I1, who, format!("its copy is at {at}, not {latest}")));
@@ -124,52 +154,23 @@ impl Reference {
         Ok(())
     }
 
-    /// Somebody else owns the object from this position on, in an epoch of its own.
-    ///
-    /// # Errors
-    /// I5 when the epoch has an owner or is no later one, I1 when the data is not the document, I9 after a deletion.
-    pub fn took_over(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
-        if self.is_deleted() {
-            return Err(self.violation(Invariant::I9, who, format!("taken over at {at} after the deletion")));
-        }
-        let latest = self.latest();
-        if at.epoch <= latest.epoch {
-            let owner = self.owner().to_owned();
-            return Err(self.second_owner(who, at.epoch, &owner));
-        }
-        let from = Position { epoch: latest.epoch, version: at.version };
-        if from > latest {
-            return Err(self.violation(
-                Invariant::I3,
-                who,
-                format!("taken over at {at}, the last was {latest}"),
-            ));
-        }
-        if let Err(expected) = self.history.compare(from, data) {
-            let detail = format!("taken over at {at} with {data}, not {expected}");
-            return Err(self.wrong_data(Invariant::I1, who, data, detail));
-        }
-        self.history.restart(who, at, data);
-        Ok(())
-    }
-
     /// Somebody acts as owner of an epoch, or is said to be it.
     ///
     /// # Errors
     /// I5 when it is another's.
     pub fn owns(&self, who: &str, epoch: u64) -> Result<(), Violation> {
-        match self.history.owner_of(epoch) {
-            Some(owner) if owner == who => Ok(()),
-            Some(owner) => Err(self.second_owner(who, epoch, owner)),
+        match self.history.owners_of(epoch) {
+            Some(owners) if owners.iter().any(|owner| owner == who) => Ok(()),
+            Some(owners) => Err(self.second_owner(who, epoch, &owners.join(" or "))),
             None => Err(self.violation(Invariant::I5, who, format!("nobody has begun epoch {epoch}"))),
         }
     }
 
-    fn second_owner(&self, who: &str, epoch: u64, owner: &str) -> Violation {
+    pub(super) fn second_owner(&self, who: &str, epoch: u64, owner: &str) -> Violation {
         self.violation(Invariant::I5, who, format!("epoch {epoch} is owned by {owner}"))
     }
 
-    fn not_shown(&self, who: &str, kept: Position) -> Result<(), Violation> {
+    pub(super) fn not_shown(&self, who: &str, kept: Position) -> Result<(), Violation> {
         match &self.history.shown {
             Some((shown, to)) if shown.epoch == kept.epoch && *shown > kept => {
                 let detail = format!("{shown} was shown to {to}, but {kept} is the last that was kept");

@@ -8,16 +8,16 @@ use super::*;
 
 const OBJECT: &str = "comm://example.com/1";
 
-fn at(epoch: u64, version: u64) -> Position {
+pub(super) fn at(epoch: u64, version: u64) -> Position {
     Position::new(epoch, version)
 }
 
-fn doc(version: u64) -> Value {
+pub(super) fn doc(version: u64) -> Value {
     json!({"n": version})
 }
 
 /// An open object of alice with these versions written, and the first ones acknowledged.
-fn board(written: u64, acknowledged: u64) -> Reference {
+pub(super) fn board(written: u64, acknowledged: u64) -> Reference {
     let mut board = Reference::new(OBJECT, "alice", doc(0)).open();
     for version in 1..=written {
         board.proposed("alice", at(0, version), &doc(version)).unwrap();
@@ -27,7 +27,7 @@ fn board(written: u64, acknowledged: u64) -> Reference {
 }
 
 #[track_caller]
-fn broken<T: fmt::Debug>(result: Result<T, Violation>) -> Invariant {
+pub(super) fn broken<T: fmt::Debug>(result: Result<T, Violation>) -> Invariant {
     result.expect_err("a violation").invariant
 }
 
@@ -53,7 +53,7 @@ fn i1_another_document_is_found_wherever_it_is_shown() {
     assert_eq!(broken(board.joined("bob", at(0, 1), &other)), Invariant::I1);
     board.joined("bob", at(0, 0), &doc(0)).unwrap();
     assert_eq!(broken(board.changed("bob", at(0, 1), &other)), Invariant::I1);
-    assert_eq!(broken(board.resynced("bob", None, 1, &other)), Invariant::I1);
+    assert_eq!(broken(board.resynced("bob", at(0, 1), &other)), Invariant::I1);
     assert_eq!(broken(board.holds("bob", at(0, 1), &other)), Invariant::I1);
     assert_eq!(broken(board.read("bob", at(0, 1), &other)), Invariant::I1);
     assert_eq!(broken(board.owner_holds("alice", at(0, 2), &doc(2))), Invariant::I1);
@@ -95,8 +95,8 @@ fn i2_gaps_doubles_and_ways_back_are_found() {
     }
     let mut board = board(4, 4);
     board.joined("bob", at(0, 0), &doc(0)).unwrap();
-    assert_eq!(board.resynced("bob", None, 3, &doc(3)).unwrap(), at(0, 3));
-    assert_eq!(broken(board.resynced("bob", None, 2, &doc(2))), Invariant::I2);
+    board.resynced("bob", at(0, 3), &doc(3)).unwrap();
+    assert_eq!(broken(board.resynced("bob", at(0, 2), &doc(2))), Invariant::I2);
     board.changed("bob", at(0, 4), &doc(4)).unwrap();
     board.holds("bob", at(0, 4), &doc(4)).unwrap();
     assert_eq!(broken(board.holds("bob", at(0, 3), &doc(3))), Invariant::I2);
@@ -165,13 +165,18 @@ fn i5_an_epoch_and_a_child_have_one_owner() {
     assert_eq!(broken(board.proposed("bob", at(0, 3), &doc(3))), Invariant::I5);
     assert_eq!(broken(board.resumed("bob", at(0, 2), &doc(2))), Invariant::I5);
     assert_eq!(broken(board.took_over("bob", at(0, 2), &doc(2))), Invariant::I5);
-    board.took_over("bob", at(1, 2), &doc(2)).unwrap();
-    assert_eq!(broken(board.took_over("carol", at(1, 2), &doc(2))), Invariant::I5);
-    assert_eq!(broken(board.proposed("alice", at(0, 3), &doc(3))), Invariant::I2);
-    assert_eq!(broken(board.proposed("alice", at(1, 3), &doc(3))), Invariant::I5);
-    board.proposed("bob", at(1, 3), &doc(3)).unwrap();
+    board.took_over("bob", at(1, 3), &doc(2)).unwrap();
+    assert_eq!(broken(board.took_over("carol", at(1, 3), &doc(2))), Invariant::I5);
+    // The former owner goes on until it hears, for nobody to see.
+    board.proposed("alice", at(0, 3), &doc(3)).unwrap();
+    assert_eq!(broken(board.joined("carol", at(0, 3), &doc(3))), Invariant::I3);
+    assert_eq!(broken(board.proposed("alice", at(1, 4), &doc(4))), Invariant::I5);
+    board.proposed("bob", at(1, 4), &doc(4)).unwrap();
     board.owns("alice", 0).unwrap();
     assert_eq!(broken(board.owns("alice", 1)), Invariant::I5);
+    board.deposed("alice").unwrap();
+    assert_eq!(broken(board.deposed("bob")), Invariant::I5);
+    assert_eq!(broken(board.proposed("alice", at(0, 3), &doc(3))), Invariant::I5);
     let mut kids = with_kid(0);
     assert_eq!(broken(kids.child_proposed("carol", "notes/1", 1, &json!({}))), Invariant::I5);
     let stolen = ChildSeen { writer: "carol".into(), ..kid(0) };
@@ -241,7 +246,7 @@ fn i9_deleted_stays_deleted() {
     assert_eq!(broken(board.read("dave", at(0, 2), &doc(2))), Invariant::I9);
     assert_eq!(broken(board.resumed("alice", at(0, 2), &doc(2))), Invariant::I9);
     assert_eq!(broken(board.proposed("alice", at(0, 3), &doc(3))), Invariant::I9);
-    assert_eq!(broken(board.took_over("bob", at(1, 2), &doc(2))), Invariant::I9);
+    assert_eq!(broken(board.took_over("bob", at(1, 3), &doc(2))), Invariant::I9);
     board.vanished("alice").unwrap();
     let mut kids = with_kid(1);
     kids.child_deleted("bob", "notes/1").unwrap();
@@ -287,7 +292,7 @@ fn i12_what_was_forged_is_found_in_any_place() {
     board.hostile("forged-7");
     board.proposed("alice", at(0, 1), &doc(1)).unwrap();
     assert_eq!(broken(board.changed("bob", at(0, 1), &forged)), Invariant::I12);
-    assert_eq!(broken(board.resynced("bob", None, 9, &forged)), Invariant::I12);
+    assert_eq!(broken(board.resynced("bob", at(0, 9), &forged)), Invariant::I12);
     assert_eq!(broken(board.resumed("alice", at(0, 1), &forged)), Invariant::I12);
     let seen = ChildSeen { id: "notes/9".into(), data: forged.clone(), ..kid(0) };
     assert_eq!(broken(board.child_changed("bob", &seen, false)), Invariant::I12);
@@ -357,7 +362,7 @@ proptest! {
                     0 => bad.changed("bob", at(0, told + 1), &json!("other")).err(),
                     1 => bad.changed("bob", at(0, told), &doc(told)).err(),
                     2 => bad.changed("bob", at(0, last + 1), &doc(last + 1)).err(),
-                    _ => bad.resynced("bob", None, last + 1, &doc(last + 1)).err(),
+                    _ => bad.resynced("bob", at(0, last + 1), &doc(last + 1)).err(),
                 });
             }
             match step {
@@ -373,7 +378,7 @@ proptest! {
                 Step::Tell => {}
                 Step::Resync => {
                     told = last;
-                    prop_assert_eq!(good.resynced("bob", None, last, &doc(last)), Ok(at(0, last)));
+                    prop_assert_eq!(good.resynced("bob", at(0, last), &doc(last)), Ok(()));
                 }
                 Step::Crash => prop_assert_eq!(good.came_back("bob", at(0, told), &doc(told)), Ok(())),
                 Step::Reporter => {

@@ -43,7 +43,7 @@ fn is_beat(message: &Message) -> bool {
 async fn resync(observer: &mut Observer) -> (u64, Value) {
     let waiting = async {
         loop {
-            if let ObserverEvent::Resync { version, data } = observer.next_event().await.unwrap() {
+            if let ObserverEvent::Resync { version, data, .. } = observer.next_event().await.unwrap() {
                 return (version, Value::clone(&data));
             }
         }

@@ -40,7 +40,7 @@ async fn a_reporter_that_forgot_begins_a_new_epoch_and_copies_follow_with_a_resy
     // Without any change: the first beat tells.
     let told = loop {
         match copy.next_event().await.unwrap() {
-            ObserverEvent::Resync { version, data } => break (version, data),
+            ObserverEvent::Resync { version, data, .. } => break (version, data),
             ObserverEvent::Change(change) => panic!("{change:?}"),
             _ => {}
         }

@@ -41,7 +41,7 @@ async fn an_observer_that_reads_nothing_delays_nobody_and_is_resynced_inv_upd_3(
         while let Ok(event) = timeout(Duration::from_secs(1), idle.next_event()).await {
             read.push(event.unwrap());
         }
-        let resync = ObserverEvent::Resync { version: last, data: Arc::new(json!({"n": last})) };
+        let resync = ObserverEvent::Resync { epoch: 0, version: last, data: Arc::new(json!({"n": last})) };
         assert!(read.len() <= EVENTS_MAX, "{}", read.len());
         assert!(read.contains(&resync), "{read:?}");
     }
