@@ -81,6 +81,14 @@ pub struct SyncManagerConfig {
     /// How long an observer may be away before it is dropped; one that comes later subscribes anew. Counted from the
     /// end of its session, or from the start of this runtime if that was later.
     pub away_age: Duration,
+    /// How long the Reporter's side is told that an observer here has left, if it does not confirm that (5.6). As long as an
+    /// observer may be away: by then it is dropped there anyway.
+    pub leave_age: Duration,
+    /// Observers here that have left without the Reporter's side confirming it, all objects together; one more, and the
+    /// one that left first is forgotten. Each that was stored is a row in the store.
+    pub leaves_max: usize,
+    /// The longest pause between two tries to tell the Reporter's side that observers have left.
+    pub leave_retry_max: Duration,
     /// Hyperties that the Reporter removed from the observers of one object and that are remembered, so that no rule
     /// lets them in again (5.7). One more, and the one that was removed first is a stranger like any other. Each is a
     /// row in the store.
@@ -141,6 +149,9 @@ impl Default for SyncManagerConfig {
             observers_max: 100_000,
             away_max: 10_000,
             away_age: Duration::from_secs(30 * 24 * 3600),
+            leave_age: Duration::from_secs(30 * 24 * 3600),
+            leaves_max: 10_000,
+            leave_retry_max: Duration::from_secs(60),
             removed_max: 10_000,
             action_bytes_max: 64 << 10,
             actions_per_observer_max: 16,

@@ -132,7 +132,8 @@ impl SyncManager {
         }
     }
 
-    /// What Sync Managers ask each other when an object changes hands (5.11); anything else is given back.
+    /// What Sync Managers ask each other, about who observes (5.3.5) and when an object changes hands (5.11); anything else is
+    /// given back.
     async fn dispatch_between(&self, question: Question) -> Option<Question> {
         let request = question.request();
         match request.kind() {
@@ -147,6 +148,7 @@ impl SyncManager {
                 }
                 None
             }
+            MessageType::Read => self.answer_roll_call(question),
             MessageType::Delete => match request.decode::<GiveBackBody>() {
                 Ok(body) => {
                     self.returned(question, &body).await;

@@ -53,6 +53,12 @@ impl SyncManagerDriver {
                             Due::Offers => manager.expire_offers(&object),
                             Due::Silence => manager.check_silence(&object),
                             Due::Gift => manager.forget_gift(&object),
+                            Due::RollCall => {
+                                procedures.spawn(async move { manager.call_roll(&object).await });
+                            }
+                            Due::Leave => {
+                                procedures.spawn(async move { manager.tell_leaves(&object).await });
+                            }
                             Due::Repair => {
                                 let span = tracing::debug_span!("repair", %object);
                                 procedures.spawn(async move { manager.repair(&object).await }.instrument(span));

@@ -22,7 +22,7 @@ use crate::backup::Backup;
 use crate::config::SyncManagerConfig;
 use crate::delegation::{Gift, Taking};
 use crate::driver::SyncManagerDriver;
-use crate::observer::{Observed, RemovalWatch};
+use crate::observer::{Leaves, Observed, RemovalWatch};
 use crate::parts::{Intake, Offers};
 use crate::reporter::Reported;
 use crate::stats::{SyncStats, Tally};
@@ -103,6 +103,8 @@ pub(crate) struct Shared {
     pub(crate) taking: Mutex<std::collections::BTreeMap<ObjectUrl, Arc<Taking>>>,
     /// Subscriptions whose answer came too late.
     pub(crate) given_up: Mutex<GivenUp>,
+    /// Observers that have left without the Reporter's side confirming it. Locked last.
+    pub(crate) leaves: Mutex<Leaves>,
     /// Large answers whose parts are being fetched elsewhere.
     pub(crate) offers: Offers,
     /// What bounds the large answers that are fetched here.
@@ -175,6 +177,7 @@ impl SyncManager {
             given: Mutex::default(),
             taking: Mutex::default(),
             given_up: Mutex::default(),
+            leaves: Mutex::default(),
             offers: Offers::default(),
             intake: Intake::new(&parts.config),
             inbox,
@@ -192,6 +195,7 @@ impl SyncManager {
                 manager.registration_lost(url);
             }
         });
+        manager.restore_leaves();
         manager.resume_delegations();
         let driver = SyncManagerDriver::new(&manager, requests, work);
         Ok((manager, driver))

@@ -22,6 +22,10 @@ pub(crate) enum Due {
     Invitations,
     /// Look whether an observed object was heard of.
     Silence,
+    /// Ask who of a reported object's observers is still there.
+    RollCall,
+    /// Tell the Reporter's side that observers have left. It outlives the observation.
+    Leave,
     /// Forget large answers that nobody fetches any more (10.5).
     Offers,
     /// Forget that an object was given away (5.11). It outlives what else is due for the object.
@@ -66,7 +70,9 @@ impl Timers {
     /// Forgets everything that is due for an object.
     pub(crate) fn forget(&self, object: &ObjectUrl) {
         let mut queue = self.queue.lock();
-        for due in [Due::Beat, Due::Repair, Due::Away, Due::Children, Due::Invitations, Due::Silence] {
+        for due in
+            [Due::Beat, Due::Repair, Due::Away, Due::Children, Due::Invitations, Due::Silence, Due::RollCall]
+        {
             if let Some(at) = queue.by_object.remove(&(due, object.clone())) {
                 queue.by_time.remove(&(at, due, object.clone()));
             }

@@ -41,6 +41,9 @@ pub enum RecordStatus {
     Requested,
     /// Given to a hyperty of this runtime, which cannot host it: it is given back (protocol 5.11.5).
     Returning,
+    /// On the Observer's side: nobody of this runtime observes any longer, and the Reporter's side has not confirmed
+    /// that it knows of all of them (protocol 5.6).
+    Left,
 }
 
 /// What is kept of an object that changes hands (protocol 5.11).
@@ -66,7 +69,7 @@ pub enum Delegation {
     },
 }
 
-/// A hyperty that observes an object, or was removed from those that do.
+/// A hyperty that observes an object, was removed from those that do, or has left.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Subscriber {
     /// The hyperty.
@@ -93,6 +96,10 @@ pub struct Subscriber {
     /// Whether its runtime still has to hear that it was removed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untold: bool,
+    /// On the Observer's side: when it left (protocol 5.6). It observes no longer, and is kept until the Reporter's side
+    /// has confirmed that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Timestamp>,
 }
 
 fn yes() -> bool {
@@ -111,6 +118,7 @@ impl Subscriber {
             since: None,
             removed: None,
             untold: false,
+            left: None,
         }
     }
 }
@@ -140,7 +148,7 @@ pub struct ObjectRecord {
     pub children: Children,
     /// The children names of the schema.
     pub children_names: Vec<ChildrenName>,
-    /// Who observes, or was removed: everybody on the Reporter's side, the hyperties of this runtime on the Observer's.
+    /// Who observes, or did: everybody on the Reporter's side, the hyperties of this runtime on the Observer's.
     /// Read back in the order of their URLs.
     pub subscriptions: Vec<Subscriber>,
     /// Who may observe without being asked for.

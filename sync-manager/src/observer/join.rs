@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyperty_model::message::{ResponseBody, SubscribeBody};
 use hyperty_model::{HypertyUrl, StatusCode};
-use hyperty_storage::{Role, Ticket};
+use hyperty_storage::Ticket;
 use tokio::time::Instant;
 
 use super::object::{LocalObserver, Observed, State};
@@ -91,7 +91,7 @@ impl SyncManager {
             let kept = self.durable_by(ticket, joiner.deadline).await;
             let answered = kept.and_then(|()| self.answer_joined(object, &mut object.lock(), joiner));
             if let Err(refusal) = answered {
-                self.undo_join(object, joiner, before).await;
+                self.undo_join(object, joiner, before);
                 return Err(refusal);
             }
         }
@@ -128,39 +128,39 @@ impl SyncManager {
     }
 
     /// It was not kept: who did not observe before does not now, and the Reporter's side hears of it.
-    async fn undo_join(&self, object: &Arc<Observed>, joiner: &Joiner<'_>, before: Option<Before>) {
-        let left = {
-            let mut state = object.lock();
-            let left = match before {
-                Some(Before { store, resumable }) => {
-                    if let Some(observer) = state.observers.get_mut(joiner.hyperty) {
-                        (observer.store, observer.resumable) = (store, resumable);
-                    }
-                    None
+    fn undo_join(&self, object: &Arc<Observed>, joiner: &Joiner<'_>, before: Option<Before>) {
+        let mut state = object.lock();
+        match before {
+            Some(Before { store, resumable }) => {
+                if let Some(observer) = state.observers.get_mut(joiner.hyperty) {
+                    (observer.store, observer.resumable) = (store, resumable);
                 }
-                None => state.observers.remove(joiner.hyperty),
-            };
-            if !state.gone && !state.observers.is_empty() {
-                self.save_or_forget(object, &state);
             }
-            left.map(|observer| (observer, state.name_strings()))
-        };
-        if let Some((observer, names)) = left {
-            let (manager, url, hyperty) = (self.clone(), object.url.clone(), joiner.hyperty.clone());
-            self.later(Box::pin(async move {
-                manager.tell_reporter_side(&url, &hyperty, observer.identity, names).await;
-            }));
+            None => {
+                if let Some(LocalObserver { identity, resumable, .. }) =
+                    state.observers.remove(joiner.hyperty)
+                {
+                    self.note_leave(&object.url, &state, joiner.hyperty, (identity, resumable));
+                    self.tell_leaves_soon(&object.url);
+                }
+            }
+        }
+        if !state.gone && !state.observers.is_empty() {
+            self.save_or_forget(object, &state);
         }
     }
 
     /// Writes the whole record, if an observer here asked for one; gives when it is durable.
     pub(crate) fn save_observed(&self, state: &State) -> Option<Ticket> {
-        state.record().map(|record| self.storage().save(&record))
+        let mut record = state.record()?;
+        let leaves = self.shared.leaves.lock();
+        record.subscriptions.extend(leaves.subscribers(&record.metadata.url));
+        Some(self.storage().save(&record))
     }
 
     /// Writes the whole record, or that none of the observers here has asked for one any more.
     pub(super) fn save_or_forget(&self, object: &Observed, state: &State) -> Ticket {
-        self.save_observed(state).unwrap_or_else(|| self.storage().remove(Role::Observer, &object.url))
+        self.save_observed(state).unwrap_or_else(|| self.forget_record(&object.url))
     }
 }
 

@@ -1,13 +1,15 @@
 //! The Observer's side: objects that hyperties of this runtime observe and that are reported elsewhere.
 //!
 //! One flow per file, in the order of an observation's life: [`subscribe`], [`join`], [`update`], [`repair`], [`children`],
-//! [`pending`], [`refused`], [`unsubscribe`], [`resume`], [`resume_by`]; [`status`] says when a stream is cut and whole
+//! [`pending`], [`refused`], [`unsubscribe`], [`farewell`], [`resume`], [`resume_by`]; [`status`] says when a stream is cut and whole
 //! again. The state of one observed object is in [`object`].
 
 mod children;
 mod disagreement;
 mod early;
+mod farewell;
 mod join;
+mod leaves;
 mod object;
 mod pending;
 mod read;
@@ -17,6 +19,7 @@ mod removed;
 mod repair;
 mod resume;
 mod resume_by;
+mod roll_call;
 mod routes;
 mod silence;
 mod status;
@@ -25,6 +28,7 @@ mod unsubscribe;
 mod update;
 mod verify;
 
+pub(crate) use leaves::Leaves;
 pub(crate) use object::{LocalObserver, Observed};
 pub(crate) use release::Released;
 pub(crate) use removed::RemovalWatch;

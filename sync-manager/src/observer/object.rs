@@ -13,6 +13,7 @@ use hyperty_model::{ChildrenName, HypertyUrl, Identity, Message, ObjectUrl, Posi
 use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::disagreement::Disagreement;
 use super::removed::JoiningHere;
@@ -60,8 +61,8 @@ pub(crate) struct State {
     pub(crate) asking: usize,
     /// Children of which something arrived meanwhile.
     pub(crate) arrived: BTreeSet<(ChildrenName, ChildId)>,
-    /// Whether anything of the object was heard since the last look.
-    pub(crate) heard: bool,
+    /// When anything of the object was heard last.
+    pub(crate) heard: Instant,
     pub(crate) gone: bool,
 }
 
@@ -151,7 +152,7 @@ impl Observed {
             pending: VecDeque::new(),
             asking: 0,
             arrived: BTreeSet::new(),
-            heard: false,
+            heard: Instant::now(),
             gone: false,
         };
         Observed { url, setup: tokio::sync::Mutex::new(()), state: Mutex::new(state) }

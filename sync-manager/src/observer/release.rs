@@ -2,7 +2,6 @@
 
 use hyperty_message_bus::Wish;
 use hyperty_model::{Message, ObjectUrl};
-use hyperty_storage::Role;
 
 use crate::manager::SyncManager;
 
@@ -28,7 +27,7 @@ impl SyncManager {
         };
         self.shared.observed.remove_if(url, |_, entry| std::sync::Arc::ptr_eq(entry, &object));
         self.shared.timers.forget(url);
-        self.storage().remove(Role::Observer, url);
+        self.forget_record(url);
         let registration = routes.registration.map(|(_, wish)| wish);
         drop((routes.listeners, routes.publishes));
         let wishes = routes.wishes.into_iter().chain(registration).collect();

@@ -99,7 +99,7 @@ impl SyncManager {
         url: &ObjectUrl,
     ) -> std::collections::BTreeMap<HypertyUrl, super::LocalObserver> {
         let dormant = self.shared.dormant.lock().observed.remove(url);
-        self.storage().remove(hyperty_storage::Role::Observer, url);
+        self.forget_record(url);
         let Some(object) = self.observed(url) else {
             drop(dormant);
             return Default::default();
@@ -138,7 +138,7 @@ impl SyncManager {
         };
         self.shared.observed.remove_if(&object.url, |_, entry| Arc::ptr_eq(entry, object));
         self.shared.timers.forget(&object.url);
-        self.storage().remove(hyperty_storage::Role::Observer, &object.url);
+        self.forget_record(&object.url);
         drop(routes.listeners);
         drop(routes.publishes);
         let registration = routes.registration.map(|(_, wish)| wish);

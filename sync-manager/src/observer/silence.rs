@@ -13,20 +13,21 @@ impl SyncManager {
         self.shared.timers.set(url, Due::Silence, Instant::now() + self.config().silence);
     }
 
-    /// Asks the Reporter's side if nothing of the object was heard since the last look.
+    /// Asks the Reporter's side if nothing of the object was heard for that long.
     pub(crate) fn check_silence(&self, url: &ObjectUrl) {
         let Some(object) = self.observed(url) else { return };
-        let heard = {
-            let mut state = object.lock();
+        let due = {
+            let state = object.lock();
             if state.gone {
                 return;
             }
-            std::mem::take(&mut state.heard)
+            state.heard + self.config().silence
         };
-        if !heard {
-            tracing::debug!(object = %url, "nothing was heard; asking");
-            self.repair_soon(url);
+        if due > Instant::now() {
+            return self.shared.timers.set(url, Due::Silence, due);
         }
+        tracing::debug!(object = %url, "nothing was heard; asking");
+        self.repair_soon(url);
         self.await_silence(url);
     }
 }

@@ -37,6 +37,7 @@ impl SyncManager {
         self.begin_routes([domain.to_owned()]);
         self.announce_domain(domain);
         self.invite_domain(domain);
+        self.tell_leaves_at(domain);
         let mut observed = 0;
         for object in self.observed_at(domain) {
             observed += 1;

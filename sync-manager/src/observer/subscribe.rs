@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hyperty_model::message::{ResponseBody, SubscribeBody, UnsubscribeBody};
+use hyperty_model::message::{ResponseBody, SubscribeBody};
 use hyperty_model::object::Metadata;
 use hyperty_model::{ChildrenName, HypertyUrl, Message, MessageType, ObjectUrl, StatusCode, Url};
 use tokio::time::Instant;
@@ -229,19 +229,23 @@ impl SyncManager {
         let message =
             self.bus().new_message(MessageType::Subscribe, self.address(), &url.subscription(), request);
         let id = message.id().clone();
-        let answer = self.ask_whole(message, self.config().peer_timeout, progress).await;
-        if answer.is_err() {
-            // Accepted, with an answer that cannot be had: nobody here observes because of it.
-            self.give_back(url, hyperty);
-        }
-        let body = answer?;
-        if body.code.is_success() {
-            return Ok(body);
-        }
-        if body.code == StatusCode::TIMEOUT {
+        let kept = body.resumable.or(body.store).unwrap_or(false);
+        let before = self.withdraw_leave(url, hyperty);
+        let (refusal, accepted) = match self.ask_whole(message, self.config().peer_timeout, progress).await {
+            Ok(answer) if answer.code.is_success() => return Ok(answer),
+            Ok(answer) => (Refusal::relayed(&answer), false),
+            // With an answer that cannot be had.
+            Err(refusal) => (refusal, true),
+        };
+        let unanswered = refusal.code == StatusCode::TIMEOUT;
+        if unanswered {
             self.shared.given_up.lock().note(id, url.clone(), hyperty.clone());
         }
-        Err(Refusal::relayed(&body))
+        // It observes at the Reporter's side, or may, and not here.
+        if accepted || unanswered || before.is_some() {
+            self.give_back(url, hyperty, body.identity.clone(), kept);
+        }
+        Err(refusal)
     }
 
     /// A subscription that was accepted after we gave up: nobody here waits for it (M9).
@@ -250,21 +254,7 @@ impl SyncManager {
         let Some((url, hyperty)) = self.shared.given_up.lock().take(message.id()).filter(|_| accepted) else {
             return;
         };
-        self.give_back(&url, &hyperty);
-    }
-
-    /// Tells the Reporter's side that somebody whom it let in does not observe, unless it does.
-    fn give_back(&self, url: &ObjectUrl, hyperty: &HypertyUrl) {
-        let observes = self.observed(url).is_some_and(|object| object.lock().observers.contains_key(hyperty));
-        if !observes {
-            let body = UnsubscribeBody {
-                source: Some(hyperty.clone().into()),
-                resource: Some(url.clone()),
-                ..UnsubscribeBody::default()
-            };
-            let to = url.subscription();
-            self.bus().post(self.bus().new_message(MessageType::Unsubscribe, self.address(), &to, body));
-        }
+        self.give_back(&url, &hyperty, None, true);
     }
 
     /// Names that only the final answer told: their routes are added, and one repair brings what they missed (M21).

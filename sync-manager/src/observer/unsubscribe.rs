@@ -1,10 +1,11 @@
 //! An observer of this runtime leaves (protocol 5.6).
 
 use hyperty_model::message::{ResponseBody, UnsubscribeBody};
-use hyperty_model::{HypertyUrl, MessageType, ObjectUrl, StatusCode};
+use hyperty_model::{HypertyUrl, ObjectUrl, StatusCode};
 use hyperty_storage::Ticket;
 use tokio::time::Instant;
 
+use super::object::LocalObserver;
 use crate::answer::Refusal;
 use crate::manager::{SyncManager, UNDO_WAIT};
 
@@ -37,44 +38,19 @@ impl SyncManager {
             return Ok(Some(ticket));
         }
         let object = self.observed(url).ok_or_else(|| Refusal::unknown(url))?;
-        let (observer, names, ticket) = {
+        let (left, ticket) = {
             let mut state = object.lock();
             let removed = state.observers.remove(hyperty);
-            let observer = removed.ok_or_else(|| not_observed(url, hyperty))?;
-            let ticket = if observer.resumable { Some(self.save_or_forget(&object, &state)) } else { None };
-            (observer, state.name_strings(), ticket)
+            let LocalObserver { identity, resumable, .. } =
+                removed.ok_or_else(|| not_observed(url, hyperty))?;
+            let left = self.note_leave(url, &state, hyperty, (identity, resumable));
+            let ticket = resumable.then(|| self.save_or_forget(&object, &state));
+            (left, ticket)
         };
-        drop(observer.forwards);
-        self.tell_reporter_side(url, hyperty, observer.identity, names).await;
+        // It leaves whatever the Reporter's side says, and whether or not that can be reached (INV-UNS-4).
+        self.tell_leave_now(url, hyperty, &left).await;
         self.end_if_unused(&object).await;
         Ok(ticket)
-    }
-
-    /// Tells the Reporter's side. It may be gone or out of reach: the observer leaves all the same (INV-UNS-4).
-    pub(super) async fn tell_reporter_side(
-        &self,
-        url: &ObjectUrl,
-        hyperty: &HypertyUrl,
-        identity: Option<hyperty_model::Identity>,
-        names: Vec<String>,
-    ) {
-        let body = UnsubscribeBody {
-            source: Some(hyperty.as_url().clone()),
-            identity,
-            resource: Some(url.clone()),
-            children_resources: hyperty_model::message::OneOrMany(names),
-            reason: None,
-        };
-        let message =
-            self.bus().new_message(MessageType::Unsubscribe, self.address(), &url.subscription(), body);
-        if !self.is_live(url.home()) {
-            return self.bus().post(message);
-        }
-        let answer = self.bus().request(message).timeout(self.config().peer_timeout).await;
-        let code = answer.code();
-        if !code.is_success() && !matches!(code, StatusCode::NOT_FOUND | StatusCode::GONE) {
-            tracing::debug!(object = %url, %code, "the Reporter's side did not confirm an unsubscription");
-        }
     }
 }
 

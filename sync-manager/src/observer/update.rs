@@ -57,7 +57,7 @@ impl SyncManager {
             tracing::warn!(object = %object.url, "an update that is not the Reporter's was dropped");
             return;
         }
-        state.heard = true;
+        state.heard = Instant::now();
         match state.replica.on_update(&body) {
             Received::Applied { then } => {
                 self.keep_observed(&mut state, std::iter::once(&body).chain(&then));
@@ -219,6 +219,7 @@ impl SyncManager {
                 return;
             }
             // On its way to the disk before anybody here is told: a crash does not bring back what has ended.
+            self.shared.leaves.lock().forget(&object.url);
             self.storage().remove(Role::Observer, &object.url);
             let body = DeleteBody { resource: Some(object.url.to_string()), ..DeleteBody::default() };
             let (from, to) = (object.url.subscription(), object.url.changes());

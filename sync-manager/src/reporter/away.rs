@@ -19,10 +19,12 @@ impl SyncManager {
             let mut state = object.lock();
             state.joining.call_off_all_of(runtime);
             let mut away = Vec::new();
+            let state = &mut *state;
             for (hyperty, entry) in &mut state.observers {
                 if entry.runtime.as_ref() != Some(runtime) {
                     continue;
                 }
+                state.roll.heard(hyperty);
                 if !entry.resumable {
                     leaving.push(hyperty.clone());
                 } else if entry.away.is_none() {

@@ -60,9 +60,10 @@ impl SyncManager {
     /// Announces the position of every object of a domain whose stub turned live.
     pub(crate) fn announce_domain(&self, domain: &str) {
         for object in self.reported_at(domain) {
-            let state = object.lock();
+            let mut state = object.lock();
             self.remind_removed(&object, &state, None);
             self.announce(&object, &state);
+            self.plan_roll_call(&object, &mut state);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! One flow per file, in the order of an object's life: [`create`], [`invite`], [`subscribe`], [`join`], [`update`], [`children`],
 //! [`read`], [`execute`], [`unsubscribe`], [`remove`], [`delete`], [`resume`], [`resume_by`], [`takeover`], [`depose`].
-//! Who observes is told by [`observers`]. The state of one object is in [`object`].
+//! Who observes is told by [`observers`], and found out by [`roll_call`]. The state of one object is in [`object`].
 
 mod answers;
 mod away;
@@ -30,6 +30,7 @@ mod remove;
 mod removed;
 mod resume;
 mod resume_by;
+mod roll_call;
 mod routes;
 mod subscribe;
 mod takeover;

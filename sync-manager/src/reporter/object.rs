@@ -28,6 +28,7 @@ use super::invitations::Invitations;
 use super::join::Joining;
 use super::permit_child::ChildGate;
 use super::removed::{Deciding, Removed};
+use super::roll_call::RollCall;
 use crate::delegation::Handing;
 use crate::digest::DigestCache;
 
@@ -62,6 +63,8 @@ pub(crate) struct State {
     /// The operations on children that wait to be durable.
     pub(crate) unreleased: Unreleased,
     pub(crate) observers: BTreeMap<HypertyUrl, ObserverEntry>,
+    /// Who of them was not heard of since this runtime was away.
+    pub(crate) roll: RollCall,
     /// Those that observe as soon as the store has kept it.
     pub(crate) joining: Joining,
     /// Who was removed, and may not come back without a new permission.
@@ -236,6 +239,7 @@ impl State {
             children: Children::default(),
             unreleased: Unreleased::default(),
             observers: BTreeMap::new(),
+            roll: RollCall::default(),
             joining: Joining::default(),
             removed: Removed::default(),
             deciding: Deciding::default(),

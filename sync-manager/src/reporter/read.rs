@@ -148,8 +148,11 @@ impl SyncManager {
         let (Some(runtime), Some(stub)) = (&reader.runtime, &reader.stub) else { return };
         let mut back = Vec::new();
         for (hyperty, entry) in &mut state.observers {
+            if entry.runtime.as_ref() != Some(runtime) {
+                continue;
+            }
+            state.roll.heard(hyperty);
             if entry.away.is_some()
-                && entry.runtime.as_ref() == Some(runtime)
                 && let Ok(routes) = self.observer_routes(object, &Path::Stub(stub.clone()))
             {
                 entry.routes = routes;

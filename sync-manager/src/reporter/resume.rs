@@ -154,6 +154,7 @@ impl SyncManager {
         self.welcome_early(&object);
         self.remind_removed(&object, &object.lock(), None);
         self.schedule_beat(&object, &mut object.lock());
+        self.plan_roll_call(&object, &mut object.lock());
         self.plan_invitations(&object);
         if options.domain_registration {
             self.register_again(&object);

@@ -201,6 +201,7 @@ impl SyncManager {
             Some((_, false)) => {}
         }
         state.removed.pardon(&hyperty);
+        state.roll.heard(&hyperty);
         let invited = hyperty.clone();
         state.observers.insert(hyperty, entry);
         tracing::debug!(object = %object.url, observers = state.observers.len(), position = %state.position, "an observer is accepted");

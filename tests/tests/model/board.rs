@@ -30,8 +30,6 @@ pub(crate) struct Board {
     pub(crate) commits: Vec<(Position, Commit)>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) seats: [Seat; PARTIES],
-    /// Everybody could be told when it was deleted.
-    pub(crate) announced: bool,
     /// Who has asked the Reporter for what, by the number of the request, was served.
     pub(crate) performed: BTreeSet<u64>,
 }
@@ -48,8 +46,6 @@ pub(crate) struct Seat {
     pub(crate) leaving: bool,
     /// An invitation is all that lets it in.
     pub(crate) by_invitation: bool,
-    /// That it observes no more could not be told to the Reporter's side, which is told once.
-    pub(crate) untold: bool,
     /// Why it was not let in the last time.
     pub(crate) refusal: Option<SubscribeError>,
 }
@@ -100,7 +96,6 @@ impl Board {
             commits: Vec::new(),
             operations: Vec::new(),
             seats: Default::default(),
-            announced: false,
             performed: BTreeSet::new(),
         };
         board.reference.set_open(admission == Admission::All);
@@ -135,7 +130,7 @@ impl Board {
         let at = Position { epoch: snapshot.epoch, version: snapshot.version };
         let follower = Follower::new(name, name, at, snapshot.data);
         let seat = &mut self.seats[who];
-        (seat.watch, seat.unsure, seat.untold) = (Some(Watch { observer, follower }), false, false);
+        (seat.watch, seat.unsure) = (Some(Watch { observer, follower }), false);
     }
 
     /// Whether what this party asks of the Reporter's side is done for it.

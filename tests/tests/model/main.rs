@@ -23,9 +23,6 @@
 //! seen here at all: an epoch that is not looked at, as no store of this test forgets what it kept, and so no object gets a
 //! second epoch; and a second answer, as an application hears the first.
 //!
-//! An observer that leaves while the Reporter's side cannot hear it is told to that side once only, and so may stand in
-//! the list until its runtime goes: that is not judged.
-//!
 //! [`Reference`]: hyperty_conformance::reference::Reference
 
 mod action;

@@ -97,7 +97,7 @@ impl Board {
                 true if !listed => return wrong(name, "observes and is not"),
                 true if away.contains(name.as_str()) => return wrong(name, "observes and is away"),
                 // One that vanished keeps its place for a while.
-                false if listed && !(seat.unsure || seat.untold) && !away.contains(name.as_str()) => {
+                false if listed && !seat.unsure && !away.contains(name.as_str()) => {
                     return wrong(name, "does not observe and is");
                 }
                 _ => {}

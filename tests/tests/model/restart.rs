@@ -113,7 +113,7 @@ impl System {
             let watched = board.seats[who].clear(false).is_some();
             let back = resumed.iter().find(|observer| *observer.url() == board.url);
             match (back, watched, unsure) {
-                (None, false, unsure) => board.seats[who].untold |= unsure,
+                (None, false, _) => {}
                 (Some(observer), true, _) => {
                     let at = observer.position();
                     board.reference.came_back(&name, at, &observer.data())?;
@@ -122,7 +122,6 @@ impl System {
                 // Nobody knows that it observes, or it wanted to end that: it is ended now.
                 (Some(observer), false, true) => {
                     board.seats[who].unsure = observer.unsubscribe().await.is_err();
-                    board.seats[who].untold = true;
                 }
                 (Some(observer), false, false) => {
                     let at = observer.position();

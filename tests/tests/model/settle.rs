@@ -6,7 +6,6 @@ use hyperty_conformance::reference::{Invariant, Violation};
 use hyperty_conformance::world::Link;
 use tokio::time::Instant;
 
-use crate::board::Board;
 use crate::command::{Admission, PARTIES, Reply, Verdict};
 use crate::look::all_children;
 use crate::system::{NAMES, System, broken};
@@ -86,7 +85,7 @@ impl System {
         for board in &mut self.boards {
             let Some(reporter) = board.reporter.clone().filter(|_| !board.reference.is_deleting()) else {
                 let Some(who) = board.seats.iter().position(|seat| seat.watch.is_some()) else { continue };
-                if board.reference.is_deleted() && board.announced {
+                if board.reference.is_deleted() {
                     let detail = "has not heard of the deletion".to_owned();
                     return Err(broken(Invariant::I11, &whos[who], detail));
                 }
@@ -152,11 +151,6 @@ impl System {
     }
 
     fn left_over(&mut self) -> Result<(), Violation> {
-        // Who could not be told of a deletion goes on to listen.
-        let unheard = |board: &Board| !board.announced && board.seats.iter().any(|seat| seat.watch.is_some());
-        if self.boards.iter().any(unheard) {
-            return Ok(());
-        }
         self.baseline.holds("the node", &self.held_at_the_node())
     }
 }

@@ -105,7 +105,6 @@ impl System {
     pub(crate) async fn unsubscribe(&mut self, who: usize, number: usize) -> Result<(), Violation> {
         self.finish_pending().await?;
         let (name, keeps) = (self.member(who).who(), self.member(who).keeps());
-        let heard = self.is_sound() && self.member(self.boards[number].owner).keeps();
         let board = &mut self.boards[number];
         let Some(watch) = board.seats[who].watch.take() else { return Ok(()) };
         board.reference.children_uncertain(&name);
@@ -115,7 +114,6 @@ impl System {
         // Where it had ended with its object, unread, there was nothing to end: as for whoever read of the deletion, a disk
         // that hangs or fails does not keep it.
         board.seats[who].unsure = ended.is_err() || board.reference.is_deleting() && !keeps;
-        board.seats[who].untold = !heard;
         board.reference.unsubscribed(&name);
         while let Some(event) = observer.next_event().now_or_never().flatten() {
             follower.take(event, &mut board.reference)?;

@@ -232,17 +232,6 @@ impl System {
     }
 }
 
-impl System {
-    /// Whether all are connected, and nothing stands between them.
-    pub(crate) fn is_sound(&self) -> bool {
-        let connected = |member: &Member| {
-            let live = member.runtime.connected().now_or_never().is_some();
-            live && self.world.link_of(member.name) == Link::Up
-        };
-        self.world.node().is_some() && self.members.iter().flatten().all(connected)
-    }
-}
-
 /// A violation that no object's reference can see.
 pub(crate) fn broken(invariant: Invariant, who: &str, detail: String) -> Violation {
     Violation { invariant, object: "the system".to_owned(), who: who.to_owned(), detail }

@@ -77,12 +77,10 @@ impl System {
     pub(crate) async fn delete(&mut self, number: usize) -> Result<(), Violation> {
         // Those who are on their way in are let in or turned away first.
         self.finish_pending().await?;
-        let sound = self.is_sound();
         let whos: Vec<String> = self.members.iter().flatten().map(Member::who).collect();
         let board = &mut self.boards[number];
         let Some(reporter) = board.reporter.clone() else { return Ok(()) };
         let again = board.reference.is_deleting();
-        board.announced |= sound && !again;
         board.reference.deleting();
         // From here on operations on children are refused, also if a crash brings the object back.
         whos.iter().for_each(|writer| board.reference.children_uncertain(writer));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use hyperty_conformance::world::World;
 use hyperty_message_bus::Direction;
 use hyperty_model::MessageType;
+use hyperty_runtime::SyncManagerConfig;
 use hyperty_storage::Role;
 use hyperty_syncher::{ObserverEvent, Reporter};
 use tokio::time::{Instant, sleep, timeout};
@@ -187,27 +188,32 @@ async fn deletion_waits_for_nobody_who_left_or_answered_inv_del_5() {
     assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
 }
 
-/// I11: the announcement of the deletion never comes, and nothing else does: silence itself makes the observer ask.
+/// I11: the announcement of the deletion never comes, and nothing else does: silence itself makes the observer ask, and
+/// no later than the protocol says, whenever it heard the last word.
 #[tokio::test(start_paused = true)]
 async fn an_observer_that_missed_the_deletion_finds_out() {
-    let world = World::new(86);
-    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
-    let board = alice.create(topic("a")).await;
-    let mut copy = bob.observe(&board).await;
-    let announcement = board.url().changes();
-    gate(bob.runtime.bus(), move |direction, message| {
-        direction != Direction::Incoming
-            || message.kind() != MessageType::Delete
-            || *message.to() != announcement
-    });
-    delete(&board).await;
-    let told = async {
-        while let Some(event) = copy.next_event().await {
-            if event == ObserverEvent::Deleted {
-                return true;
+    for heard_for in [0, 30, 100, 149, 151, 280] {
+        let world = World::new(86);
+        let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+        let board = alice.create(topic("a")).await;
+        let mut copy = bob.observe(&board).await;
+        let announcement = board.url().changes();
+        gate(bob.runtime.bus(), move |direction, message| {
+            direction != Direction::Incoming
+                || message.kind() != MessageType::Delete
+                || *message.to() != announcement
+        });
+        sleep(Duration::from_secs(heard_for)).await;
+        delete(&board).await;
+        let told = async {
+            while let Some(event) = copy.next_event().await {
+                if event == ObserverEvent::Deleted {
+                    return true;
+                }
             }
-        }
-        false
-    };
-    assert!(timeout(PATIENCE, told).await.expect("word of it in time"));
+            false
+        };
+        let limit = SyncManagerConfig::default().silence + Duration::from_secs(5);
+        assert!(timeout(limit, told).await.expect("word of it in time"), "{heard_for}");
+    }
 }

@@ -6,6 +6,7 @@ mod children;
 mod delegation;
 mod invitations;
 mod large;
+mod left;
 mod observers;
 mod removal;
 mod stream;
@@ -50,6 +51,7 @@ pub fn faults() -> Vec<Fault> {
         children::faults(),
         invitations::faults(),
         large::faults(),
+        left::faults(),
         takeover::faults(),
         delegation::faults(),
         parts(),

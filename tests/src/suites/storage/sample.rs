@@ -92,6 +92,7 @@ pub fn full_record() -> ObjectRecord {
         subscriber("carol"),
         Subscriber { children: false, ..subscriber("dave") },
         removed("frank"),
+        Subscriber { left: Some(Timestamp::from_millis(1_700_000_000_789)), ..subscriber("grace") },
     ];
     full.grants = vec![
         Grant::unlimited("hyperty://example.org/*".parse().expect("a URL")),

@@ -9,6 +9,7 @@ mod input;
 mod invitation;
 mod large;
 mod leaving;
+mod left;
 mod observing;
 mod ordering;
 mod random;
@@ -54,6 +55,7 @@ pub fn cases() -> Vec<Case<Subject>> {
         reading::cases(),
         large::cases(),
         leaving::cases(),
+        left::cases(),
         removal::cases(),
         actions::cases(),
         deletion::cases(),

@@ -1,0 +1,121 @@
+//! The Reporter's list of observers after its own runtime was away (protocol 5.3.5): who is there, who is not any more,
+//! and who is silent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use hyperty_conformance::world::{Link, World};
+use hyperty_model::MessageType;
+use hyperty_storage::{MemoryTables, Role};
+use hyperty_syncher::{ObserversChange, Reporter};
+use tokio::time::{sleep, timeout};
+
+use crate::spy::{Spy, stored};
+use crate::support::{Party, settled, topic};
+
+/// Long enough for every connection to be there again, and for all tries after which who is silent is away.
+const HEALED: Duration = Duration::from_secs(180);
+
+/// Who observes, and whether it is away.
+fn list(board: &Reporter) -> Vec<(String, bool)> {
+    let name = |entry: &hyperty_syncher::ObserverEntry| {
+        let user = entry.identity.as_ref().and_then(|identity| identity.user());
+        user.and_then(|user| user.rsplit('/').next()).unwrap_or_default().to_owned()
+    };
+    let mut list: Vec<_> = board.observers().iter().map(|entry| (name(entry), entry.away)).collect();
+    list.sort();
+    list
+}
+
+fn names(list: &[(&str, bool)]) -> Vec<(String, bool)> {
+    list.iter().map(|(name, away)| ((*name).to_owned(), *away)).collect()
+}
+
+/// An observer that was accepted and whose runtime stopped before it had kept that; the node could not say so, as the
+/// Reporter's runtime was away, too.
+#[tokio::test(start_paused = true)]
+async fn who_knows_nothing_of_its_place_loses_it_and_who_vanished_is_away() {
+    for crash in [false, true] {
+        let world = World::new(341);
+        let mut alice = Party::new(&world, "alice").await;
+        let mut board = alice.create(topic("a")).await;
+        let (bob, carol) = (Party::new(&world, "bob").await, Party::new(&world, "carol").await);
+        let dave = Party::new(&world, "dave").await;
+        drop((bob.observe(&board).await, carol.observe(&board).await));
+        let mut copy = dave.observe(&board).await;
+        world.cut("alice");
+        sleep(Duration::from_secs(100)).await;
+        let kept = Arc::new(carol.tables.snapshot());
+        bob.runtime.abort();
+        carol.runtime.abort();
+        drop((bob, carol));
+        let _bob = Party::over(&world, "bob", Arc::new(MemoryTables::new())).await;
+        if crash {
+            drop(board);
+            alice = alice.crash().await;
+            board = alice.reporter();
+        }
+        sleep(HEALED).await;
+        world.heal("alice");
+        sleep(HEALED).await;
+        assert_eq!(list(&board), names(&[("carol", true), ("dave", false)]), "{crash}");
+        assert_eq!(stored(&alice, Role::Reporter)[0].subscriptions.len(), 2, "{crash}");
+        board.set("topic", "b").await.unwrap();
+        settled(&mut copy, 1).await;
+        // Who vanished has its place when it comes back.
+        let carol = Party::over(&world, "carol", kept).await;
+        settled(&mut carol.observer(), 1).await;
+        assert_eq!(list(&board), names(&[("carol", false), ("dave", false)]), "{crash}");
+    }
+}
+
+/// One that is there and slow is served on, and is back as soon as it answers.
+#[tokio::test(start_paused = true)]
+async fn who_is_slow_to_answer_is_away_for_a_while_and_misses_nothing() {
+    let world = World::new(342);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    let bob = Party::new(&world, "bob").await;
+    let mut copy = bob.observe(&board).await;
+    drop(board);
+    world.set_link("bob", Link::Stalled);
+    let alice = alice.crash().await;
+    let board = alice.reporter();
+    let mut changes = board.observers_changes();
+    board.set("topic", "b").await.unwrap();
+    // Not so long that its session ends.
+    sleep(Duration::from_secs(45)).await;
+    assert_eq!(list(&board), names(&[("bob", true)]));
+    world.heal("bob");
+    settled(&mut copy, 1).await;
+    sleep(Duration::from_secs(70)).await;
+    assert_eq!(list(&board), names(&[("bob", false)]));
+    let told = std::iter::from_fn(|| changes.next().now_or_never().flatten()).collect::<Vec<_>>();
+    assert!(matches!(told[..], [ObserversChange::Away(_), ObserversChange::Back(_)]), "{told:?}");
+    assert!(!stored(&alice, Role::Reporter)[0].subscriptions[0].away);
+}
+
+/// Who is heard of by itself is not asked, and nobody is asked twice.
+#[tokio::test(start_paused = true)]
+async fn who_is_heard_of_is_not_asked() {
+    let world = World::new(343);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    let (bob, carol) = (Party::new(&world, "bob").await, Party::new(&world, "carol").await);
+    let _copies = (bob.observe(&board).await, carol.observe(&board).await);
+    drop(board);
+    let (asked_bob, asked_carol) = (Spy::on(bob.runtime.bus()), Spy::on(carol.runtime.bus()));
+    let alice = alice.crash().await;
+    world.cut("bob");
+    timeout(HEALED, alice.runtime.connected()).await.unwrap();
+    sleep(Duration::from_millis(100)).await;
+    world.heal("bob");
+    sleep(10 * HEALED).await;
+    let asked = |spy: &Spy, name: &str| {
+        let manager = format!("hyperty-runtime://example.com/{name}/sm");
+        spy.incoming(|m| m.kind() == MessageType::Read && m.to().as_str() == manager).len()
+    };
+    assert_eq!((asked(&asked_bob, "bob"), asked(&asked_carol, "carol")), (0, 1));
+    assert_eq!(list(&alice.reporter()), names(&[("bob", false), ("carol", false)]));
+}
