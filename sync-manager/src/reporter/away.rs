@@ -27,21 +27,23 @@ impl SyncManager {
                 state.roll.heard(hyperty);
                 if !entry.resumable {
                     leaving.push(hyperty.clone());
-                } else if entry.away.is_none() {
+                    continue;
+                }
+                entry.routes = Default::default();
+                if entry.away.is_none() {
                     entry.away = Some(now);
-                    entry.routes = Default::default();
                     self.tell_observers(object, ObserversOperation::Away, hyperty, entry);
                     away.push(hyperty.clone());
                 }
             }
             for hyperty in &away {
-                self.persist_observer_of(object, &state, hyperty);
+                self.persist_observer_of(object, state, hyperty);
             }
             tracing::debug!(
                 object = %object.url, %runtime, away = away.len(), dropped = leaving.len(), "a session of observers ended"
             );
-            leaving.extend(self.too_many_away(&state));
-            self.plan_away(object, &state);
+            leaving.extend(self.too_many_away(state));
+            self.plan_away(object, state);
         }
         self.drop_all(object, leaving);
     }

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use hyperty_conformance::reference::{Baseline, Invariant, Violation};
-use hyperty_conformance::world::{Link, World};
+use hyperty_conformance::world::World;
 use hyperty_storage::MemoryTables;
 use hyperty_syncher::CreateError;
 use serde_json::{Value, json};
