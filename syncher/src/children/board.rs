@@ -46,9 +46,7 @@ impl Board {
 
     /// A handle's object begins, perhaps again: what arrives is kept until [`Board::merge`].
     pub(crate) fn open(&self) {
-        let mut state = self.state.lock();
-        state.closed = None;
-        state.wait();
+        self.state.lock().begin();
     }
 
     /// A snapshot is being asked for: what arrives from now on stays when it comes.

@@ -136,6 +136,7 @@ impl ChildrenState {
             self.mine.remove(key);
         }
         self.unanswered -= settled.len();
+        self.former.remove(key);
         for operation in &settled {
             let (name, child) = (&key.0, key.1.as_str());
             let outcome = match &operation.what {

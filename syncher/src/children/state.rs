@@ -32,6 +32,8 @@ pub(super) struct ChildrenState {
     pub(super) next: BTreeMap<ChildrenName, u64>,
     /// What arrived before the first snapshot; `None` afterwards.
     waiting: Option<VecDeque<Message>>,
+    /// One's own children of an observation that has ended, until the first snapshot of the next one.
+    pub(super) former: BTreeSet<Key>,
     /// Of which children something arrived since a snapshot was asked for: it may be too old to know of it.
     arrived: Option<BTreeSet<Key>>,
     /// The schema of the object; it travels with a new child.
@@ -82,6 +84,7 @@ impl ChildrenState {
             unanswered: 0,
             next: BTreeMap::new(),
             waiting: Some(VecDeque::new()),
+            former: BTreeSet::new(),
             arrived: None,
             schema: None,
             closed: None,
@@ -103,16 +106,31 @@ impl ChildrenState {
         self.names.len() > before
     }
 
+    /// It is observed or reported, perhaps again. Between two observations nobody told what became of one's own
+    /// children: they stay if the first snapshot has them, or if they are heard of before it.
+    pub(super) fn begin(&mut self) {
+        self.closed = None;
+        self.wait();
+        let own = self.known.iter().filter(|(_, _, entry)| entry.value.reporter == self.me);
+        self.former = own.map(|(name, id, _)| (name.clone(), id.clone())).collect();
+        for (name, _) in &self.former {
+            let next = self.next.entry(name.clone()).or_insert(1);
+            *next = self.known.next_number(name, &self.me).max(*next);
+        }
+    }
+
     /// A snapshot is being asked for.
     pub(super) fn ask(&mut self) {
         self.arrived = Some(BTreeSet::new());
     }
 
-    /// Takes over the children of a snapshot. One's own stay: their reporter is the truth (protocol M18). So does
-    /// what became of those of which something arrived meanwhile. What the first snapshot holds is no event.
+    /// Takes over the children of a snapshot. One's own of this observation stay: their reporter is the truth (protocol
+    /// M18). So does what became of those of which something arrived meanwhile. What the first snapshot holds is no event.
     pub(super) fn merge(&mut self, mut snapshot: Children) -> Heard {
         let own = self.known.iter().filter(|(_, _, entry)| entry.value.reporter == self.me);
         let mut keep: BTreeSet<Key> = own.map(|(name, id, _)| (name.clone(), id.clone())).collect();
+        keep.retain(|key| !self.former.contains(key));
+        self.former.clear();
         for (name, id) in self.arrived.take().unwrap_or_default() {
             if self.known.get(&name, id.as_str()).is_none() {
                 snapshot.forget(&name, id.as_str());

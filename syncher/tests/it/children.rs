@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_model::change::{Change, ChangeOp};
-use hyperty_model::message::{ChildBody, DeleteBody, ResponseBody, UpdateBody, UpdateKind};
+use hyperty_model::message::{ChildBody, DeleteBody, ResponseBody, UnsubscribeBody, UpdateBody, UpdateKind};
 use hyperty_model::object::{ChildId, ChildValue};
 use hyperty_model::{HypertyUrl, Message, MessageType, StatusCode, Url};
 use hyperty_syncher::{ChildError, ChildOp, ChildrenHandle, DataError, ObserverEvent, ReporterEvent};
@@ -178,6 +178,48 @@ async fn an_unanswered_operation_stays_until_it_is_answered() {
 }
 
 /// M18: what was lost on the way is sent again, so a failure that its loss caused is no answer.
+/// INV-CHD-7: what was lost between two observations is not there in the second one, and its id is not used again.
+#[tokio::test(start_paused = true)]
+async fn a_child_that_was_lost_between_two_observations_is_gone() {
+    let manager = Manager::new();
+    let (bob, observer, children) = watching(&manager, "bob").await;
+    for number in 1..=2 {
+        let adding = tokio::spawn(children.add(json!({"text": number})));
+        let create = manager.expect(MessageType::Create).await;
+        manager.answer(&create, ResponseBody::ok());
+        adding.await.unwrap().unwrap();
+    }
+    // The Board outlives the observation with what is unanswered.
+    let third = children.add(json!({"text": 3}));
+    let _ = manager.expect(MessageType::Create).await;
+    let body = UnsubscribeBody { resource: Some(object()), ..UnsubscribeBody::default() };
+    let kept = children.clone();
+    let removal =
+        manager.bus.new_message(MessageType::Unsubscribe, hyperty("alice").as_url(), &bob.url, body);
+    manager.bus.post(removal);
+    assert_eq!(third.await.unwrap_err(), ChildError::Closed);
+    let ending = manager.expect(MessageType::Unsubscribe).await;
+    manager.answer(&ending, ResponseBody::ok());
+    drop(observer);
+
+    let again = tokio::spawn(bob.syncher.subscribe(&object()).into_future());
+    let request = manager.expect(MessageType::Subscribe).await;
+    let mut value = snapshot(0, json!({}));
+    value["childrenObjects"] = json!({ NAME: { "hyperty://example.com/bob#1": {
+        "value": ChildValue::new(ChildId::of(&hyperty("bob"), 1), hyperty("bob"), json!({"text": 1})),
+    } } });
+    manager.answer(&request, ResponseBody::ok().with_value(value));
+    let observer = again.await.unwrap().unwrap();
+    let children = observer.children(NAME).unwrap();
+    let ids = |children: &ChildrenHandle| {
+        children.mine().iter().map(|child| child.id().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&children), ["hyperty://example.com/bob#1"]);
+    assert_eq!(ids(&kept), ids(&children), "another handle of the same children");
+    let _fourth = children.add(json!({"text": 4}));
+    assert_eq!(id_of(&manager.expect(MessageType::Create).await), "hyperty://example.com/bob#4");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failure_behind_a_lost_operation_is_no_answer() {
     let manager = Manager::new();
