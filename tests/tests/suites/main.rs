@@ -5,6 +5,7 @@ mod bus;
 mod policy;
 mod protostub;
 mod registry;
+mod storage;
 
 use hyperty_conformance::suites::Verdict;
 

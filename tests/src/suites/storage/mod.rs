@@ -1,9 +1,11 @@
 //! The suite every storage backend must pass: one line per backend in `storage/tests/suite.rs`.
 //!
 //! A [`Place`] is where a store is: each `open` of the same place finds what was durable there. Cases get a
-//! fresh place each and are chosen by what the backend says it can do.
+//! fresh place each and are chosen by what the backend says it can do. A storage of objects is put through
+//! [`objects::run`], and its [`Claims`](objects::Claims) choose.
 
 pub mod model;
+mod newer;
 pub mod objects;
 pub mod objects_model;
 pub mod sample;

@@ -4,47 +4,212 @@ use std::sync::Arc;
 
 use hyperty_model::Position;
 use hyperty_model::change::{Change, ChangeOp};
-use hyperty_model::log::LOG_CHANGES_MAX;
 use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::object::{ChildOutcome, Children};
 use hyperty_storage::{
-    DataObjectStorage, ObjectRecord, RecordStatus, Role, StorageError, Subscriber, Ticket, reached,
+    DataObjectStorage, Durability, ObjectRecord, RecordStatus, Role, StorageError, Ticket, reached,
 };
 use serde_json::json;
 
+use super::newer;
 use super::sample::{
-    change, child, children_name, full_record, hyperty, object, record, same, set, subscriber,
+    change, child, children_name, full_record, hyperty, object, record, same, same_but_log, set,
 };
+use crate::suites::{Broken, Suite, Time, Verdict, block_on};
 
 /// Where one storage is: each call opens it again and finds what was there. The one opened before is dropped first.
 pub type Open = Box<dyn Fn() -> Arc<dyn DataObjectStorage>>;
 
-/// Runs all cases; `fresh` makes an empty place with each call.
-pub async fn run(fresh: &dyn Fn() -> Open) {
-    an_empty_storage_has_no_records(&fresh());
-    a_record_comes_back_as_it_was_saved(&fresh()).await;
-    changes_are_applied_when_it_is_loaded(&fresh()).await;
-    objects_and_sides_are_apart(&fresh());
-    a_checkpoint_is_asked_for_and_changes_nothing(&fresh());
-    saving_metadata_leaves_data_and_children_alone(&fresh());
-    without_data_position_and_metadata_are_kept(&fresh());
-    children_outlive_changes_of_the_object(&fresh());
-    deleted_children_stay_deleted(&fresh());
-    a_removed_object_leaves_nothing(&fresh());
-    a_new_epoch_begins_with_a_record(&fresh());
-    a_change_out_of_order_is_not_served(&fresh());
-    the_newest_changes_are_kept(&fresh());
-    subscribers_come_and_go_one_by_one(&fresh());
+/// What a storage claims to do beyond keeping records; the cases of what it does not claim are skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claims {
+    /// It keeps the newest changes of an object (protocol 10.1).
+    pub log: bool,
+    /// It keeps who observes, and who was removed, one by one (5.3, 5.7).
+    pub subscribers: bool,
+    /// It keeps grants with their limits, and invitations (5.2).
+    pub grants: bool,
+    /// It keeps every status of a record (M27, 5.8, 5.11).
+    pub statuses: bool,
+    /// It keeps how far a delegation has come (5.11).
+    pub delegation: bool,
+    /// It can be [crashed](Site::crash), and what it had acknowledged is there afterwards.
+    pub durable: bool,
+    /// It can be crashed, and be [opened](Site::open) so that it acknowledges before it is durable: it then says that
+    /// history broke (M8).
+    pub buffered: bool,
 }
 
-fn append(store: &dyn DataObjectStorage, record: &mut ObjectRecord, kind: UpdateKind) -> bool {
+impl Claims {
+    /// All that does not need a crash.
+    pub const IN_GOOD_ORDER: Claims = Claims {
+        log: true,
+        subscribers: true,
+        grants: true,
+        statuses: true,
+        delegation: true,
+        durable: false,
+        buffered: false,
+    };
+
+    /// All there is.
+    pub const ALL: Claims = Claims { durable: true, buffered: true, ..Claims::IN_GOOD_ORDER };
+}
+
+/// Where one storage is, as its owner sees it.
+pub trait Site {
+    /// Opens it again and finds what was there. The one opened before was dropped, or has crashed.
+    fn open(&self, durability: Durability) -> Arc<dyn DataObjectStorage>;
+
+    /// The machine stops; what is open now is of no use any more. For sites that claim that.
+    fn crash(&self) {}
+}
+
+/// A site that knows one durability.
+impl<F: Fn() -> Arc<dyn DataObjectStorage>> Site for F {
+    fn open(&self, _durability: Durability) -> Arc<dyn DataObjectStorage> {
+        self()
+    }
+}
+
+/// Makes an empty site with each call.
+pub type Fresh<'a> = &'a dyn Fn() -> Box<dyn Site>;
+
+/// Puts a storage through the suite.
+pub fn run(claims: Claims, fresh: Fresh<'_>) -> Verdict {
+    let mut suite = Suite::new("storage of objects");
+    for Rule { name, invariant, claimed, check } in rules() {
+        match claimed(claims) {
+            true => suite.case(name, invariant, || {
+                check(fresh());
+                Ok(())
+            }),
+            false => suite.skip(name, "it does not claim to do this"),
+        }
+    }
+    suite.finish()
+}
+
+/// One case. Its check panics with what is wrong.
+struct Rule {
+    name: &'static str,
+    invariant: &'static str,
+    claimed: fn(Claims) -> bool,
+    check: fn(Box<dyn Site>),
+}
+
+/// A case of one function that opens the site again and again.
+macro_rules! rule {
+    ($name:literal, $invariant:literal, $claimed:expr, $check:path) => {
+        Rule {
+            name: $name,
+            invariant: $invariant,
+            claimed: $claimed,
+            check: |site| $check(&(Box::new(move || site.open(Durability::Durable)) as Open)),
+        }
+    };
+}
+
+fn rules() -> Vec<Rule> {
+    let always: fn(Claims) -> bool = |_| true;
+    vec![
+        rule!("an empty storage has no records", "INV-DOM-6", always, an_empty_storage_has_no_records),
+        rule!(
+            "a record comes back as it was saved",
+            "INV-DOM-6",
+            always,
+            a_record_comes_back_as_it_was_saved
+        ),
+        rule!(
+            "changes are applied when it is loaded",
+            "INV-DOM-7",
+            always,
+            changes_are_applied_when_it_is_loaded
+        ),
+        rule!("objects and sides are apart", "INV-DOM-6", always, objects_and_sides_are_apart),
+        rule!(
+            "a checkpoint changes nothing",
+            "INV-DOM-6",
+            always,
+            a_checkpoint_is_asked_for_and_changes_nothing
+        ),
+        rule!("metadata alone", "INV-DOM-6", always, saving_metadata_leaves_data_and_children_alone),
+        rule!("without data", "INV-RES-6", always, without_data_position_and_metadata_are_kept),
+        rule!("children outlive changes", "INV-DOM-6", always, children_outlive_changes_of_the_object),
+        rule!("deleted children stay deleted", "INV-DOM-5", always, deleted_children_stay_deleted),
+        rule!("a removed object leaves nothing", "INV-DEL-1", always, a_removed_object_leaves_nothing),
+        rule!("a new epoch begins with a record", "M8", always, a_new_epoch_begins_with_a_record),
+        rule!(
+            "a change out of order is not served",
+            "INV-DOM-6",
+            always,
+            a_change_out_of_order_is_not_served
+        ),
+        rule!("the newest changes are kept", "10.1", |claims| claims.log, newer::the_newest_changes_are_kept),
+        rule!(
+            "who observes",
+            "INV-SUB-3",
+            |claims| claims.subscribers,
+            newer::subscribers_come_and_go_one_by_one
+        ),
+        rule!(
+            "grants and invitations",
+            "5.2",
+            |claims| claims.grants,
+            newer::grants_and_invitations_keep_their_limits
+        ),
+        rule!("every status", "M27", |claims| claims.statuses, newer::every_status_is_kept),
+        rule!(
+            "a delegation at each step",
+            "INV-DLG-1",
+            |claims| claims.delegation,
+            newer::a_delegation_is_kept_at_each_step
+        ),
+        Rule {
+            name: "what is acknowledged outlives a crash",
+            invariant: "INV-RES-7",
+            claimed: |claims| claims.durable,
+            check: newer::what_is_acknowledged_outlives_a_crash,
+        },
+        Rule {
+            name: "a buffered store says that history broke",
+            invariant: "M8",
+            claimed: |claims| claims.buffered,
+            check: newer::a_buffered_store_says_that_history_broke,
+        },
+    ]
+}
+
+/// Waits until it says that this is durable; what went wrong if it does not.
+pub(super) fn durable(store: &dyn DataObjectStorage, ticket: Ticket) -> Result<(), String> {
+    let wait = async {
+        let reached = reached(store.progress(), ticket).await;
+        reached.map_err(|error| Broken::new("INV-DOM-6", error.to_string()))
+    };
+    block_on(Time::Real, "INV-DOM-6", wait).map_err(|broken| broken.detail)
+}
+
+pub(super) fn append(store: &dyn DataObjectStorage, record: &mut ObjectRecord, kind: UpdateKind) -> bool {
     let body = change(record, kind);
     store.append(record.role, &record.metadata.url, &body).checkpoint_due
 }
 
-/// Loads and finds the same, and nothing else on that side.
+/// Loads and finds the same, and nothing else on that side. The log has a case of its own.
 #[track_caller]
-fn check(store: &dyn DataObjectStorage, wanted: &[&ObjectRecord]) {
+pub(super) fn check(store: &dyn DataObjectStorage, wanted: &[&ObjectRecord]) {
+    check_by(store, wanted, same_but_log);
+}
+
+/// The same, the log included.
+#[track_caller]
+pub(super) fn check_all(store: &dyn DataObjectStorage, wanted: &[&ObjectRecord]) {
+    check_by(store, wanted, same);
+}
+
+type Compare = fn(&ObjectRecord, &ObjectRecord) -> Result<(), String>;
+
+#[track_caller]
+fn check_by(store: &dyn DataObjectStorage, wanted: &[&ObjectRecord], same: Compare) {
     let role = wanted[0].role;
     let mut loaded = store.load(role).expect("it can be read");
     loaded.sort_by(|a, b| a.metadata.url.cmp(&b.metadata.url));
@@ -59,7 +224,7 @@ fn check(store: &dyn DataObjectStorage, wanted: &[&ObjectRecord]) {
 }
 
 /// Nothing was saved: nothing is found, and that is no error.
-pub fn an_empty_storage_has_no_records(open: &Open) {
+fn an_empty_storage_has_no_records(open: &Open) {
     let store = open();
     assert_eq!(store.load(Role::Reporter), Ok(Vec::new()));
     assert_eq!(store.find(Role::Observer, &object("a")), Ok(None));
@@ -68,12 +233,12 @@ pub fn an_empty_storage_has_no_records(open: &Open) {
 }
 
 /// Every field survives a restart, and an acknowledged record is durable.
-pub async fn a_record_comes_back_as_it_was_saved(open: &Open) {
+fn a_record_comes_back_as_it_was_saved(open: &Open) {
     let full = full_record();
     let store = open();
     let ticket = store.save(&full);
     assert!(ticket > Ticket::default());
-    assert_eq!(reached(store.progress(), ticket).await, Ok(()));
+    assert_eq!(durable(&*store, ticket), Ok(()));
     check(&*store, &[&full]);
     drop(store);
     let store = open();
@@ -87,7 +252,7 @@ pub async fn a_record_comes_back_as_it_was_saved(open: &Open) {
 }
 
 /// INV-DOM-6, INV-DOM-7: an appended change that is durable is part of the record after a restart, whatever it does.
-pub async fn changes_are_applied_when_it_is_loaded(open: &Open) {
+fn changes_are_applied_when_it_is_loaded(open: &Open) {
     let mut a =
         record(Role::Reporter, "a", Some(json!({"list": [1, 2, 3], "gone": 1, "user.name": {"x": 1}})));
     let store = open();
@@ -110,7 +275,7 @@ pub async fn changes_are_applied_when_it_is_loaded(open: &Open) {
         last = store.append(Role::Reporter, &a.metadata.url, &body).ticket;
         check(&*store, &[&a]);
     }
-    reached(store.progress(), last).await.expect("it can be written");
+    durable(&*store, last).expect("it can be written");
     drop(store);
     let store = open();
     check(&*store, &[&a]);
@@ -123,7 +288,7 @@ pub async fn changes_are_applied_when_it_is_loaded(open: &Open) {
 }
 
 /// One object's rows are never another's, however alike their URLs are.
-pub fn objects_and_sides_are_apart(open: &Open) {
+fn objects_and_sides_are_apart(open: &Open) {
     let store = open();
     let mut all: Vec<_> =
         ["a", "a-b", "a/b", "aa", "b"].map(|n| record(Role::Reporter, n, Some(json!({})))).into();
@@ -149,7 +314,7 @@ pub fn objects_and_sides_are_apart(open: &Open) {
 }
 
 /// Sooner or later a checkpoint is due; before and after it the same is loaded.
-pub fn a_checkpoint_is_asked_for_and_changes_nothing(open: &Open) {
+fn a_checkpoint_is_asked_for_and_changes_nothing(open: &Open) {
     for whole in [false, true] {
         let store = open();
         let mut a = record(Role::Reporter, if whole { "whole" } else { "part" }, Some(json!({})));
@@ -173,12 +338,12 @@ pub fn a_checkpoint_is_asked_for_and_changes_nothing(open: &Open) {
         assert!((1..500).contains(&due), "{due} of 1000 changes of a small object asked for a checkpoint");
         drop(store);
         let found = open().find(Role::Reporter, &a.metadata.url).expect("it can be read");
-        assert_eq!(found.map(|found| same(&found, &a)), Some(Ok(())));
+        assert_eq!(found.map(|found| same_but_log(&found, &a)), Some(Ok(())));
     }
 }
 
 /// INV-DOM-6: what is known beside the data is written without touching it.
-pub fn saving_metadata_leaves_data_and_children_alone(open: &Open) {
+fn saving_metadata_leaves_data_and_children_alone(open: &Open) {
     let store = open();
     let mut a = record(Role::Reporter, "a", Some(json!({"n": 0})));
     store.save_metadata(&a);
@@ -196,7 +361,7 @@ pub fn saving_metadata_leaves_data_and_children_alone(open: &Open) {
 }
 
 /// INV-RES-6: where the data is not kept, changes of it leave nothing but the position.
-pub fn without_data_position_and_metadata_are_kept(open: &Open) {
+fn without_data_position_and_metadata_are_kept(open: &Open) {
     let store = open();
     let mut a = record(Role::Observer, "a", None);
     store.save(&a);
@@ -216,7 +381,7 @@ pub fn without_data_position_and_metadata_are_kept(open: &Open) {
 }
 
 /// INV-DOM-6: children are never dropped by a write of something else.
-pub fn children_outlive_changes_of_the_object(open: &Open) {
+fn children_outlive_changes_of_the_object(open: &Open) {
     let store = open();
     let (mut a, notes) = (record(Role::Observer, "a", Some(json!({}))), children_name("notes"));
     store.save(&a);
@@ -244,7 +409,7 @@ pub fn children_outlive_changes_of_the_object(open: &Open) {
 }
 
 /// INV-DOM-5: the number of a deleted child is not given again, not even after restarts and very many deletions.
-pub fn deleted_children_stay_deleted(open: &Open) {
+fn deleted_children_stay_deleted(open: &Open) {
     let notes = children_name("notes");
     let mut store = open();
     let mut a = record(Role::Reporter, "a", Some(json!({})));
@@ -275,7 +440,7 @@ pub fn deleted_children_stay_deleted(open: &Open) {
 }
 
 /// INV-DEL-1: nothing of a removed object is found again, not even by a new one of the same URL.
-pub fn a_removed_object_leaves_nothing(open: &Open) {
+fn a_removed_object_leaves_nothing(open: &Open) {
     let store = open();
     let mut a = ObjectRecord { position: Position::default(), ..full_record() };
     store.save(&a);
@@ -291,7 +456,7 @@ pub fn a_removed_object_leaves_nothing(open: &Open) {
 }
 
 /// M8: history that goes on at another epoch begins with a whole record.
-pub fn a_new_epoch_begins_with_a_record(open: &Open) {
+fn a_new_epoch_begins_with_a_record(open: &Open) {
     let store = open();
     let mut a = record(Role::Reporter, "a", Some(json!({})));
     store.save(&a);
@@ -306,7 +471,7 @@ pub fn a_new_epoch_begins_with_a_record(open: &Open) {
 }
 
 /// A change that does not follow asks for a checkpoint, and until then the record is an error, never a wrong state.
-pub fn a_change_out_of_order_is_not_served(open: &Open) {
+fn a_change_out_of_order_is_not_served(open: &Open) {
     let store = open();
     let mut a = record(Role::Reporter, "a", Some(json!({})));
     store.save(&a);
@@ -324,67 +489,4 @@ pub fn a_change_out_of_order_is_not_served(open: &Open) {
     append(&*store, &mut a, set("n", json!(4)));
     drop(store);
     check(&*open(), &[&a]);
-}
-
-/// Protocol 10.1: the newest changes are there after any number of checkpoints and restarts, within their limits, and
-/// a whole record replaces them.
-pub fn the_newest_changes_are_kept(open: &Open) {
-    let mut a = record(Role::Reporter, "a", Some(json!({"filler": "x".repeat(300)})));
-    let mut store = open();
-    store.save(&a);
-    for i in 0..2_600 {
-        let kind = match i % 40 {
-            0 => UpdateKind::Metadata { attribute: "name".to_owned(), value: json!(i.to_string()) },
-            _ => set("n", json!("y".repeat(i % 97))),
-        };
-        if append(&*store, &mut a, kind) {
-            store.checkpoint(&a);
-        }
-        if i % 500 == 499 {
-            check(&*store, &[&a]);
-            drop(store);
-            store = open();
-        }
-    }
-    let found = store.find(a.role, &a.metadata.url).expect("it can be read").expect("it is there");
-    assert!((10..LOG_CHANGES_MAX).contains(&found.log.len()), "{} changes are kept", found.log.len());
-    a.log.drain(..a.log.len() - 10);
-    store.save(&a);
-    append(&*store, &mut a, set("n", json!(0)));
-    check(&*store, &[&a]);
-    // One that does not lead to where the record stands is not kept.
-    store.save(&ObjectRecord { log: a.log[..5].to_vec(), ..a.clone() });
-    a.log.clear();
-    drop(store);
-    check(&*open(), &[&a]);
-}
-
-/// Who observes is written one by one, and comes back in order.
-pub fn subscribers_come_and_go_one_by_one(open: &Open) {
-    let store = open();
-    let mut a = record(Role::Reporter, "a", Some(json!({})));
-    let b = ObjectRecord { subscriptions: vec![subscriber("s5")], ..record(Role::Reporter, "b", None) };
-    store.save(&a);
-    store.save(&b);
-    for name in ["s7", "s3", "s5", "s30", "s3"] {
-        store.put_subscriber(a.role, &a.metadata.url, &subscriber(name));
-    }
-    store.remove_subscriber(a.role, &a.metadata.url, &hyperty("s5"));
-    store.remove_subscriber(a.role, &a.metadata.url, &hyperty("nobody"));
-    let away = Subscriber { away: true, ..subscriber("s7") };
-    store.put_subscriber(a.role, &a.metadata.url, &away);
-    a.subscriptions = vec![subscriber("s3"), subscriber("s30"), away];
-    check(&*store, &[&a, &b]);
-    // They are left alone by what is written of the rest.
-    append(&*store, &mut a, set("n", json!(1)));
-    store.checkpoint(&a);
-    store.save_metadata(&ObjectRecord { subscriptions: Vec::new(), ..a.clone() });
-    drop(store);
-    let store = open();
-    check(&*store, &[&a, &b]);
-    a.subscriptions.remove(1);
-    store.save(&a);
-    store.put_subscriber(a.role, &object("unknown"), &subscriber("s1"));
-    drop(store);
-    check(&*open(), &[&a, &b]);
 }

@@ -159,16 +159,25 @@ fn trim(log: &mut Vec<Arc<UpdateBody>>) {
     }
 }
 
+/// Whether a record is as it must be, whatever the log has.
+///
+/// # Errors
+/// What is different.
+pub fn same_but_log(found: &ObjectRecord, wanted: &ObjectRecord) -> Result<(), String> {
+    let without = |record: &ObjectRecord| ObjectRecord { log: Vec::new(), ..record.clone() };
+    match without(found) == without(wanted) {
+        true => Ok(()),
+        false => Err(format!("{:?} is not {:?}", without(found), without(wanted))),
+    }
+}
+
 /// Whether a record is as it must be. Of the log it is the end that must be there: at least what
 /// [`LOG_BYTES_KEPT`] has room for.
 ///
 /// # Errors
 /// What is different.
 pub fn same(found: &ObjectRecord, wanted: &ObjectRecord) -> Result<(), String> {
-    let without = |record: &ObjectRecord| ObjectRecord { log: Vec::new(), ..record.clone() };
-    if without(found) != without(wanted) {
-        return Err(format!("{:?} is not {:?}", without(found), without(wanted)));
-    }
+    same_but_log(found, wanted)?;
     let mut bytes = 0;
     let least = wanted.log.iter().rev().take_while(|body| {
         bytes += body.approximate_size();
