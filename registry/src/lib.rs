@@ -60,5 +60,5 @@ pub use schema::{InvalidSchema, SCHEMA_BYTES_MAX, Schema, SchemaViolation};
 pub use table::{
     QUERY_PAGE_BYTES, QUERY_RESULTS_MAX, QUERY_SCAN_MAX, RECORD_BYTES_MAX, REGISTRATION_KEPT,
     REGISTRATIONS_MAX, REGISTRATIONS_PER_RUNTIME_MAX, REGISTRY_CHECK, RegistryAnswer, RegistryLimits,
-    RegistryTable, StatusEvent,
+    RegistryTable, Sees, StatusEvent, is_search,
 };

@@ -71,11 +71,25 @@ pub struct RegistrationRecord {
     pub extra: Map<String, Value>,
 }
 
+/// A user that is known by URL, GUID or both.
+pub(crate) fn identity(user: Option<&str>, guid: Option<&str>) -> Option<Identity> {
+    if user.is_none() && guid.is_none() {
+        return None;
+    }
+    let profile = serde_json::json!({ "userProfile": { "userURL": user, "guid": guid } });
+    serde_json::from_value(profile).ok()
+}
+
 fn is_zero(epoch: &u64) -> bool {
     *epoch == 0
 }
 
 impl RegistrationRecord {
+    /// The user behind it; `None` for an anonymous entry.
+    pub fn identity(&self) -> Option<Identity> {
+        identity(self.user.as_deref(), self.guid.as_deref())
+    }
+
     /// The record of a live data object.
     ///
     /// ```

@@ -35,7 +35,7 @@ impl Change<'_> {
             MessageType::Read => {
                 let asked = body.query().map_err(Refusal::bad_request)?;
                 let after = body.page().map_err(Refusal::bad_request)?;
-                Ok(query::answer(self.state, &asked, after))
+                Ok(query::answer(self.state, &asked, after, self.sees))
             }
             MessageType::Update => {
                 let update = body.update().map_err(Refusal::bad_request)?;

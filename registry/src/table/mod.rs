@@ -157,8 +157,22 @@ impl RegistryTable {
         user: Option<&Identity>,
         now: Timestamp,
     ) -> RegistryAnswer {
+        self.handle_seen(message, runtime, user, &everything, now)
+    }
+
+    /// The same, and a search finds only what `sees` says may be seen: everything else is as if it was not there. What
+    /// is asked for by its own URL is told to whoever knows that. `sees` is called with the table locked: it must decide
+    /// at once, and not call the table.
+    pub fn handle_seen(
+        &self,
+        message: &Message,
+        runtime: &RuntimeUrl,
+        user: Option<&Identity>,
+        sees: Sees<'_>,
+        now: Timestamp,
+    ) -> RegistryAnswer {
         let mut state = self.state.lock();
-        let mut change = Change { sender: user, ..Change::new(&mut state, now) };
+        let mut change = Change { sender: user, sees, ..Change::new(&mut state, now) };
         // What is over by now must not be found alive: status does not wait for the next call of `expire`.
         change.expire();
         let body = change.handle(message, runtime, &self.limits).unwrap_or_else(ResponseBody::from);
@@ -234,11 +248,27 @@ impl std::fmt::Debug for RegistryTable {
     }
 }
 
+/// Which entries a search may find.
+pub type Sees<'a> = &'a dyn Fn(&RegistrationRecord) -> bool;
+
+fn everything(_record: &RegistrationRecord) -> bool {
+    true
+}
+
+/// Whether a message searches a registry: asks for more than what is known of one URL.
+pub fn is_search(message: &Message) -> bool {
+    let asked = || message.decode::<request::EntryBody>().ok()?.query().ok();
+    message.kind() == MessageType::Read
+        && matches!(asked(), Some(asked) if !matches!(asked, request::Asked::Url(_)))
+}
+
 /// One step from a state to the next: what it changes, it also notes for the store and for the subscribers.
 struct Change<'a> {
     state: &'a mut State,
     /// Whose session asks, if that is known.
     sender: Option<&'a Identity>,
+    /// What it may find.
+    sees: Sees<'a>,
     now: Timestamp,
     events: Vec<StatusEvent>,
     batch: Batch,
@@ -246,7 +276,7 @@ struct Change<'a> {
 
 impl<'a> Change<'a> {
     fn new(state: &'a mut State, now: Timestamp) -> Change<'a> {
-        Change { state, sender: None, now, events: Vec::new(), batch: Batch::new() }
+        Change { state, sender: None, sees: &everything, now, events: Vec::new(), batch: Batch::new() }
     }
 
     fn finish(self) -> (Vec<StatusEvent>, Batch) {

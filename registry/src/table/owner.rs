@@ -2,11 +2,11 @@
 //! the object: an epoch above is not enough, it must also come from who may go on with it.
 
 use hyperty_model::{Identity, RuntimeUrl, StatusCode};
-use serde_json::json;
 
 use super::handle::{conflict, gone};
 use super::state::Entry;
 use crate::RegistrationStatus;
+use crate::record::identity;
 use crate::refusal::Refusal;
 
 /// Who wants to own an entry, and from which epoch on.
@@ -42,7 +42,7 @@ impl Claim<'_> {
         if entry.is_live() && self.epoch == held.epoch {
             return Err(conflict("live in another runtime"));
         }
-        let owner = identity(held.user.as_deref(), held.guid.as_deref());
+        let owner = held.identity();
         let named = identity(self.user, self.guid);
         let claims = self.known.or(named.as_ref());
         match owner.zip(claims) {
@@ -50,11 +50,4 @@ impl Claim<'_> {
             _ => Err(Refusal::new(StatusCode::FORBIDDEN, "identity", "registered for another user")),
         }
     }
-}
-
-fn identity(user: Option<&str>, guid: Option<&str>) -> Option<Identity> {
-    if user.is_none() && guid.is_none() {
-        return None;
-    }
-    serde_json::from_value(json!({ "userProfile": { "userURL": user, "guid": guid } })).ok()
 }

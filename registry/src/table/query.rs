@@ -6,21 +6,21 @@ use serde_json::{Map, Value};
 
 use super::request::{Asked, guid_key, user_key};
 use super::state::{Entry, Facet, State};
-use super::{QUERY_PAGE_BYTES, QUERY_RESULTS_MAX, QUERY_SCAN_MAX};
+use super::{QUERY_PAGE_BYTES, QUERY_RESULTS_MAX, QUERY_SCAN_MAX, Sees};
 use crate::client::{Criteria, Find, NEXT, OBJECTS, Query};
 use crate::refusal::Refusal;
 use crate::{RegistrationRecord, RegistrationStatus};
 
 /// Answers a read, from the entry after `after` on.
-pub(super) fn answer(state: &State, asked: &Asked, after: Option<&str>) -> ResponseBody {
+pub(super) fn answer(state: &State, asked: &Asked, after: Option<&str>, sees: Sees<'_>) -> ResponseBody {
     let (found, status) = match asked {
         Asked::Url(url) => return answer_url(state, url),
-        Asked::Query(query) => (find(state, query), query.criteria.status),
+        Asked::Query(query) => (find(state, query, sees), query.criteria.status),
         Asked::OfIdentifier { id, scheme, criteria } => {
             let of_user =
                 |record: &RegistrationRecord| record.user.as_deref().is_some_and(|user| has_id(user, id));
             let query = Query { find: Find::Any, scheme: Some(scheme.clone()), criteria: criteria.clone() };
-            (scan(state, &query, of_user), criteria.status)
+            (scan(state, &query, |record| of_user(record) && sees(record)), criteria.status)
         }
     };
     match found {
@@ -76,29 +76,32 @@ fn answer_entries(
     answer
 }
 
-fn find<'a>(state: &'a State, query: &Query) -> Result<Vec<&'a Entry>, Refusal> {
+fn find<'a>(state: &'a State, query: &Query, sees: Sees<'_>) -> Result<Vec<&'a Entry>, Refusal> {
     match &query.find {
         Find::User(user) => {
             let key = user_key(user);
-            let of_user =
-                |record: &RegistrationRecord| record.user.as_deref().is_some_and(|it| user_key(it) == key);
+            let of_user = |record: &RegistrationRecord| {
+                record.user.as_deref().is_some_and(|it| user_key(it) == key) && sees(record)
+            };
             select(state.with_facet(&Facet::User(&key)), query, of_user)
         }
         Find::Guid(guid) => {
             let key = guid_key(guid);
-            let of_guid =
-                |record: &RegistrationRecord| record.guid.as_deref().is_some_and(|it| guid_key(it) == key);
+            let of_guid = |record: &RegistrationRecord| {
+                record.guid.as_deref().is_some_and(|it| guid_key(it) == key) && sees(record)
+            };
             select(state.with_facet(&Facet::Guid(&key)), query, of_guid)
         }
         Find::Name(name) => {
-            let of_name =
-                |record: &RegistrationRecord| is_object(record) && record.name.as_ref() == Some(name);
+            let of_name = |record: &RegistrationRecord| {
+                is_object(record) && record.name.as_ref() == Some(name) && sees(record)
+            };
             select(state.with_facet(&Facet::Name(name)), query, of_name)
         }
         Find::Url(url) => select(state.get(url).into_iter(), query, |_| true),
         Find::Any => match &query.criteria.reporter {
-            Some(reporter) => select(state.with_facet(&Facet::Reporter(reporter.key())), query, |_| true),
-            None => scan(state, query, |_| true),
+            Some(reporter) => select(state.with_facet(&Facet::Reporter(reporter.key())), query, sees),
+            None => scan(state, query, sees),
         },
     }
 }
@@ -129,8 +132,8 @@ fn select<'a>(
         let record = &entry.record;
         let matches = record.status != RegistrationStatus::Deleted
             && query.scheme.as_deref().is_none_or(|scheme| has_scheme(record, scheme))
-            && holds(record)
-            && meets(record, &query.criteria);
+            && meets(record, &query.criteria)
+            && holds(record);
         if matches {
             if found.len() >= QUERY_RESULTS_MAX {
                 return Err(too_many(QUERY_RESULTS_MAX, "match"));

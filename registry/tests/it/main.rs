@@ -2,7 +2,6 @@
 
 mod catalogue;
 mod client;
-mod model;
 mod node;
 mod registrations;
 mod runtime;
