@@ -36,16 +36,20 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run);
 //! ```
 
+mod ask;
 mod builtin;
 #[cfg(feature = "cedar")]
 pub mod cedar;
 mod decision;
+mod file;
 mod moment;
 mod request;
 pub mod rules;
 
+pub use ask::{decide, decide_now, denied};
 pub use builtin::{BLOCKED, Closed, Permissive};
 pub use decision::Decision;
+pub use file::{PolicyFile, WatchedFile};
 pub use request::{Point, PolicyRequest};
 
 use futures_core::future::BoxFuture;

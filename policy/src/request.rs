@@ -20,6 +20,10 @@ pub enum Point {
     Child,
     /// May the hyperty resume the objects of its identity? Asked after the identities were compared.
     Resume,
+    /// May the hyperty find others at a registry? Asked in its own runtime before it searches, and where a node has a
+    /// policy for that, of each entry that is found: the entry as the object, if it is one, and who registered it as the
+    /// reporter.
+    Discover,
     /// May the Reporter give its object away to this hyperty? Asked with the Reporter as the actor.
     #[serde(rename = "delegate-out")]
     DelegateOut,
@@ -31,7 +35,7 @@ pub enum Point {
 
 impl Point {
     /// Every point, for rule sets and tests.
-    pub const ALL: [Point; 9] = [
+    pub const ALL: [Point; 10] = [
         Point::Create,
         Point::Invite,
         Point::Subscribe,
@@ -39,6 +43,7 @@ impl Point {
         Point::Delete,
         Point::Child,
         Point::Resume,
+        Point::Discover,
         Point::DelegateOut,
         Point::DelegateIn,
     ];
@@ -53,6 +58,7 @@ impl Point {
             Point::Delete => "delete",
             Point::Child => "child",
             Point::Resume => "resume",
+            Point::Discover => "discover",
             Point::DelegateOut => "delegate-out",
             Point::DelegateIn => "delegate-in",
         }

@@ -55,6 +55,7 @@
 
 mod answer;
 mod asked;
+mod file;
 mod policy;
 mod set;
 
@@ -62,5 +63,6 @@ mod set;
 mod tests;
 
 pub use answer::{Explanation, Looked, Outcome};
+pub use file::CedarFile;
 pub use policy::CedarPolicy;
 pub use set::{CedarError, SCHEMA};

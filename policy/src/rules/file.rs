@@ -28,6 +28,20 @@ pub enum RuleFileError {
         /// What is wrong with it.
         error: RulesError,
     },
+    /// Policies in Cedar that cannot be taken; the text tells where and why.
+    #[error("{path}: {error}")]
+    Cedar {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        error: String,
+    },
+    /// Policies in Cedar, for a program that does not have that: build it with its feature `cedar`, or write rules.
+    #[error("{path}: this program is built without Cedar; build it with --features cedar")]
+    NotBuilt {
+        /// Which file.
+        path: String,
+    },
 }
 
 /// What a look at a file of rules brought.
@@ -109,7 +123,8 @@ impl RuleFile {
     }
 }
 
-fn read(path: &Path) -> Result<String, RuleFileError> {
+/// The text of a file, as far as it may be long.
+pub(crate) fn read(path: &Path) -> Result<String, RuleFileError> {
     let failed = |error| RuleFileError::Read { path: path.display().to_string(), error };
     let mut text = String::new();
     // A little more than is allowed: what is too long is told as such, and is not read whole.

@@ -76,6 +76,8 @@ mod tests;
 
 pub use condition::{Attribute, Condition, Operator, Test};
 pub use decide::{Applies, Explanation, Looked};
+#[cfg(feature = "cedar")]
+pub(crate) use file::read;
 pub use file::{Reloaded, RuleFile, RuleFileError};
 pub use live::RulePolicy;
 pub use set::{Algorithm, RULES_BYTES_MAX, RULES_MAX, Rule, RuleSet, RulesError, Scope};
