@@ -7,6 +7,7 @@ use hyperty_message_bus::MessageBus;
 use hyperty_model::message::ResponseBody;
 use hyperty_model::{Body, Message, StatusCode, Url};
 use hyperty_registry::{CatalogueError, RegisterError};
+use tokio::sync::mpsc;
 
 /// Why a request is refused, with the protocol's code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -139,12 +140,21 @@ pub(crate) struct Question {
     bus: MessageBus,
     request: Message,
     open: AtomicBool,
+    /// Where requests come in, for as long as the Sync Manager runs.
+    inbox: Option<mpsc::Sender<Message>>,
 }
 
 impl Question {
     pub(crate) fn new(bus: &MessageBus, request: Message) -> Question {
         let open = AtomicBool::new(request.kind().is_request());
-        Question { bus: bus.clone(), request, open }
+        Question { bus: bus.clone(), request, open, inbox: None }
+    }
+
+    /// The same for a procedure, which ends early when the Sync Manager does.
+    pub(crate) fn served(inbox: &mpsc::Sender<Message>, bus: &MessageBus, request: Message) -> Question {
+        let mut question = Question::new(bus, request);
+        question.inbox = Some(inbox.clone());
+        question
     }
 
     pub(crate) fn request(&self) -> &Message {
@@ -186,7 +196,11 @@ impl Question {
 impl Drop for Question {
     fn drop(&mut self) {
         if self.open.load(Ordering::Acquire) {
-            tracing::error!(request = ?self.request, "a procedure ended without an answer");
+            // What was under way when the runtime ended is nobody's fault.
+            match self.inbox.as_ref().is_some_and(mpsc::Sender::is_closed) {
+                true => tracing::debug!(request = ?self.request, "a procedure ended with its runtime"),
+                false => tracing::error!(request = ?self.request, "a procedure ended without an answer"),
+            }
             self.answer(ResponseBody::failure(
                 StatusCode::INTERNAL,
                 "the procedure ended early; see the runtime's log",

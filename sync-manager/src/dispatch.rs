@@ -17,7 +17,7 @@ impl SyncManager {
             return self.dispatch_own(message).await;
         }
         let to = message.to().split_derived();
-        let question = Question::new(self.bus(), message);
+        let question = Question::served(&self.shared.inbox, self.bus(), message);
         match to {
             Some((object, Some(DerivedTail::Subscription))) => {
                 self.dispatch_subscription(question, object).await
@@ -32,7 +32,7 @@ impl SyncManager {
         if message.kind() == MessageType::Response {
             return self.late_answer(&message);
         }
-        let question = Question::new(self.bus(), message);
+        let question = Question::served(&self.shared.inbox, self.bus(), message);
         let Some(question) = self.dispatch_between(question).await else { return };
         let hyperty = match local_hyperty(question.request()) {
             Ok(hyperty) => hyperty,

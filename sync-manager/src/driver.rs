@@ -26,23 +26,25 @@ impl SyncManagerDriver {
     }
 
     /// Serves until it is dropped.
-    pub async fn run(mut self) {
-        let mut progress = self.manager.shared.progress.clone();
-        let mut store_gone = false;
+    pub async fn run(self) {
+        // Dropped last: procedures that end with the driver see that nothing comes in any more.
         let mut procedures = JoinSet::new();
-        let procedures_max = self.manager.config().procedures_max;
+        let SyncManagerDriver { manager, mut requests, mut jobs } = self;
+        let mut progress = manager.shared.progress.clone();
+        let mut store_gone = false;
+        let procedures_max = manager.config().procedures_max;
         loop {
             tokio::select! {
                 biased;
                 changed = progress.changed(), if !store_gone => {
                     store_gone = changed.is_err();
-                    self.manager.release_committed();
-                    self.manager.send_all_kept();
+                    manager.release_committed();
+                    manager.send_all_kept();
                 }
                 Some(_) = procedures.join_next(), if !procedures.is_empty() => {}
-                due = self.manager.shared.timers.next() => {
+                due = manager.shared.timers.next() => {
                     for (kind, object) in due {
-                        let manager = self.manager.clone();
+                        let manager = manager.clone();
                         match kind {
                             Due::Beat => {
                                 procedures.spawn(async move { manager.beat(&object) });
@@ -66,11 +68,11 @@ impl SyncManagerDriver {
                         }
                     }
                 }
-                Some(job) = self.jobs.recv() => {
+                Some(job) = jobs.recv() => {
                     procedures.spawn(job);
                 }
-                Some(message) = self.requests.recv(), if procedures.len() < procedures_max => {
-                    let manager = self.manager.clone();
+                Some(message) = requests.recv(), if procedures.len() < procedures_max => {
+                    let manager = manager.clone();
                     // Addresses only: nothing of what objects hold goes into logs.
                     let span = tracing::debug_span!(
                         "procedure", kind = %message.kind(), from = %message.from(), to = %message.to(), id = %message.id()

@@ -109,7 +109,7 @@ pub(crate) struct Shared {
     pub(crate) offers: Offers,
     /// What bounds the large answers that are fetched here.
     pub(crate) intake: Intake,
-    inbox: mpsc::Sender<Message>,
+    pub(crate) inbox: mpsc::Sender<Message>,
     /// Follow-up work of procedures. Not bounded by count: an object has at most one job of a kind.
     jobs: mpsc::UnboundedSender<BoxFuture<'static, ()>>,
     listener: Mutex<Option<Listener>>,
