@@ -10,6 +10,7 @@ use hyperty_registry::RegistryLimits;
 use crate::rate::AttachRate;
 
 use crate::admission::AdmissionConfig;
+use crate::discovery::Discovery;
 
 /// Most sessions, live and graced. Fifty thousand runtimes fit twice; each costs some kilobytes.
 pub const SESSIONS_MAX: usize = 100_000;
@@ -151,6 +152,8 @@ pub struct NodeConfig {
     /// Whether only sessions whose runtime the owner of an object has accepted listen to its stream (protocol 10.4).
     /// Not given: where sessions are admitted by token; whoever may just open one could listen in any name.
     pub enforce_subscriber: Option<bool>,
+    /// What searches at the registry find.
+    pub discovery: Discovery,
     /// Where `/metrics` and `/status` are; `/healthz` and `/readyz` are always served.
     pub admin: AdminPages,
 }
@@ -165,6 +168,7 @@ impl NodeConfig {
             admission: AdmissionConfig::default(),
             enforce_publisher: true,
             enforce_subscriber: None,
+            discovery: Discovery::default(),
             admin: AdminPages::default(),
         }
     }

@@ -37,6 +37,7 @@ mod components;
 mod config;
 mod delivery;
 mod directory;
+mod discovery;
 mod driver;
 mod identity;
 mod lifecycle;
@@ -61,6 +62,7 @@ pub use config::{
     OPEN_WAIT, PENDING_ANSWERS_MAX, PING_INTERVAL, ROUTES_PER_SESSION, ROUTES_PER_SESSION_MAX, SESSIONS_MAX,
     SESSIONS_PER_USER, UNADMITTED_LINKS_MAX,
 };
+pub use discovery::Discovery;
 pub use driver::NodeDriver;
 pub use link::Link;
 pub use node::{AttachError, MessageNode, StartError};

@@ -142,6 +142,11 @@ impl MessageNode {
             ("reconnects", "Sessions taken up again after their connection was lost", stats.reopened),
             ("connections_lost", "Connections of sessions lost without a goodbye", stats.lost),
             ("sessions_ended", "Sessions that ended", stats.ended),
+            (
+                "sessions_refused",
+                "Sessions not opened because their token did not admit them",
+                stats.not_admitted,
+            ),
             ("repairs", "Reads and subscriptions seen that told a position to repair from", stats.repairs),
         ];
         for (name, help, value) in totals {

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use hyperty_model::{Message, MessageType, RuntimeUrl, StatusCode, Url};
-use hyperty_registry::{RegistrationStatus, StatusEvent};
+use hyperty_registry::{RegistrationRecord, RegistrationStatus, StatusEvent};
 use hyperty_storage::Ticket;
 use serde_json::Value;
 
 use crate::authority::Holder;
+use crate::discovery::Seeker;
 use crate::metrics::{Asked, Service};
 use crate::node::Core;
 use crate::session::Session;
@@ -24,7 +25,13 @@ impl Core {
         }
         let asked = Asked::now(Service::Registry);
         let user = session.who().map(|who| who.identity());
-        let answer = self.registry.handle_of(message, &session.runtime, user, self.clock.now());
+        let seeker = Seeker {
+            from: message.from(),
+            runtime: &session.runtime,
+            identity: user.cloned().or_else(|| message.identity()),
+        };
+        let sees = |record: &RegistrationRecord| self.config.discovery.shows(record, &seeker);
+        let answer = self.registry.handle_seen(message, &session.runtime, user, &sees, self.clock.now());
         self.answer_when_durable(session, message, self.marked(answer.body), answer.ticket, asked);
         self.publish_status(answer.events, answer.ticket);
     }

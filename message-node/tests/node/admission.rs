@@ -97,6 +97,8 @@ async fn who_has_no_good_token_is_told_why_and_sent_away() {
     }
     node.deserted().await;
     assert_eq!((node.stats().opened, node.stats().not_admitted), (0, 6));
+    let metrics = node.metrics();
+    assert!(metrics.contains("\nhyperty_sessions_refused_total 6\n"), "{metrics}");
 }
 
 #[tokio::test(start_paused = true)]
