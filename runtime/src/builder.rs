@@ -4,8 +4,8 @@ use std::sync::Arc;
 use hyperty_address_allocation::{LocalAllocator, NodeAllocator};
 use hyperty_message_bus::{BusConfig, DomainRoutes, Listener, MessageBus, Protostub};
 use hyperty_model::{Clock, Ids, RuntimeUrl, SystemClock, SystemIds};
-use hyperty_policy::rules::{RuleFile, RuleFileError, RuleSet};
-use hyperty_policy::{Permissive, Policy};
+use hyperty_policy::rules::RuleFileError;
+use hyperty_policy::{Permissive, Policy, PolicyFile};
 use hyperty_protostub::{Connector, SessionStub, StubConfig};
 use hyperty_registry::{Catalogue, NodeRegistryClient, Registrations, RetryConfig, RuntimeRegistry};
 use hyperty_storage::{Durability, DurableTables, MemoryTables, ObjectStore, OpenError, Tables};
@@ -20,6 +20,7 @@ use crate::replay::RoutesThenRegistrations;
 use crate::rules::in_force;
 use crate::runtime::{Inner, Runtime};
 use crate::schemas::KeptCatalogue;
+use crate::searches::Searches;
 use crate::subscriptions::{self, Subscriptions};
 use crate::tasks::Tasks;
 
@@ -31,7 +32,7 @@ pub struct RuntimeBuilder {
     tables: Option<Arc<dyn Tables>>,
     nodes: Vec<(String, Arc<dyn Connector>)>,
     policy: Arc<dyn Policy>,
-    rules: Option<(RuleFile, RuleSet)>,
+    rules: Option<PolicyFile>,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
     sync_manager: SyncManagerConfig,
@@ -121,13 +122,14 @@ impl RuntimeBuilder {
         RuntimeBuilder { policy: Arc::new(policy), rules: None, ..self }
     }
 
-    /// The same by [rules](hyperty_policy::rules) in a file. It is looked at again every two seconds: sound rules are
-    /// in force from then on; about others an error is logged, and those before stay.
+    /// The same by [rules](hyperty_policy::rules) in a file, or with the feature `cedar` by policies in a file that ends
+    /// with `.cedar`. It is looked at again every two seconds: what is sound is in force from then on; about anything
+    /// else an error is logged, and what was before stays.
     ///
     /// # Errors
     /// [`RuleFileError`] when it cannot be taken now.
     pub fn policy_file(self, path: impl Into<PathBuf>) -> Result<RuntimeBuilder, RuleFileError> {
-        Ok(RuntimeBuilder { rules: Some(RuleFile::open(path)?), ..self })
+        Ok(RuntimeBuilder { rules: Some(PolicyFile::open(path)?), ..self })
     }
 
     /// Another clock, for tests and simulations.
@@ -165,7 +167,7 @@ impl RuntimeBuilder {
     pub async fn start(self) -> Result<Runtime, StartError> {
         let url = RuntimeUrl::parse(&self.url)?;
         let RuntimeBuilder { clock, ids, policy, rules, .. } = self;
-        let (policy, watching) = in_force(policy, rules, &clock);
+        let (policy, watching) = in_force(policy, rules, &clock)?;
         let bus_config = BusConfig { runtime: Some(url.clone()), ..self.bus };
         let bus = MessageBus::new(bus_config, &*ids);
         let tables = self.tables.unwrap_or_else(|| Arc::new(MemoryTables::new()));
@@ -183,6 +185,8 @@ impl RuntimeBuilder {
             node: Arc::clone(&node_allocator),
             local: LocalAllocator::new(Arc::clone(&ids)),
         };
+        let policy_timeout = self.sync_manager.policy_timeout;
+        let searches = Searches::start(&bus, &registry, &policy, policy_timeout);
         let (manager, driver) = SyncManager::new(Parts {
             runtime: url.clone(),
             bus: bus.clone(),
@@ -216,6 +220,7 @@ impl RuntimeBuilder {
             tasks.spawn(session.run());
         }
         tasks.spawn(driver.run());
+        tasks.spawn(searches.run());
         if let Some(watching) = watching {
             tasks.spawn(watching);
         }

@@ -16,6 +16,9 @@ pub enum StartError {
     /// The Sync Manager did not start.
     #[error("the Sync Manager did not start: {0}")]
     SyncManager(#[from] hyperty_sync_manager::StartError),
+    /// The file of the policy was sound when it was chosen, and cannot be taken any more.
+    #[error(transparent)]
+    Policy(#[from] hyperty_policy::rules::RuleFileError),
     /// More message nodes than a runtime takes.
     #[error("too many message nodes: {0}")]
     Registry(#[from] hyperty_registry::RegistryFull),

@@ -8,15 +8,19 @@ use hyperty_model::{HypertyUrl, Identity, Url};
 use hyperty_registry::{RegisterError, RegistrationRecord};
 use hyperty_storage::Names;
 use hyperty_syncher::{Resumed, Syncher, SyncherConfig};
+use tokio::sync::oneshot;
 
 use crate::error::DeployError;
 use crate::notices::{ListenError, Listening, Notices};
-use crate::runtime::Runtime;
+use crate::runtime::{Inner, Runtime};
 use crate::subscriptions;
 
 /// First and longest pause before a hyperty that could not be registered is registered again.
 const REGISTER_PAUSE: (std::time::Duration, std::time::Duration) =
     (std::time::Duration::from_secs(1), std::time::Duration::from_secs(60));
+
+/// How long the tasks of a hyperty whose deployment failed may take to end: they wait for nothing.
+const DETACH_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A deployed hyperty: its Syncher, and what it resumed of its last session.
 #[derive(Clone)]
@@ -107,27 +111,50 @@ impl Deploy {
         let minibus = MiniBus::new(&inner.bus, url.clone())?;
         inner.registry.add_hyperty(&url, identity.clone())?;
         runtime.be_reached_as(&url);
-        if let (Some(resources), Some(user)) = (discoverable, &identity) {
-            runtime.be_found_as(&url, &name, user, resources);
+        match attend(inner, minibus, identity.clone()).await {
+            Ok(hyperty) => {
+                if let (Some(resources), Some(user)) = (discoverable, &identity) {
+                    runtime.be_found_as(&url, &name, user, resources);
+                }
+                inner.deployed.lock().insert(name, hyperty.clone());
+                Ok(hyperty)
+            }
+            Err(error) => {
+                runtime.forget(&url).await;
+                Err(error)
+            }
         }
-        let config = SyncherConfig {
-            identity,
-            clock: Arc::clone(&inner.clock),
-            ..SyncherConfig::new(inner.url.clone())
-        };
-        let listening = Listening::new(
-            minibus.clone(),
-            subscriptions::address(&inner.url).map_err(DeployError::Address)?,
-        );
-        let (syncher, driver) = Syncher::new(minibus, config)?;
-        if !inner.tasks.spawn(driver.run()) {
-            return Err(DeployError::Closed);
-        }
-        let resumed = Arc::new(syncher.resume().await?);
-        let hyperty = Hyperty { syncher, resumed, listening };
-        inner.deployed.lock().insert(name, hyperty.clone());
-        Ok(hyperty)
     }
+}
+
+/// Gives the hyperty its Syncher, and resumes what it had. After a failure nothing of it runs any more, or is about to
+/// end.
+async fn attend(inner: &Inner, minibus: MiniBus, identity: Option<Identity>) -> Result<Hyperty, DeployError> {
+    let config =
+        SyncherConfig { identity, clock: Arc::clone(&inner.clock), ..SyncherConfig::new(inner.url.clone()) };
+    let at = subscriptions::address(&inner.url).map_err(DeployError::Address)?;
+    let listening = Listening::new(minibus.clone(), at);
+    let (syncher, driver) = Syncher::new(minibus, config)?;
+    // Dropped with the error, it ends the driver.
+    let (deployed, failed) = oneshot::channel::<()>();
+    let attending = async move {
+        let ended = async {
+            if failed.await.is_ok() {
+                std::future::pending().await
+            }
+        };
+        tokio::select! {
+            biased;
+            () = ended => {}
+            () = driver.run() => {}
+        }
+    };
+    if !inner.tasks.spawn(attending) {
+        return Err(DeployError::Closed);
+    }
+    let resumed = Arc::new(syncher.resume().await?);
+    let _ = deployed.send(());
+    Ok(Hyperty { syncher, resumed, listening })
 }
 
 impl IntoFuture for Deploy {
@@ -160,6 +187,18 @@ impl Runtime {
                 pause = (pause * 2).min(REGISTER_PAUSE.1);
             }
         });
+    }
+
+    /// Takes back what was set up for a hyperty whose deployment failed, and waits until its address is free.
+    async fn forget(&self, url: &HypertyUrl) {
+        let inner = &self.inner;
+        inner.reached.lock().retain(|wish| !wish.urls().contains(url.as_url()));
+        inner.registry.remove_hyperty(url);
+        let mut detachments = inner.bus.detachments();
+        let detached = async { while inner.bus.is_attached(url) && detachments.changed().await.is_ok() {} };
+        if tokio::time::timeout(DETACH_WAIT, detached).await.is_err() {
+            tracing::warn!(hyperty = %url, "what a failed deployment left is still there");
+        }
     }
 
     /// Has the node of a hyperty's domain send here what is for the hyperty itself. Not waited for: without a session

@@ -18,10 +18,12 @@ mod health;
 mod hyperty;
 mod identity;
 mod notices;
+mod refusal;
 mod replay;
 mod rules;
 mod runtime;
 mod schemas;
+mod searches;
 mod subscriptions;
 mod tasks;
 
@@ -37,6 +39,7 @@ pub use hyperty_protostub::{FixedToken, StubCounters, TokenError, TokenFile, Tok
 pub use hyperty_protostub::{TlsClient, TlsClientError};
 pub use hyperty_sync_manager::{SyncManagerConfig, SyncStats};
 pub use notices::{ListenError, NOTICES_MAX, Notices};
+pub use rules::keep_in_force;
 pub use runtime::Runtime;
 pub use schemas::TABLE_CHECKS;
 pub use subscriptions::{LISTENED_MAX, LISTENED_PER_HYPERTY_MAX};

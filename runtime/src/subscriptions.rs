@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyperty_message_bus::{BusError, DomainRoutes, Listener, MessageBus, RouteError, Wish};
+use hyperty_message_bus::{BusError, DomainRoutes, Listener, MessageBus, Wish};
 use hyperty_model::message::{ResponseBody, RoutesBody};
 use hyperty_model::{DerivedTail, HypertyUrl, Message, MessageType, RuntimeUrl, StatusCode, Url, UrlKind};
 use hyperty_registry::RuntimeRegistry;
@@ -18,6 +18,8 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+
+use crate::refusal::Refusal;
 
 /// How long a node may take to set up or take down a route: less than whoever asks waits (M9).
 const NODE_WAIT: Duration = Duration::from_secs(12);
@@ -125,8 +127,9 @@ impl Subscriptions {
         Ok(Step::Establish { hyperty: hyperty.clone(), urls, new })
     }
 
-    /// Waits for the nodes. What was new ends again if one of them refuses.
-    async fn establish(&self, hyperty: HypertyUrl, urls: Vec<Url>, new: Vec<Url>) -> ResponseBody {
+    /// Waits for the nodes. What was new ends again if one of them refuses: their nodes are told of that behind the
+    /// answer, which may have waited for long.
+    async fn establish(&self, hyperty: HypertyUrl, urls: Vec<Url>, new: Vec<Url>) -> Finished {
         let mut outcome = Ok(());
         for (domain, urls) in by_domain(&urls) {
             let wish = self.routes.wish(&domain, urls);
@@ -143,11 +146,8 @@ impl Subscriptions {
             }
         }
         match outcome {
-            Ok(()) => listing(&urls),
-            Err(refusal) => {
-                self.withdraw(self.take(&hyperty, &new)).await;
-                refusal.into()
-            }
+            Ok(()) => Finished::with(listing(&urls)),
+            Err(refusal) => Finished { answer: refusal.into(), ended: self.take(&hyperty, &new) },
         }
     }
 
@@ -166,12 +166,13 @@ impl Subscriptions {
 
     /// Tells the nodes, as far as nobody else here wants the routes. One that is away is told later.
     async fn withdraw(&self, ended: Vec<Listened>) {
-        for listened in ended {
-            let withdrawn = tokio::time::timeout(NODE_WAIT, self.routes.withdraw(listened.wish)).await;
-            if !matches!(withdrawn, Ok(Ok(()))) {
-                tracing::debug!("a node could not be told of a route that ended");
+        let withdrawn = async {
+            for listened in ended {
+                // What a node cannot be told now is told with what ends next.
+                let _ = self.routes.withdraw(listened.wish).await;
             }
-        }
+        };
+        let _ = tokio::time::timeout(NODE_WAIT, withdrawn).await;
     }
 
     fn list(&self, hyperty: &HypertyUrl, message: &Message) -> Result<ResponseBody, Refusal> {
@@ -204,6 +205,18 @@ enum Step {
     Withdraw { ended: Vec<Listened>, urls: Vec<Url> },
 }
 
+/// What is said to a request, and what is to be taken down after that.
+struct Finished {
+    answer: ResponseBody,
+    ended: Vec<Listened>,
+}
+
+impl Finished {
+    fn with(answer: ResponseBody) -> Finished {
+        Finished { answer, ended: Vec::new() }
+    }
+}
+
 impl SubscriptionsDriver {
     /// Serves until it is dropped; what waits then is answered.
     pub(crate) async fn run(mut self) {
@@ -220,7 +233,11 @@ impl SubscriptionsDriver {
                         Ok(Step::Done(body)) => question.answer(*body),
                         Ok(step) => {
                             let manager = Arc::clone(&self.manager);
-                            waiting.spawn(async move { question.answer(manager.finish(step).await) });
+                            waiting.spawn(async move {
+                                let Finished { answer, ended } = manager.finish(step).await;
+                                question.answer(answer);
+                                manager.withdraw(ended).await;
+                            });
                         }
                     }
                 }
@@ -237,13 +254,13 @@ impl SubscriptionsDriver {
 }
 
 impl Subscriptions {
-    async fn finish(&self, step: Step) -> ResponseBody {
+    async fn finish(&self, step: Step) -> Finished {
         match step {
-            Step::Done(body) => *body,
+            Step::Done(body) => Finished::with(*body),
             Step::Establish { hyperty, urls, new } => self.establish(hyperty, urls, new).await,
             Step::Withdraw { ended, urls } => {
                 self.withdraw(ended).await;
-                listing(&urls)
+                Finished::with(listing(&urls))
             }
         }
     }
@@ -268,47 +285,6 @@ impl Drop for Question {
         if let Some(message) = self.message.take() {
             let body = ResponseBody::failure(StatusCode::INTERNAL, "the request ended early");
             self.bus.post(message.reply(body));
-        }
-    }
-}
-
-/// Why a request is refused.
-#[derive(Debug)]
-struct Refusal {
-    code: StatusCode,
-    why: String,
-    reason: Option<&'static str>,
-}
-
-impl Refusal {
-    fn new(code: StatusCode, why: impl Into<String>) -> Refusal {
-        Refusal { code, why: why.into(), reason: None }
-    }
-
-    fn because(self, reason: &'static str) -> Refusal {
-        Refusal { reason: Some(reason), ..self }
-    }
-
-    fn late(domain: &str) -> Refusal {
-        let text = format!("the message node of {domain} did not answer in time");
-        Refusal::new(StatusCode::TIMEOUT, text).because("no-route")
-    }
-
-    fn of(error: &RouteError) -> Refusal {
-        match error {
-            RouteError::Refused { code, description, .. } => Refusal::new(*code, description.clone()),
-            RouteError::Unreachable { domain, .. } => Refusal::late(domain),
-            other => Refusal::new(StatusCode::BAD_REQUEST, other.to_string()),
-        }
-    }
-}
-
-impl From<Refusal> for ResponseBody {
-    fn from(refusal: Refusal) -> ResponseBody {
-        let body = ResponseBody::failure(refusal.code, refusal.why);
-        match refusal.reason {
-            Some(reason) => body.with_reason(reason),
-            None => body,
         }
     }
 }
@@ -376,12 +352,11 @@ mod tests {
         assert!(allowed("comm://example.com/1/status"));
         assert!(allowed("hyperty://example.com/bob/registration"));
         assert!(allowed("hyperty-runtime://example.com/phone/status"));
+        let of_object = ["", "/changes", "/children/notes", "/subscription", "/observers"];
+        for tail in of_object {
+            assert!(!allowed(&format!("comm://example.com/1{tail}")), "{tail}");
+        }
         for refused in [
-            "comm://example.com/1",
-            "comm://example.com/1/changes",
-            "comm://example.com/1/children/notes",
-            "comm://example.com/1/subscription",
-            "comm://example.com/1/observers",
             "hyperty://example.com/bob",
             "hyperty-runtime://example.com/phone/sm",
             "domain://registry.example.com/registration",
