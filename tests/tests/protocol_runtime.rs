@@ -6,6 +6,7 @@ use hyperty_conformance::level;
 use hyperty_conformance::protocol::node::{InProcessNode, NodeUnderTest};
 use hyperty_conformance::protocol::runtime::{self, AssembledRuntime, HypertyRuntime, Subject};
 use hyperty_conformance::protocol::{Report, Runner};
+use hyperty_message_node::NodeConfig;
 
 async fn passes(subject: Subject) {
     let report = run(subject).await;
@@ -36,4 +37,13 @@ async fn an_assembled_runtime_in_a_scripted_domain() {
 async fn hyperty_runtime_at_a_real_node() {
     let node: Arc<dyn NodeUnderTest> = Arc::new(InProcessNode::new("example.com", level::seed()));
     passes(Subject::at_node(HypertyRuntime, "example.com", runtime::way_to(node))).await;
+}
+
+/// Each session is of a user of its own, and nobody listens before the owner has accepted that.
+#[tokio::test(start_paused = true)]
+async fn hyperty_runtime_at_a_node_that_admits_by_token() {
+    let config = NodeConfig { enforce_subscriber: Some(true), ..NodeConfig::new("example.com") };
+    let node: Arc<dyn NodeUnderTest> = Arc::new(InProcessNode::with(config, level::seed()).guarded());
+    let subject = Subject::at_node(HypertyRuntime, "example.com", runtime::way_to(Arc::clone(&node)));
+    passes(subject.admitted_by(move |user| node.token(user))).await;
 }

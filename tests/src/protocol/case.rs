@@ -61,11 +61,13 @@ pub enum Capability {
     Scripted,
     /// Runtime: it can be told of which user a hyperty is that the suite plays, and vouches for that.
     Users,
+    /// Runtime: its hyperties listen outside of data objects through `<RuntimeURL>/subscriptions` (5.14).
+    Subscriptions,
 }
 
 impl Capability {
     /// All there are.
-    pub const ALL: [Capability; 23] = [
+    pub const ALL: [Capability; 24] = [
         Capability::Allocation,
         Capability::Registry,
         Capability::StatusEvents,
@@ -89,6 +91,7 @@ impl Capability {
         Capability::Digest,
         Capability::Scripted,
         Capability::Users,
+        Capability::Subscriptions,
     ];
 
     /// Its name on the command line and in reports.
@@ -117,6 +120,7 @@ impl Capability {
             Capability::Digest => "digest",
             Capability::Scripted => "scripted",
             Capability::Users => "users",
+            Capability::Subscriptions => "subscriptions",
         }
     }
 }

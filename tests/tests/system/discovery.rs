@@ -1,10 +1,15 @@
 //! Finding hyperties and objects (protocol 5.13): by user, schema, resources, scheme, URL and name, live and not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use hyperty_conformance::party::{Party, SCHEMA};
 use hyperty_conformance::world::World;
+use hyperty_message_node::{Discovery as Shown, NodeConfig};
 use hyperty_model::Url;
+use hyperty_policy::{Decision, Point, Policy, PolicyRequest};
+use hyperty_storage::MemoryTables;
 use hyperty_syncher::{Accept, DiscoverError, Discoveries, Discovery, Query, RegistrationStatus};
 use serde_json::json;
 use tokio::time::timeout;
@@ -124,5 +129,88 @@ async fn a_watch_tells_what_is_found_lost_back_and_gone() {
             Discovery::Disconnected(gone) => assert_eq!(gone, url),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Alice's board and her phone, which can be found; what bob and another runtime of hers find by searching.
+async fn searched(world: &World) -> (Vec<usize>, usize) {
+    let (alice, bob) = (Party::new(world, "alice").await, Party::new(world, "bob").await);
+    let schema = alice.runtime.schema(SCHEMA).unwrap();
+    let board = alice.hyperty.create(schema.clone()).name("standup").accept(Accept::All).await.unwrap();
+    let phone = alice.runtime.deploy("phone").user(&user("alice")).discoverable(["audio"]).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let queries = || {
+        let of_alice = Query::of_user(&user("alice"));
+        [
+            of_alice.clone(),
+            of_alice.hyperties(),
+            Query::of_name("standup"),
+            Query::of_scheme("comm"),
+            Query::of_scheme("dataObject").schema(schema.clone()),
+            Query::of_reporter(alice.hyperty.url().clone()),
+        ]
+    };
+    let mut of_bob = Vec::new();
+    for query in queries() {
+        of_bob.push(bob.hyperty.discover(query).await.unwrap().len());
+    }
+    // Who knows an address may ask, and subscribe.
+    for url in [board.url().as_url().clone(), phone.url().as_url().clone()] {
+        assert_eq!(bob.hyperty.discover(Query::of_url(url)).await.unwrap().len(), 1);
+    }
+    timeout(PATIENCE, bob.hyperty.subscribe(board.url())).await.unwrap().unwrap();
+    // One's own is found, also from elsewhere.
+    let second = world.runtime("second", &Arc::new(MemoryTables::new())).await;
+    let second = second.deploy("app").user(&user("alice")).await.unwrap();
+    for hyperty in [&alice.hyperty, &second] {
+        let found = hyperty.discover(Query::of_user(&user("alice"))).await.unwrap();
+        assert_eq!(found.len(), 2, "{found:?}");
+    }
+    (of_bob, found_of_nobody(&bob).await)
+}
+
+/// What a hyperty finds that says of nobody to be.
+async fn found_of_nobody(bob: &Party) -> usize {
+    let nobody = bob.runtime.deploy("nobody").await.unwrap();
+    nobody.discover(Query::of_name("standup")).await.unwrap().len()
+}
+
+fn showing(seed: u64, shown: Shown) -> World {
+    World::with_node(seed, move |config| NodeConfig { discovery: shown.clone(), ..config })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_shows_everything_unless_it_is_told_otherwise() {
+    assert_eq!(searched(&World::new(9110)).await, (vec![2, 1, 1, 1, 1, 1], 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_may_show_users_their_own_only() {
+    assert_eq!(searched(&showing(9111, Shown::SameUser)).await, (vec![0; 6], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_of_a_node_hides_what_it_denies_and_what_it_does_not_decide() {
+    /// Hides objects; of hyperties it says nothing in time, panics, or lets them be seen.
+    struct Hides(&'static str);
+    impl Policy for Hides {
+        fn decide<'a>(&'a self, request: &'a PolicyRequest) -> BoxFuture<'a, Decision> {
+            assert_eq!(request.point, Point::Discover);
+            let owner = request.reporter_user.as_ref().and_then(|user| user.user());
+            assert_eq!(owner, Some("user://example.com/alice"), "one's own is not asked about");
+            let hyperty = request.object.is_none();
+            Box::pin(async move {
+                match self.0 {
+                    "shows" if hyperty => Decision::Permit,
+                    "hangs" if hyperty => std::future::pending().await,
+                    "panics" if hyperty => panic!("the policy fails, as the test wants"),
+                    _ => Decision::Deny("hidden".to_owned()),
+                }
+            })
+        }
+    }
+    for (does, found) in [("shows", vec![1, 1, 0, 0, 0, 0]), ("hangs", vec![0; 6]), ("panics", vec![0; 6])] {
+        let world = showing(9112, Shown::Policy(Arc::new(Hides(does))));
+        assert_eq!(searched(&world).await, (found, 0), "{does}");
     }
 }

@@ -9,9 +9,11 @@ use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::world::World;
 use hyperty_model::StatusCode;
 use hyperty_policy::{Decision, Point, Policy, PolicyRequest};
+use hyperty_runtime::DeployError;
 use hyperty_storage::MemoryTables;
 use hyperty_syncher::{
-    Accept, ChildError, CreateError, DeleteError, InviteError, ReadError, Reporter, SubscribeError,
+    Accept, ChildError, CreateError, DeleteError, DiscoverError, InviteError, Query, ReadError, Reporter,
+    SubscribeError,
 };
 use parking_lot::Mutex;
 use serde_json::json;
@@ -270,4 +272,77 @@ async fn who_may_not_resume_is_not_deployed_and_loses_nothing() {
         }
         runtime.abort();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_not_search_is_told_so_and_may_ask_for_what_it_knows() {
+    let scene = scene(744).await;
+    let search = || async {
+        let searched = scene.alice.hyperty.discover(Query::of_name("board"));
+        timeout(PATIENCE, searched).await.expect("an answer in time")
+    };
+    let known = Query::of_url(scene.board.url().as_url().clone());
+    for (does, found) in [
+        (Does::Permit, true),
+        (Does::NoOpinion, true),
+        (Does::Deny, false),
+        (Does::Panic, false),
+        (Does::Hang, false),
+    ] {
+        scene.policy.set(Point::Discover, does);
+        match search().await {
+            Ok(boards) => assert!(found && boards.len() == 1, "{does:?}: {boards:?}"),
+            Err(DiscoverError::Refused { code, .. }) => assert!(!found && code.0 == 403, "{does:?}: {code}"),
+            Err(error) => panic!("{does:?}: {error}"),
+        }
+        let asked = scene.policy.asked_at(Point::Discover);
+        // One that does not decide at once is asked again, and waited for.
+        assert_eq!(asked.len(), if does == Does::Hang { 2 } else { 1 }, "{does:?}");
+        assert_eq!(asked[0].identity.as_ref().unwrap().user(), Some("user://example.com/alice"));
+        assert_eq!(asked[0].actor, *scene.alice.hyperty.url().as_url());
+        assert_eq!(scene.alice.hyperty.discover(known.clone()).await.unwrap().len(), 1, "{does:?}");
+    }
+    // Others have a policy of their own; and what takes its time is waited for.
+    assert_eq!(scene.bob.hyperty.discover(Query::of_name("board")).await.unwrap().len(), 1);
+    struct Thinks;
+    impl Policy for Thinks {
+        fn decide<'a>(&'a self, request: &'a PolicyRequest) -> BoxFuture<'a, Decision> {
+            let pause = Duration::from_secs(u64::from(request.point == Point::Discover));
+            Box::pin(async move {
+                tokio::time::sleep(pause).await;
+                Decision::NotApplicable
+            })
+        }
+    }
+    let carol = Party::with(&scene.alice.world, "carol", |builder| builder.policy(Thinks)).await;
+    for _ in 0..2 {
+        assert_eq!(carol.hyperty.discover(Query::of_name("board")).await.unwrap().len(), 1);
+    }
+}
+
+/// Nothing of a deployment that failed is left: the next one of that name does not meet it.
+#[tokio::test(start_paused = true)]
+async fn a_deployment_that_failed_leaves_its_name_free() {
+    let world = World::new(743);
+    let (policy, tables) = (At::new(), Arc::new(MemoryTables::new()));
+    let asked = policy.clone();
+    let runtime = world.runtime_with("alice", &tables, |builder| builder.policy(asked)).await;
+    let alice = runtime.deploy("app").user("user://example.com/alice").await.unwrap();
+    let board = alice.create(runtime.schema(SCHEMA).unwrap()).data(topic("a")).store(true).await.unwrap();
+    let (url, hyperty) = (board.url().clone(), alice.url().clone());
+    runtime.abort();
+    drop((board, alice, runtime));
+    let (asked, tables) = (policy.clone(), Arc::new(tables.snapshot()));
+    let runtime = world.runtime_with("alice", &tables, |builder| builder.policy(asked)).await;
+    runtime.connected().await;
+    for does in [Does::Deny, Does::Hang, Does::Deny] {
+        policy.set(Point::Resume, does);
+        let error = runtime.deploy("app").user("user://example.com/alice").await.map(drop).unwrap_err();
+        assert!(matches!(error, DeployError::Resume(_)), "{does:?}: {error}");
+        assert!(!runtime.bus().is_attached(&hyperty), "{does:?}");
+    }
+    policy.set(Point::Resume, Does::NoOpinion);
+    let alice = runtime.deploy("app").user("user://example.com/alice").await.unwrap();
+    assert_eq!(*alice.url(), hyperty);
+    assert_eq!(*alice.resumed().reporters[0].url(), url);
 }

@@ -7,6 +7,7 @@ mod delegation;
 mod invitations;
 mod large;
 mod left;
+mod listening;
 mod observers;
 mod removal;
 mod stream;
@@ -54,6 +55,7 @@ pub fn faults() -> Vec<Fault> {
         left::faults(),
         takeover::faults(),
         delegation::faults(),
+        listening::faults(),
         parts(),
     ]
     .concat()

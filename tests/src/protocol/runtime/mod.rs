@@ -21,6 +21,7 @@
 //! ```
 
 pub mod actors;
+mod author;
 pub mod boundary;
 mod cases;
 mod disk;
@@ -38,5 +39,5 @@ pub use disk::{Disk, DiskTables, SYNC_TIME};
 pub use domain::{Domain, Script, Service};
 pub use held::Held;
 pub use ours::{AssembledRuntime, HypertyRuntime};
-pub use scene::{Around, MakeInterceptor, RESPONSE_TIME, Scene, Subject, schema_document, way_to};
+pub use scene::{Around, GiveToken, MakeInterceptor, RESPONSE_TIME, Scene, Subject, schema_document, way_to};
 pub use under_test::{Ending, MakeRuntime, RuntimeUnderTest, Start, TakeFrame, attach};

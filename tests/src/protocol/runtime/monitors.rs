@@ -7,9 +7,9 @@ use serde_json::Value;
 use super::boundary::{Entry, Place, Way};
 use super::line::{code, is_kind};
 use super::scene::Scene;
-use crate::protocol::{Failure, Verdict};
+use crate::protocol::{Capability, Failure, Verdict};
 
-/// Types that a Sync Manager answers.
+/// Types that a Sync Manager answers, and the subscription manager.
 const REQUESTS: [&str; 7] = ["create", "read", "delete", "subscribe", "unsubscribe", "execute", "forward"];
 
 /// That nothing crossed that must never cross.
@@ -67,12 +67,18 @@ fn answered_once(trace: &[Entry]) -> Verdict {
     Ok(())
 }
 
-/// INV-MSG-1: what a hyperty asked of its Sync Manager was answered. For the end of a case, when every time to answer
+/// INV-MSG-1: what a hyperty asked of its Sync Manager, or of the subscription manager, was answered. For the end of a case, when every time to answer
 /// is over.
 pub(super) fn unanswered(scene: &Scene) -> Verdict {
-    let (sm, trace) = (scene.sm(), scene.boundary.trace_since(scene.born));
-    let is_request =
-        |message: &Value| REQUESTS.iter().any(|kind| is_kind(message, kind)) && message["to"] == sm.as_str();
+    let trace = scene.boundary.trace_since(scene.born);
+    let mut managers = vec![scene.sm()];
+    if scene.stage.subject.capabilities.contains(&Capability::Subscriptions) {
+        managers.push(scene.subscriptions());
+    }
+    let is_request = |message: &Value| {
+        REQUESTS.iter().any(|kind| is_kind(message, kind))
+            && managers.iter().any(|manager| message["to"] == manager.as_str())
+    };
     let asked =
         trace.iter().filter(|entry| entry.crossing.way == Way::In && is_request(&entry.crossing.message));
     for Entry { crossing: question, .. } in asked {

@@ -9,7 +9,7 @@ use hyperty_model::{
     Clock, HypertyUrl, Identity, Ids, ManualClock, Message, RuntimeUrl, SeededIds, Timestamp,
 };
 use hyperty_policy::{Permissive, Policy};
-use hyperty_protostub::{SessionStub, StubConfig};
+use hyperty_protostub::{FixedToken, SessionStub, StubConfig, TokenSource};
 use hyperty_registry::{Catalogue, NodeRegistryClient, Registrations, RetryConfig, RuntimeRegistry};
 use hyperty_runtime::Runtime;
 use hyperty_storage::{MemoryTables, ObjectStore, Tables};
@@ -35,7 +35,9 @@ struct Ours {
 
 impl Ours {
     async fn run(start: &Start, tables: &Arc<MemoryTables>, nth: u64) -> Result<Runtime, String> {
+        let token = start.token.clone();
         Runtime::builder(&start.runtime)
+            .sessions(move |stub| stub.token = token_source(token.as_deref()))
             .shared_storage(Arc::clone(tables) as Arc<dyn Tables>)
             .message_node_via(&start.domain, Arc::clone(&start.node))
             .clock(clock())
@@ -44,6 +46,10 @@ impl Ours {
             .await
             .map_err(|error| error.to_string())
     }
+}
+
+fn token_source(token: Option<&str>) -> Option<Arc<dyn TokenSource>> {
+    token.map(|token| Arc::new(FixedToken::new(token)) as Arc<dyn TokenSource>)
 }
 
 fn clock() -> Arc<dyn Clock> {
@@ -182,7 +188,8 @@ impl House {
             config,
         })?;
         let told = Told { routes, registrations: registrations.clone() };
-        let stub_config = StubConfig::new(url, &start.domain, &*ids)?;
+        let mut stub_config = StubConfig::new(url, &start.domain, &*ids)?;
+        stub_config.token = token_source(start.token.as_deref());
         let (stub, session) =
             SessionStub::new(stub_config, Arc::clone(&start.node), bus.clone(), Arc::new(told), ids);
         let as_stub: Arc<dyn Protostub> = Arc::clone(&stub) as _;
@@ -204,6 +211,10 @@ impl MakeRuntime for AssembledRuntime {
 
     fn vouches(&self) -> bool {
         true
+    }
+
+    fn listens(&self) -> bool {
+        false
     }
 
     fn start(&self, start: Start) -> BoxFuture<'_, Result<Box<dyn RuntimeUnderTest>, String>> {

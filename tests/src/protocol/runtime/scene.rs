@@ -57,8 +57,13 @@ pub enum Around {
         domain: String,
         /// The way to it.
         connector: Arc<dyn Connector>,
+        /// What sessions there are opened with, if it admits by token.
+        tokens: Option<GiveToken>,
     },
 }
+
+/// Gives what sessions of a user are opened with; nothing if that cannot be had.
+pub type GiveToken = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// A kind of runtime, put to the test in some surroundings.
 pub struct Subject {
@@ -88,8 +93,18 @@ impl Subject {
     ) -> Subject {
         let mut capabilities = all_of_a_runtime(&maker);
         capabilities.remove(&Capability::Scripted);
-        let around = Around::Node { domain: domain.to_owned(), connector };
+        let around = Around::Node { domain: domain.to_owned(), connector, tokens: None };
         Subject { maker: Box::new(maker), around, interceptor: None, capabilities }
+    }
+
+    /// The same at a node that admits by token: each session is opened with what `tokens` gives for its user, that of
+    /// the runtime under test included.
+    #[must_use]
+    pub fn admitted_by(mut self, tokens: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Subject {
+        if let Around::Node { tokens: given, .. } = &mut self.around {
+            *given = Some(Arc::new(tokens));
+        }
+        self
     }
 
     /// The same with every message at the boundary shown to an interceptor.
@@ -104,7 +119,8 @@ fn all_of_a_runtime(maker: &impl MakeRuntime) -> Capabilities {
     let users = maker.vouches().then_some(C::Users);
     let all =
         [C::Restart, C::Crash, C::Store, C::Children, C::Since, C::Parts, C::Beats, C::Digest, C::Scripted];
-    all.into_iter().chain(users).collect()
+    let subscriptions = maker.listens().then_some(C::Subscriptions);
+    all.into_iter().chain(users).chain(subscriptions).collect()
 }
 
 impl UnderTest for Subject {
@@ -128,6 +144,7 @@ pub struct Scene {
     runtime: Box<dyn RuntimeUnderTest>,
     connector: Arc<dyn Connector>,
     scripted: Option<Domain>,
+    tokens: Option<GiveToken>,
     connected: watch::Sender<bool>,
     ids: Arc<AtomicU64>,
     /// Where in the boundary's trace the present run of the runtime began.
@@ -141,12 +158,14 @@ impl Scene {
     /// When it cannot be started.
     pub async fn set(stage: Stage<Subject>) -> Verdict<Scene> {
         let subject = Arc::clone(&stage.subject);
-        let (home, scripted, connector) = match &subject.around {
+        let (home, scripted, connector, tokens) = match &subject.around {
             Around::Scripted(home) => {
                 let domain = Domain::new(home, &format!("hyperty-runtime://{home}/{}", stage.nonce));
-                (home.clone(), Some(domain.clone()), domain.connector())
+                (home.clone(), Some(domain.clone()), domain.connector(), None)
             }
-            Around::Node { domain, connector } => (domain.clone(), None, Arc::clone(connector)),
+            Around::Node { domain, connector, tokens } => {
+                (domain.clone(), None, Arc::clone(connector), tokens.clone())
+            }
         };
         let boundary = Boundary::new(subject.interceptor.as_ref().map(|make| make()));
         let connected = watch::Sender::new(true);
@@ -154,6 +173,7 @@ impl Scene {
             runtime: format!("hyperty-runtime://{home}/{}", stage.nonce),
             domain: home.clone(),
             node: Arc::new(through(&boundary, &connector, &connected)),
+            token: tokens.as_ref().and_then(|tokens| tokens(&user_of(&home, &stage.nonce, "owner"))),
             seed: stage.seed,
         };
         let url = start.runtime.clone();
@@ -169,6 +189,7 @@ impl Scene {
             runtime,
             connector,
             scripted,
+            tokens,
             connected,
             ids: Arc::new(AtomicU64::new(first_id)),
             born: 0,
@@ -189,6 +210,11 @@ impl Scene {
     /// The Sync Manager of the runtime under test.
     pub fn sm(&self) -> String {
         format!("{}/sm", self.url)
+    }
+
+    /// Where a hyperty of it asks for routes outside of data objects.
+    pub fn subscriptions(&self) -> String {
+        format!("{}/subscriptions", self.url)
     }
 
     /// The routing service of its node.
@@ -265,7 +291,7 @@ impl Scene {
 
     /// The URL of a user of this case.
     pub fn user(&self, name: &str) -> String {
-        format!("user://{}/{}-{name}", self.home, self.stage.nonce)
+        user_of(&self.home, &self.stage.nonce, name)
     }
 
     /// Gives up the seat of a hyperty.
@@ -302,7 +328,9 @@ impl Scene {
         });
         let send = move |frame: Bytes| drop(to_node.try_send(frame));
         let mut line = Line::new(name, url.clone(), Box::new(send), inbox, self.tools());
-        let answer = line.request("open", &url, "mn:/session", json!({})).await?;
+        let token = self.tokens.as_ref().and_then(|tokens| tokens(&self.user(name)));
+        let body = token.map_or_else(|| json!({}), |token| json!({"accessToken": token}));
+        let answer = line.request("open", &url, "mn:/session", body).await?;
         if code(&answer) != 200 {
             return Err(Stop::Broken(format!("the session of {name} was refused: {answer}")));
         }
@@ -358,6 +386,10 @@ impl Scene {
         monitors::always(&self)?;
         verdict
     }
+}
+
+fn user_of(home: &str, nonce: &str, name: &str) -> String {
+    format!("user://{home}/{nonce}-{name}")
 }
 
 /// The way of the runtime under test to its node: through the boundary, and only while it is not cut.

@@ -23,6 +23,8 @@ pub struct Start {
     pub domain: String,
     /// The way to that node.
     pub node: Arc<dyn Connector>,
+    /// What its session there is opened with, if the node admits by token.
+    pub token: Option<String>,
     /// From what everything that is random in it should follow.
     pub seed: u64,
 }
@@ -50,6 +52,11 @@ pub trait MakeRuntime: Send + Sync {
     /// Whether its runtimes can be told whose a hyperty is: [`RuntimeUnderTest::vouch`].
     fn vouches(&self) -> bool {
         false
+    }
+
+    /// Whether hyperties of its runtimes can listen outside of data objects (protocol 5.14, `<RuntimeURL>/subscriptions`).
+    fn listens(&self) -> bool {
+        true
     }
 }
 

@@ -5,11 +5,13 @@ mod children;
 mod creation;
 mod delegation;
 mod deletion;
+mod finding;
 mod input;
 mod invitation;
 mod large;
 mod leaving;
 mod left;
+mod listening;
 mod observing;
 mod ordering;
 mod random;
@@ -63,6 +65,8 @@ pub fn cases() -> Vec<Case<Subject>> {
         delegation::cases(),
         resume::cases(),
         takeover::cases(),
+        listening::cases(),
+        finding::cases(),
         input::cases(),
         random::cases(),
     ]

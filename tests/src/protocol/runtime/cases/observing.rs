@@ -48,9 +48,11 @@ async fn provisional_then_final(scene: &mut Scene) -> Verdict {
     let body = &request["body"];
     ensure_eq!("5.3", request["from"], json!(scene.sm()), "who asks the Reporter's side");
     ensure_eq!("5.3", body["source"], json!(following.line.url), "for whom");
-    // What a hyperty says of itself need not be passed on; what its runtime knows is.
+    // What a hyperty says of itself need not be passed on; what its runtime knows is. A node that knows whose the
+    // session is says that.
     let told = &body["identity"];
-    let right = *told == scene.identity("observer") || (!known && told.is_null());
+    let of_session = told["userProfile"]["userURL"] == scene.user("owner").as_str();
+    let right = *told == scene.identity("observer") || (!known && (told.is_null() || of_session));
     ensure!("5.3", right, "who is behind it: {told}");
     ensure!("2.2", body.get("auth").is_none(), "what stays in the runtime left it: {request}");
     let provisional = |m: &Value| is_kind(m, "response") && same_id(&m["id"], &id) && code(m) < 200;

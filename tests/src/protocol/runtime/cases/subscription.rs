@@ -122,7 +122,8 @@ async fn accepted(scene: &mut Scene) -> Verdict {
     ensure_eq!("INV-SUB-7", body["authorised"], json!(false), "whether the Reporter is asked");
     ensure_eq!("INV-SUB-7", body["from"], json!(watching.hyperty), "who asks");
     ensure_eq!("INV-SUB-7", body["to"], json!(reporting.object), "for what");
-    ensure_eq!("INV-SUB-7", body["identity"], scene.identity("watcher"), "who is behind it");
+    let user = &body["identity"]["userProfile"]["userURL"];
+    ensure_eq!("INV-SUB-7", *user, json!(scene.user("watcher")), "who is behind it");
     ensure_eq!("INV-SUB-2", question["from"], json!(reporting.object), "in whose name the Reporter is asked");
     let answer = watching.line.final_answer(&id).await?;
     expect_code("INV-SUB-2", &answer, &[200], "an accepted subscription")?;
