@@ -53,6 +53,5 @@ fn source(path: &Path) -> Result<Arc<dyn TokenSource>, Failure> {
 }
 
 fn authorities(path: &Path) -> Result<TlsClient, Failure> {
-    TlsClient::with_authorities(&read(path)?)
-        .map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))
+    TlsClient::with_authorities(&read(path)?).map_err(|error| Failure::usage_of(path, error))
 }

@@ -49,7 +49,7 @@ pub(crate) struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 error, 2 usage, 3 not authorised, 4 not found, 5 no answer in time, 130 interrupted.
-node, report, observe and child watch run until SIGINT or SIGTERM, and then leave with 0.
+node, report, observe, discover --watch and child watch run until SIGINT or SIGTERM, and then leave with 0.
 Colours in logs are off when stderr is no terminal, or with NO_COLOR.";
 
 /// What to do.
@@ -143,8 +143,9 @@ pub(crate) struct ClientArgs {
     /// Give up after so many seconds
     #[arg(long, env = "HYPERTY_TIMEOUT", value_name = "SECONDS", value_parser = seconds)]
     pub timeout: Option<Duration>,
-    /// Let the rules in FILE decide who may observe, read and so on, before --accept does; it is looked at again every
-    /// two seconds
+    /// Let the rules in FILE decide who may observe, read and so on, before --accept does: JSON if its name ends with
+    /// .json, Cedar if with .cedar and the command is built with the feature cedar, else TOML; it is looked at again
+    /// every two seconds
     #[arg(long, env = "HYPERTY_POLICY", value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// What one brings

@@ -19,6 +19,9 @@ use crate::output::{Event, Output};
 /// an answer.
 pub(crate) const ONE_SHOT_WAIT: Duration = Duration::from_secs(15);
 
+/// By how much a step with a limit of its own comes before the limit of the whole.
+const STEP_FIRST: Duration = Duration::from_millis(100);
+
 /// How often is looked whether there is a new reason why the message node cannot be reached.
 const REASON_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -206,6 +209,22 @@ impl Session {
         let closed = self.close().await;
         outcome.and(closed)
     }
+}
+
+/// Does something within a time, if there is a limit.
+///
+/// # Errors
+/// [`Exit::Timeout`], or the failure of `work`.
+pub(crate) async fn within<T>(
+    limit: Option<Duration>,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    let Some(limit) = limit else { return work.await };
+    // A step of the work that waits for as long says better what it waited for.
+    let wait = limit.saturating_add(STEP_FIRST);
+    let late =
+        |_| Failure::new(Exit::Timeout, format_args!("gave up after {}", humantime::format_duration(limit)));
+    timeout(wait, work).await.map_err(late)?
 }
 
 /// The runtime's URL: the one in the store, or a new one.

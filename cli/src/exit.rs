@@ -1,11 +1,13 @@
 //! From errors to exit codes.
 
 use std::fmt;
+use std::path::Path;
 use std::process::ExitCode;
 
 use hyperty_model::StatusCode;
 use hyperty_runtime::syncher::{
-    ChildError, CreateError, DeleteError, ReadError, RequestError, SubscribeError, WriteError,
+    ChildError, CreateError, DeleteError, DiscoverError, ReadError, RequestError, ResumeError,
+    SubscribeError, TakeOverError, WriteError,
 };
 
 /// Why a command ends, as its exit code.
@@ -68,6 +70,16 @@ impl Failure {
         Failure::new(Exit::Usage, message)
     }
 
+    /// A file that the command line names is not what it has to be.
+    pub(crate) fn usage_of(path: &Path, error: impl fmt::Display) -> Failure {
+        Failure::usage(format_args!("{}: {error}", path.display()))
+    }
+
+    /// Something failed with this file or directory.
+    pub(crate) fn error_at(path: &Path, error: impl fmt::Display) -> Failure {
+        Failure::error(format_args!("{}: {error}", path.display()))
+    }
+
     /// The same, after what was being done.
     #[must_use]
     pub(crate) fn while_doing(self, what: impl fmt::Display) -> Failure {
@@ -81,75 +93,42 @@ impl fmt::Display for Failure {
     }
 }
 
-impl From<CreateError> for Failure {
-    fn from(error: CreateError) -> Failure {
-        let exit = match &error {
-            CreateError::Data(_) => Exit::Usage,
-            CreateError::Refused { code, .. } => Exit::of(*code),
-            CreateError::Timeout => Exit::Timeout,
-            _ => Exit::Error,
-        };
-        Failure::new(exit, error)
-    }
+/// What errors of the library mean for who called: a refusal by its code, silence as such, and the rest as it says.
+macro_rules! failures {
+    ($($error:ident { $($pattern:pat => $exit:expr),* $(,)? })*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Failure {
+                use $error::*;
+                let exit = match &error {
+                    Refused { code, .. } => Exit::of(*code),
+                    $($pattern => $exit,)*
+                    _ => Exit::Error,
+                };
+                Failure::new(exit, error)
+            }
+        }
+    )*};
 }
 
-impl From<SubscribeError> for Failure {
-    fn from(error: SubscribeError) -> Failure {
-        let exit = match &error {
-            SubscribeError::Refused { code, .. } => Exit::of(*code),
-            SubscribeError::Timeout => Exit::Timeout,
-            _ => Exit::Error,
-        };
-        Failure::new(exit, error)
+failures! {
+    CreateError { Data(_) => Exit::Usage, Timeout => Exit::Timeout }
+    SubscribeError { Timeout => Exit::Timeout }
+    ReadError { Timeout => Exit::Timeout }
+    DeleteError { Timeout => Exit::Timeout }
+    TakeOverError { Timeout => Exit::Timeout }
+    ResumeError { Timeout => Exit::Timeout }
+    DiscoverError { Deleted => Exit::NotFound, Unreachable(_) => Exit::Timeout }
+    RequestError {
+        TooLarge(_) => Exit::Usage,
+        NotAllowed(_) => Exit::NotAuthorised,
+        Gone | Closed => Exit::NotFound,
+        Unreachable(_) | Timeout(_) => Exit::Timeout,
     }
-}
-
-impl From<RequestError> for Failure {
-    fn from(error: RequestError) -> Failure {
-        let exit = match &error {
-            RequestError::TooLarge(_) => Exit::Usage,
-            RequestError::NotAllowed(_) => Exit::NotAuthorised,
-            RequestError::Refused { code, .. } => Exit::of(*code),
-            RequestError::Gone | RequestError::Closed => Exit::NotFound,
-            RequestError::Unreachable(_) | RequestError::Timeout(_) => Exit::Timeout,
-            _ => Exit::Error,
-        };
-        Failure::new(exit, error)
-    }
-}
-
-impl From<ReadError> for Failure {
-    fn from(error: ReadError) -> Failure {
-        let exit = match &error {
-            ReadError::Refused { code, .. } => Exit::of(*code),
-            ReadError::Timeout => Exit::Timeout,
-            _ => Exit::Error,
-        };
-        Failure::new(exit, error)
-    }
-}
-
-impl From<DeleteError> for Failure {
-    fn from(error: DeleteError) -> Failure {
-        let exit = match &error {
-            DeleteError::Refused { code, .. } => Exit::of(*code),
-            DeleteError::Timeout => Exit::Timeout,
-            _ => Exit::Error,
-        };
-        Failure::new(exit, error)
-    }
-}
-
-impl From<ChildError> for Failure {
-    fn from(error: ChildError) -> Failure {
-        let exit = match &error {
-            ChildError::Data(_) | ChildError::Apply(_) => Exit::Usage,
-            ChildError::Refused { code, .. } | ChildError::Undone { code, .. } => Exit::of(*code),
-            ChildError::Unanswered => Exit::Timeout,
-            ChildError::Deleted | ChildError::Closed => Exit::NotFound,
-            _ => Exit::Error,
-        };
-        Failure::new(exit, error)
+    ChildError {
+        Data(_) | Apply(_) => Exit::Usage,
+        Undone { code, .. } => Exit::of(*code),
+        Unanswered => Exit::Timeout,
+        Deleted | Closed => Exit::NotFound,
     }
 }
 

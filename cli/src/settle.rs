@@ -53,6 +53,9 @@ pub(crate) fn of_node(args: NodeArgs, matches: &ArgMatches, config: &Config) -> 
     if given(matches, "issuer_keys") {
         settings.issuer_keys = access.issuer_keys;
     }
+    if given(matches, "discovery") {
+        settings.discovery = access.discovery;
+    }
     if given(matches, "tls_cert") {
         settings.tls_cert = access.tls_cert;
     }

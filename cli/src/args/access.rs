@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::config::Admission;
+use crate::config::{Admission, Discovery};
 
 /// What a client brings, and whom it believes.
 #[derive(Debug, Args)]
@@ -36,6 +36,10 @@ pub(crate) struct NodeAccessArgs {
     /// The public keys of those whose tokens are believed: PEM, a JWK, or a set of JWKs
     #[arg(long, env = "HYPERTY_NODE_ISSUER_KEYS", value_name = "FILE")]
     pub issuer_keys: Option<PathBuf>,
+    /// What searches at the registry find of other users: everything (open), nothing (same-user), or what the rules in
+    /// FILE do not block at the point discover, as for --policy; the file is read again when it changes
+    #[arg(long, env = "HYPERTY_NODE_DISCOVERY", value_name = "open|same-user|FILE", default_value = "open")]
+    pub discovery: Discovery,
     /// Serve wss with this chain of certificates (PEM); SIGHUP has it read anew
     #[arg(long, env = "HYPERTY_NODE_TLS_CERT", value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,

@@ -6,9 +6,9 @@ use hyperty_runtime::syncher::{
     Accept, Child, ChildEvent, ChildrenHandle, Observer, ObserverEvent, Reporter, ReporterEvent,
 };
 
-use super::observe::{subscribed, tell_end, within};
+use super::observe::{subscribed, tell_end};
 use crate::args::{ChildArgs, ChildCommand};
-use crate::connect::{ONE_SHOT_WAIT, Session, json_argument};
+use crate::connect::{ONE_SHOT_WAIT, Session, json_argument, within};
 use crate::exit::{Exit, Failure};
 use crate::output::{ChildLine, Event, Output};
 use crate::stop::Stop;

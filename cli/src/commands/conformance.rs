@@ -9,14 +9,13 @@ use clap::{Args, ValueEnum};
 use hyperty_conformance::protocol::node::{self, NodeUnderTest, UrlNode};
 use hyperty_conformance::protocol::runtime::{self, HypertyRuntime, Subject};
 use hyperty_conformance::protocol::{Capability, Case, CaseReport, Outcome, Patience, Report, Runner};
-use hyperty_message_node::admission::IssuerKey;
 use hyperty_model::{Ids, SystemIds};
 use hyperty_protostub::ConnectError;
 use serde_json::json;
 
 use crate::access::Access;
 use crate::args::AccessArgs;
-use crate::commands::token::read;
+use crate::commands::token::{issuer_key, read};
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, Output};
 
@@ -53,7 +52,8 @@ pub(crate) struct ConformanceArgs {
     /// Open every session with the token in this file
     #[arg(long, value_name = "FILE", conflicts_with = "issuer_key")]
     pub token: Option<PathBuf>,
-    /// Issue tokens with this private key (PEM), whose tokens the node believes: admission is tested, too
+    /// Issue tokens with this private key (PEM), whose tokens the node believes: each session is of a user of its own,
+    /// and of a node admission is tested, too
     #[arg(long, value_name = "FILE")]
     pub issuer_key: Option<PathBuf>,
     /// Over wss, believe the authorities in this file (PEM)
@@ -103,8 +103,7 @@ pub(crate) async fn run(args: ConformanceArgs, output: &Output) -> Result<(), Fa
     };
     print(&report, output);
     if let Some(file) = &args.junit {
-        let cannot = |error| Failure::error(format_args!("cannot write {}: {error}", file.display()));
-        std::fs::write(file, report.to_junit()).map_err(cannot)?;
+        std::fs::write(file, report.to_junit()).map_err(|error| Failure::error_at(file, error))?;
     }
     let (_, failed, _) = report.totals();
     if report.cases.is_empty() {
@@ -115,13 +114,8 @@ pub(crate) async fn run(args: ConformanceArgs, output: &Output) -> Result<(), Fa
 
 async fn test_node(args: &ConformanceArgs) -> Result<Report, Failure> {
     let url = args.url.as_deref().unwrap_or_default();
-    let mut node = reached(args, url)?.grace(Duration::from_secs(args.grace));
-    node = node.capabilities(declared(args, UrlNode::default_capabilities()));
-    if let Some(path) = &args.issuer_key {
-        let key = IssuerKey::from_pem(&read(path)?);
-        let wrong = |error| Failure::usage(format_args!("{}: {error}", path.display()));
-        node = node.believes(key.map_err(wrong)?);
-    }
+    let mut node = UrlNode::new(url, &args.domain).grace(Duration::from_secs(args.grace));
+    node = reached(args, url, node.capabilities(declared(args, UrlNode::default_capabilities())))?;
     if let Some(bytes) = args.message_limit {
         node = node.message_bytes_max(bytes);
     }
@@ -132,21 +126,27 @@ async fn test_node(args: &ConformanceArgs) -> Result<Report, Failure> {
 
 async fn test_runtime(args: &ConformanceArgs) -> Result<Report, Failure> {
     let url = args.url.as_deref().unwrap_or_default();
-    let node = reached(args, url)?;
+    let node = reached(args, url, UrlNode::new(url, &args.domain))?;
     reach(&node, url).await?;
     let mut subject = Subject::at_node(HypertyRuntime, &args.domain, node.connector());
+    if args.token.is_some() || args.issuer_key.is_some() {
+        subject = subject.admitted_by(move |user| node.token(user));
+    }
     subject.capabilities = declared(args, std::mem::take(&mut subject.capabilities));
     Ok(runner(args, "runtime").run(&Arc::new(subject), &runtime::cases()).await)
 }
 
-/// The node, with what opens sessions there.
-fn reached(args: &ConformanceArgs, url: &str) -> Result<UrlNode, Failure> {
+/// The node, with the way to it and what opens sessions there.
+fn reached(args: &ConformanceArgs, url: &str, node: UrlNode) -> Result<UrlNode, Failure> {
     let access = Access::of(&AccessArgs { token: None, ca: args.ca.clone() })?;
-    let node = UrlNode::new(url, &args.domain).reached_by(access.connector(url));
-    Ok(match &args.token {
-        Some(path) => node.admits(read(path)?.trim().to_owned()),
-        None => node,
-    })
+    let mut node = node.reached_by(access.connector(url));
+    if let Some(path) = &args.token {
+        node = node.admits(read(path)?.trim().to_owned());
+    }
+    if let Some(path) = &args.issuer_key {
+        node = node.believes(issuer_key(path)?);
+    }
+    Ok(node)
 }
 
 /// One connection first: who is not there is not judged.

@@ -1,11 +1,10 @@
 //! `hyperty discover`: what a domain's registry knows.
 
 use hyperty_model::Url;
-use hyperty_runtime::syncher::{DiscoverError, Discoveries, Discovery, Query};
+use hyperty_runtime::syncher::{Discoveries, Discovery, Query};
 
-use super::observe::within;
 use crate::args::DiscoverArgs;
-use crate::connect::{ONE_SHOT_WAIT, Session};
+use crate::connect::{ONE_SHOT_WAIT, Session, within};
 use crate::exit::{Exit, Failure};
 use crate::output::{Event, FoundLine, Output};
 use crate::stop::Stop;
@@ -82,16 +81,4 @@ async fn tell(mut events: Discoveries, count: Option<u64>, output: &Output) -> R
         told += 1;
     }
     Ok(())
-}
-
-impl From<DiscoverError> for Failure {
-    fn from(error: DiscoverError) -> Failure {
-        let exit = match &error {
-            DiscoverError::Deleted => Exit::NotFound,
-            DiscoverError::Refused { code, .. } => Exit::of(*code),
-            DiscoverError::Unreachable(_) => Exit::Timeout,
-            _ => Exit::Error,
-        };
-        Failure::new(exit, error)
-    }
 }

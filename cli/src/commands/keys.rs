@@ -17,8 +17,7 @@ use crate::output::{Event, Output};
 pub(crate) fn run(command: &KeysCommand, output: &Output) -> Result<(), Failure> {
     let KeysCommand::Generate { out } = command;
     let key = IssuerKey::generate(&SystemIds);
-    std::fs::create_dir_all(out)
-        .map_err(|error| Failure::error(format_args!("{}: {error}", out.display())))?;
+    std::fs::create_dir_all(out).map_err(|error| Failure::error_at(out, error))?;
     let (private, public) = (out.join("issuer-key.pem"), out.join("issuer-public.pem"));
     write(&private, &key.to_pem().map_err(Failure::error)?, true)?;
     write(&public, &key.public_pem().map_err(Failure::error)?, false)?;
@@ -43,5 +42,5 @@ fn write(path: &Path, text: &str, secret: bool) -> Result<(), Failure> {
         file.write_all(text.as_bytes())?;
         file.sync_all()
     });
-    written.map_err(|error| Failure::error(format_args!("{}: {error}", path.display())))
+    written.map_err(|error| Failure::error_at(path, error))
 }

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use hyperty_message_node::admin::serve_admin;
 use hyperty_message_node::admission::{AdmissionConfig, TokenAdmission};
 use hyperty_message_node::tls::{TlsServer, dev_certificate};
-use hyperty_message_node::{AdminPages, MessageNode, serve, serve_tls};
+use hyperty_message_node::{AdminPages, Discovery, MessageNode, serve, serve_tls};
 use hyperty_model::{SystemClock, SystemIds};
+use hyperty_runtime::keep_in_force;
+use hyperty_runtime::policy::{PolicyFile, WatchedFile};
 use hyperty_storage::{DurableTables, MemoryTables, Tables};
 use tokio::net::TcpListener;
 
 use crate::admin::bind;
 use crate::commands::token::issuer_keys;
-use crate::config::{Admin, Admission, NodeSettings};
+use crate::config::{self, Admin, Admission, NodeSettings};
 use crate::exit::Failure;
 use crate::output::{Event, Output};
 use crate::stop::Stop;
@@ -26,8 +28,10 @@ use crate::stop::Stop;
 pub(crate) async fn run(settings: NodeSettings, output: &Output, stop: &Stop) -> Result<(), Failure> {
     let tls = tls_of(&settings, output)?;
     let admission = admission_of(&settings)?;
+    let (discovery, rules) = discovery_of(&settings)?;
     let NodeSettings { listen, data, durability, admin, mut config, .. } = settings;
     config.admission = admission;
+    config.discovery = discovery;
     let tables: Arc<dyn Tables> = match &data {
         Some(dir) => {
             let tables = DurableTables::open_with(dir.join("node.redb"), durability);
@@ -61,6 +65,7 @@ pub(crate) async fn run(settings: NodeSettings, output: &Output, stop: &Stop) ->
         biased;
         served = serving => served,
         () = reload(tls.as_ref()) => Ok(()),
+        () = watch(rules) => Ok(()),
         failed = ask(node.clone(), pages.map(|(listener, _)| listener)) => failed,
     };
     driver.abort();
@@ -94,6 +99,26 @@ fn admission_of(settings: &NodeSettings) -> Result<AdmissionConfig, Failure> {
         (Admission::Token, None) => Err(Failure::usage("--admission token needs --issuer-keys")),
         // Whoever names keys does not mean to let everybody in.
         (_, Some(_)) => Err(Failure::usage("--issuer-keys needs --admission token")),
+    }
+}
+
+/// What searches find.
+fn discovery_of(settings: &NodeSettings) -> Result<(Discovery, Option<WatchedFile>), Failure> {
+    let path = match &settings.discovery {
+        config::Discovery::Open => return Ok((Discovery::Open, None)),
+        config::Discovery::SameUser => return Ok((Discovery::SameUser, None)),
+        config::Discovery::Rules(path) => path,
+    };
+    let file = PolicyFile::open(path).map_err(Failure::usage)?;
+    let (policy, watched) = file.in_force(Arc::new(SystemClock)).map_err(Failure::usage)?;
+    Ok((Discovery::Policy(policy), Some(watched)))
+}
+
+/// Looks at the rules again and again; never ends.
+async fn watch(rules: Option<WatchedFile>) {
+    match rules {
+        Some(rules) => keep_in_force(rules).await,
+        None => std::future::pending().await,
     }
 }
 

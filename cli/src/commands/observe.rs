@@ -7,7 +7,7 @@ use hyperty_runtime::syncher::{CloseReason, Observer, ObserverEvent, ObserverSta
 
 use super::invited::invited;
 use crate::args::ObserveArgs;
-use crate::connect::{Opening, Session};
+use crate::connect::{Opening, Session, within};
 use crate::exit::{Exit, Failure};
 use crate::output::{Event, Output};
 use crate::stop::Stop;
@@ -35,19 +35,6 @@ pub(crate) async fn run(args: ObserveArgs, output: &Output, stop: &Stop) -> Resu
         }),
     };
     session.close_after(outcome).await
-}
-
-/// Does something within a time, if there is a limit.
-///
-/// # Errors
-/// [`Exit::Timeout`], or the failure of `work`.
-pub(crate) async fn within<T>(
-    limit: Option<Duration>,
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
-    let Some(limit) = limit else { return work.await };
-    let late = |_| Failure::new(Exit::Timeout, format_args!("not within {limit:?}"));
-    tokio::time::timeout(limit, work).await.map_err(late)?
 }
 
 async fn observe(session: &Session, args: &ObserveArgs, output: &Output) -> Result<(), Failure> {

@@ -1,8 +1,8 @@
 //! `hyperty read`: an object as it is now.
 
 use crate::args::ReadArgs;
-use crate::connect::{ONE_SHOT_WAIT, Session};
-use crate::exit::{Exit, Failure};
+use crate::connect::{ONE_SHOT_WAIT, Session, within};
+use crate::exit::Failure;
 use crate::output::{Event, Output};
 use crate::stop::Stop;
 
@@ -15,12 +15,11 @@ pub(crate) async fn run(args: ReadArgs, output: &Output, stop: &Stop) -> Result<
     let limit = args.client.timeout.unwrap_or(ONE_SHOT_WAIT);
     let work = async {
         session.reach(Some(limit)).await?;
-        let read = tokio::time::timeout(limit, session.hyperty.read(&args.object)).await;
-        let late = |_| Failure::new(Exit::Timeout, "no answer in time");
-        let object = read.map_err(late)??;
+        let object = session.hyperty.read(&args.object).await?;
         output.emit(&Event::snapshot(&args.object, object.version, &object.data, &object.children));
         Ok(())
     };
-    let outcome = stop.or(work).await.map_err(|failure| failure.while_doing(&args.object));
+    let outcome =
+        stop.or(within(Some(limit), work)).await.map_err(|failure| failure.while_doing(&args.object));
     session.close_after(outcome).await
 }

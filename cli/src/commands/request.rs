@@ -4,8 +4,8 @@ use serde_json::Value;
 
 use super::observe::subscribed;
 use crate::args::RequestArgs;
-use crate::connect::{ONE_SHOT_WAIT, Session, json_argument};
-use crate::exit::{Exit, Failure};
+use crate::connect::{ONE_SHOT_WAIT, Session, json_argument, within};
+use crate::exit::Failure;
 use crate::output::{Event, Output};
 use crate::stop::Stop;
 
@@ -29,8 +29,7 @@ pub(crate) async fn run(args: RequestArgs, output: &Output, stop: &Stop) -> Resu
         output.emit(&Event::Answer { value: &value });
         Ok(())
     };
-    let late = |_| Failure::new(Exit::Timeout, format_args!("not within {limit:?}"));
-    let limited = async { tokio::time::timeout(limit, work).await.map_err(late)? };
-    let outcome = stop.or(limited).await.map_err(|failure| failure.while_doing(&args.object));
+    let outcome =
+        stop.or(within(Some(limit), work)).await.map_err(|failure| failure.while_doing(&args.object));
     session.close_after(outcome).await
 }

@@ -15,7 +15,7 @@ pub(crate) async fn run(url: &str, output: &Output) -> Result<(), Failure> {
     let (code, text) = http_get(&page).await.map_err(|error| {
         let exit = match error {
             GetError::Address(_) => Exit::Usage,
-            GetError::TimedOut(_) => Exit::Timeout,
+            GetError::TimedOut(_) | GetError::Unreachable { .. } => Exit::Timeout,
             _ => Exit::Error,
         };
         Failure::new(exit, error)
@@ -37,6 +37,12 @@ pub(crate) async fn run(url: &str, output: &Output) -> Result<(), Failure> {
 
 /// The address of the status page of a node, from that of its sessions or of its pages.
 fn page(url: &str) -> Result<String, Failure> {
+    if url.starts_with("wss://") || url.starts_with("https://") {
+        let text = format!(
+            "{url}: how a node is is asked without TLS; name the address of its --admin as http://host:port"
+        );
+        return Err(Failure::usage(text));
+    }
     let rest = url.strip_prefix("ws://").or_else(|| url.strip_prefix("http://"));
     let host = rest.map(|rest| rest.split('/').next().unwrap_or_default()).filter(|host| !host.is_empty());
     let host = host.ok_or_else(|| {
@@ -61,7 +67,7 @@ fn table(status: &NodeStatus) -> String {
     let mut text = format!(
         "{domain} is {ready}, up {}\n\
          store        {store}\n\
-         sessions     {} live, {} waiting for their runtimes; {} opened, {} taken up again, {} ended\n\
+         sessions     {} live, {} waiting for their runtimes; {} opened, {} taken up again, {} ended, {} not admitted\n\
          connections  {}\n\
          routes       {} addresses listened to, {} bound\n\
          queues       {} messages, {} bytes\n\
@@ -73,6 +79,7 @@ fn table(status: &NodeStatus) -> String {
         stats.opened,
         stats.reopened,
         stats.ended,
+        stats.not_admitted,
         stats.connections,
         stats.routes,
         stats.bound,

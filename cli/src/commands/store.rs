@@ -148,7 +148,7 @@ fn export(path: &Path, to: Option<&Path>) -> Result<(), Failure> {
     let exported = match to {
         None => operations::export(path, &mut BufWriter::new(io::stdout().lock())),
         Some(to) => {
-            let cannot = |error| Failure::error(format_args!("{}: {error}", to.display()));
+            let cannot = |error| Failure::error_at(to, error);
             // Never over a backup that is there.
             let file = File::create_new(to).map_err(cannot)?;
             let mut lines = BufWriter::new(&file);
@@ -172,8 +172,7 @@ async fn import(path: &Path, from: Option<&Path>, new_device: bool, output: &Out
     let imported = match from {
         None => operations::import(path, &mut io::stdin().lock(), &known()),
         Some(from) => {
-            let file = File::open(from)
-                .map_err(|error| Failure::usage(format_args!("{}: {error}", from.display())))?;
+            let file = File::open(from).map_err(|error| Failure::usage_of(from, error))?;
             operations::import(path, &mut BufReader::new(file), &known())
         }
     };

@@ -29,8 +29,7 @@ fn issue(args: &IssueArgs) -> Result<(), Failure> {
     if args.expires.is_zero() || args.expires > LIFE_MAX {
         return Err(Failure::usage("--expires: more than nothing, and a year at most"));
     }
-    let key = IssuerKey::from_pem(&read(&args.key)?)
-        .map_err(|error| Failure::usage(format_args!("{}: {error}", args.key.display())))?;
+    let key = issuer_key(&args.key)?;
     let patterns = |given: &[String]| -> Result<Option<Vec<UrlPattern>>, Failure> {
         let parsed = given.iter().map(|text| text.parse()).collect::<Result<Vec<_>, _>>();
         Ok(Some(parsed.map_err(Failure::usage)?).filter(|parsed| !parsed.is_empty()))
@@ -75,8 +74,15 @@ fn look_into(args: &InspectArgs, output: &Output) -> Result<(), Failure> {
 /// # Errors
 /// [`Exit::Usage`] for a file that cannot be read or holds none.
 pub(crate) fn issuer_keys(path: &Path) -> Result<IssuerKeys, Failure> {
-    IssuerKeys::parse(&read(path)?)
-        .map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))
+    IssuerKeys::parse(&read(path)?).map_err(|error| Failure::usage_of(path, error))
+}
+
+/// The private key of an issuer in a file.
+///
+/// # Errors
+/// [`Exit::Usage`] for a file that cannot be read or holds none.
+pub(crate) fn issuer_key(path: &Path) -> Result<IssuerKey, Failure> {
+    IssuerKey::from_pem(&read(path)?).map_err(|error| Failure::usage_of(path, error))
 }
 
 /// The text of a file, or of stdin.
@@ -85,5 +91,5 @@ pub(crate) fn read(path: &Path) -> Result<String, Failure> {
         Some("-") => std::io::read_to_string(std::io::stdin()),
         _ => std::fs::read_to_string(path),
     };
-    text.map_err(|error| Failure::usage(format_args!("{}: {error}", path.display())))
+    text.map_err(|error| Failure::usage_of(path, error))
 }

@@ -83,6 +83,43 @@ impl std::fmt::Display for Admission {
     }
 }
 
+/// What searches at a node's registry find.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Discovery {
+    /// Everything.
+    #[default]
+    Open,
+    /// Nothing of other users.
+    SameUser,
+    /// Of others what the rules in this file do not block.
+    Rules(PathBuf),
+}
+
+impl FromStr for Discovery {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Discovery, String> {
+        match text {
+            "open" => Ok(Discovery::Open),
+            "same-user" => Ok(Discovery::SameUser),
+            file if [".toml", ".json", ".cedar"].iter().any(|end| file.ends_with(end)) => {
+                Ok(Discovery::Rules(file.into()))
+            }
+            _ => Err("open, same-user, or a file of rules such as discovery.toml".to_owned()),
+        }
+    }
+}
+
+impl std::fmt::Display for Discovery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Discovery::Open => f.write_str("open"),
+            Discovery::SameUser => f.write_str("same-user"),
+            Discovery::Rules(file) => file.display().fmt(f),
+        }
+    }
+}
+
 /// The place of one value in a [`Config`](super::Config).
 pub(crate) enum Field<'a> {
     Text(&'a mut String),
@@ -91,6 +128,7 @@ pub(crate) enum Field<'a> {
     Address(&'a mut SocketAddr),
     Admin(&'a mut Admin),
     Admission(&'a mut Admission),
+    Discovery(&'a mut Discovery),
     Output(&'a mut Option<Format>),
     Count(&'a mut usize),
     Bytes(&'a mut usize),
@@ -118,6 +156,9 @@ impl Field<'_> {
                 *value = text.parse().map_err(|why: String| format!("{why} is expected"))?
             }
             Field::Admission(value) => {
+                *value = text.parse().map_err(|why: String| format!("{why} is expected"))?
+            }
+            Field::Discovery(value) => {
                 *value = text.parse().map_err(|why: String| format!("{why} is expected"))?
             }
             Field::Output(value) => {
@@ -149,6 +190,7 @@ impl Field<'_> {
             Field::Address(value) => quoted(value),
             Field::Admin(value) => quoted(value),
             Field::Admission(value) => quoted(value),
+            Field::Discovery(value) => quoted(value),
             Field::Output(value) => quoted(&value.as_ref()?.to_possible_value()?.get_name()),
             Field::Count(value) => Some(value.to_string()),
             Field::Bytes(value) => match *value {
@@ -176,6 +218,7 @@ impl Field<'_> {
             Field::Address(_) => "address",
             Field::Admin(_) => "`this-machine`, `off` or address",
             Field::Admission(_) => "`loopback`, `open` or `token`",
+            Field::Discovery(_) => "`open`, `same-user` or path",
             Field::Output(_) => "`ndjson` or `text`",
             Field::Count(_) => "number",
             Field::Bytes(_) => "bytes",

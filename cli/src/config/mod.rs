@@ -30,7 +30,7 @@ use crate::access::Access;
 use crate::exit::Failure;
 use crate::output::Format;
 
-pub(crate) use field::{Admin, Admission};
+pub(crate) use field::{Admin, Admission, Discovery};
 pub(crate) use settings::{SETTINGS, Setting};
 
 /// The name of the file that is looked for.
@@ -72,6 +72,8 @@ pub(crate) struct NodeSettings {
     pub tls_key: Option<PathBuf>,
     /// Whether it makes a certificate of its own.
     pub dev_tls: bool,
+    /// What searches find.
+    pub discovery: Discovery,
     /// The node's own.
     pub config: NodeConfig,
 }
@@ -172,6 +174,7 @@ impl Default for Config {
                 tls_cert: None,
                 tls_key: None,
                 dev_tls: false,
+                discovery: Discovery::default(),
                 config: NodeConfig::new("localhost"),
             },
             client: ClientSettings {
@@ -243,7 +246,7 @@ impl Effective {
     }
 
     fn read(&mut self, path: &Path) -> Result<(), Failure> {
-        let failed = |error: &dyn fmt::Display| Failure::usage(format_args!("{}: {error}", path.display()));
+        let failed = |error: &dyn fmt::Display| Failure::usage_of(path, error);
         let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
         self.read_text(path, &text)
     }

@@ -41,6 +41,7 @@ settings! {
     "node.enforce_publisher" "HYPERTY_NODE_ENFORCE_PUBLISHER" Flag(node.config.enforce_publisher) "only who holds or allocated an object publishes its changes";
 
     "node.enforce_subscriber" "HYPERTY_NODE_ENFORCE_SUBSCRIBER" MaybeFlag(node.config.enforce_subscriber) "only runtimes that the owner of an object has accepted listen to it; if not set, where sessions need a token";
+    "node.discovery" "HYPERTY_NODE_DISCOVERY" Discovery(node.discovery) "what searches at the registry find of other users: everything, nothing, or what the rules in a file do not block";
 
     "node.limits.sessions" "HYPERTY_NODE_LIMITS_SESSIONS" Count(node.config.limits.sessions) "sessions, live and graced";
     "node.limits.sessions_per_user" "HYPERTY_NODE_LIMITS_SESSIONS_PER_USER" Count(node.config.limits.sessions_per_user) "sessions of one user, where they need a token";

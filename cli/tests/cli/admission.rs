@@ -155,3 +155,20 @@ fn what_would_let_everybody_in_is_not_started_by_mistake() {
     // A key is not replaced by mistake either.
     assert_eq!(run(&["keys", "generate", "--out", &folder.path("keys")]).1, 1);
 }
+
+/// Each session of the suite has a token: of a user of its own, or the same for all.
+#[test]
+fn a_runtime_is_tested_at_a_node_that_admits_by_token() {
+    let folder = issued(&["alice"]);
+    let keys = folder.path("keys/issuer-public.pem");
+    let mut node =
+        Running::start(&["node", "--listen", "127.0.0.1:0", "--admission", "token", "--issuer-keys", &keys]);
+    let url = text(&node.expect("listening")["url"]);
+    let (key, token) = (folder.path("keys/issuer-key.pem"), folder.path("alice"));
+    for with in [["--issuer-key", &key], ["--token", &token]] {
+        let suite = ["conformance", &url, "--suite", "runtime", "--case", "INV-CRE-1/routes-and-answer"];
+        let (lines, code, stderr) = run(&[&suite[..], &with, &["--output", "ndjson"]].concat());
+        assert_eq!(code, 0, "{with:?}: {lines:?} {stderr}");
+        assert_eq!(lines.last().unwrap()["passed"], 1, "{with:?}");
+    }
+}

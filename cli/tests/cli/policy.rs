@@ -1,8 +1,12 @@
 //! Rules looked at before they are in force.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Running, text};
+#[cfg(not(feature = "cedar"))]
+use crate::support::SCHEMA;
+use crate::support::{Folder, Running, Stage, text};
 
 const RULES: &str = r#"
 [groups]
@@ -118,12 +122,85 @@ forbid (principal, action, resource) when { context.time.clock >= 2200 || contex
 #[cfg(not(feature = "cedar"))]
 #[test]
 fn cedar_is_for_commands_that_are_built_with_it() {
-    let (_folder, file) = rules("team.cedar", POLICIES);
-    for command in ["check", "test"] {
-        let (events, code, stderr) = run(&[command, &file], &[]);
-        assert_eq!((events.len(), code), (0, 2), "{stderr}");
-        assert!(stderr.contains("feature cedar"), "{stderr}");
+    let (folder, file) = rules("team.cedar", POLICIES);
+    let schema = folder.path("schema.json");
+    std::fs::write(&schema, SCHEMA).unwrap();
+    for command in [
+        &["policy", "check", &file][..],
+        &["policy", "test", &file],
+        &["report", "--schema", &schema, "--policy", &file],
+        &["observe", "comm://localhost/1", "--policy", &file],
+        &["node", "--listen", "127.0.0.1:0", "--discovery", &file],
+    ] {
+        let mut running = Running::start(command);
+        running.eof();
+        let (events, code, stderr) = running.output();
+        assert_eq!((events.len(), code), (0, 2), "{command:?}: {stderr}");
+        assert!(stderr.contains("--features cedar"), "{command:?}: {stderr}");
     }
+}
+
+/// A report that everybody may read is read by whom the file lets, as soon as that says so.
+fn a_report_is_decided_by(name: &str, of: impl Fn(&str) -> String) {
+    let stage = Stage::new();
+    let (_folder, file) = rules(name, &of("user://localhost/bob"));
+    let (alice, object) = stage.report(&["--policy", &file, "--accept", "all"]);
+    let read = |who: &str| stage.run(&["read", &object, "--user", &format!("user://localhost/{who}")]);
+    let (_, code, stderr) = read("bob");
+    assert_eq!(code, 0, "{stderr}");
+    let (_, code, stderr) = read("eve");
+    assert_eq!(code, 3, "{stderr}");
+    std::fs::write(&file, of("user://localhost/eve")).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while read("eve").1 != 0 {
+        assert!(Instant::now() < deadline, "the file is read again");
+    }
+    assert_eq!(read("bob").1, 3);
+    alice.stop();
+}
+
+#[test]
+fn a_report_is_decided_by_rules() {
+    a_report_is_decided_by("rules.toml", |who| {
+        format!(
+            "algorithm = \"allowOverrides\"\n[[rule]]\nname = \"one\"\ndecision = true\npoints = [\"read\"]\n\
+             condition = {{ attribute = \"source\", operator = \"in\", params = [\"{who}\"] }}\n\
+             [[rule]]\nname = \"others\"\ndecision = false\npoints = [\"read\"]\n"
+        )
+    });
+}
+
+#[cfg(feature = "cedar")]
+#[test]
+fn a_report_is_decided_by_cedar() {
+    a_report_is_decided_by("policies.cedar", |who| {
+        format!(
+            "forbid (principal, action == Action::\"read\", resource) unless {{ principal in User::\"{who}\" }};"
+        )
+    });
+}
+
+/// What a search at a node finds of others.
+#[test]
+fn a_node_shows_what_it_is_told_to_show() {
+    let hide = "[[rule]]\nname = \"boards are private\"\ndecision = false\npoints = [\"discover\"]\n\
+                condition = { attribute = \"scheme\", operator = \"equals\", params = \"comm\" }\n";
+    let (rules, file) = rules("discovery.toml", hide);
+    for (shown, of_eve) in [("open", 0), ("same-user", 4), (file.as_str(), 4)] {
+        let stage = Stage::with(Folder::new(), &["--discovery", shown]);
+        let (alice, object) = stage.report(&["--user", "user://localhost/alice", "--name", "standup"]);
+        for (who, code) in [("alice", 0), ("eve", of_eve)] {
+            let user = format!("user://localhost/{who}");
+            let (_, got, stderr) = stage.run(&["discover", "standup", "--user", &user]);
+            assert_eq!(got, code, "{shown} {who}: {stderr}");
+            assert_eq!(stage.run(&["discover", &object, "--user", &user]).1, 0, "{shown} {who}");
+        }
+        alice.stop();
+    }
+    drop(rules);
+    let (_, code, stderr) = Running::start(&["node", "--discovery", "friends"]).output();
+    assert_eq!(code, 2);
+    assert!(stderr.contains("same-user"), "{stderr}");
 }
 
 #[cfg(feature = "cedar")]

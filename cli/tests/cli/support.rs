@@ -53,6 +53,7 @@ impl Running {
             "NODE_TLS_CERT",
             "NODE_TLS_KEY",
             "NODE_DEV_TLS",
+            "NODE_DISCOVERY",
             "TOKEN_FILE",
             "CA",
             "POLICY",
@@ -186,9 +187,13 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Stage {
-        let folder = Folder::new();
+        Stage::with(Folder::new(), &[])
+    }
+
+    /// The same with more options of the node.
+    pub(crate) fn with(folder: Folder, more: &[&str]) -> Stage {
         std::fs::write(folder.path("schema.json"), SCHEMA).unwrap();
-        let mut node = Running::start(&["node", "--listen", "127.0.0.1:0"]);
+        let mut node = Running::start(&[&["node", "--listen", "127.0.0.1:0"], more].concat());
         let url = text(&node.expect("listening")["url"]);
         Stage { node, url, folder }
     }

@@ -49,7 +49,7 @@ pub(crate) struct TestArgs {
     /// The rules
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// What is to be decided: create, invite, subscribe, read, delete, child, resume, delegate-out, delegate-in
+    /// What is to be decided: create, invite, subscribe, read, delete, child, resume, discover, delegate-out, delegate-in
     #[arg(long, value_name = "POINT", value_parser = point)]
     pub point: Option<Point>,
     /// Who wants to do it [default: a hyperty of the user's domain that no rule names]

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use hyperty_model::Timestamp;
+#[cfg(not(feature = "cedar"))]
+use hyperty_runtime::policy::rules::RuleFileError;
 use hyperty_runtime::policy::rules::{Algorithm, RuleFile, RuleSet};
 use hyperty_runtime::policy::{Decision, PolicyRequest};
 
@@ -38,8 +40,7 @@ pub(super) fn open(file: &Path, against: Against) -> Result<Source, Failure> {
 
 #[cfg(not(feature = "cedar"))]
 fn cedar(file: &Path, _against: Against) -> Result<Source, Failure> {
-    let file = file.display();
-    Err(Failure::usage(format_args!("{file}: this command is built without the feature cedar")))
+    Err(Failure::usage(RuleFileError::NotBuilt { path: file.display().to_string() }))
 }
 
 #[cfg(feature = "cedar")]
@@ -49,7 +50,7 @@ fn cedar(file: &Path, against: Against) -> Result<Source, Failure> {
     use hyperty_runtime::policy::cedar::{CedarPolicy, SCHEMA};
     use hyperty_runtime::policy::rules::RULES_BYTES_MAX;
 
-    let failed = |error: &dyn std::fmt::Display| Failure::usage(format_args!("{}: {error}", file.display()));
+    let failed = |error: &dyn std::fmt::Display| Failure::usage_of(file, error);
     let mut text = String::new();
     // A little more than is allowed: what is too long is told as such, and is not read whole.
     let opened = std::fs::File::open(file).map_err(|error| failed(&error))?;

@@ -28,8 +28,8 @@ const ASKED_MAX: usize = 1_024;
 /// When the object cannot be created or resumed, a line was rejected before the end that was wished for, or the store
 /// failed.
 pub(crate) async fn run(args: ReportArgs, output: &Output, stop: &Stop) -> Result<(), Failure> {
-    let document = std::fs::read_to_string(&args.schema)
-        .map_err(|error| Failure::usage(format_args!("the schema {}: {error}", args.schema.display())))?;
+    let document =
+        std::fs::read_to_string(&args.schema).map_err(|error| Failure::usage_of(&args.schema, error))?;
     let initial = args.initial.as_deref().map(|text| json_argument("--initial", text)).transpose()?;
     let session = Session::open_with(&Opening {
         durability: args.durability.durability,
@@ -59,10 +59,7 @@ async fn object(
     initial: Option<Value>,
     output: &Output,
 ) -> Result<Reporter, Failure> {
-    let schema = session
-        .runtime
-        .schema(document)
-        .map_err(|error| Failure::usage(format_args!("{}: {error}", args.schema.display())))?;
+    let schema = session.runtime.schema(document).map_err(|error| Failure::usage_of(&args.schema, error))?;
     let name = args.name.clone().unwrap_or_else(|| name_of(&schema));
     for reporter in session.hyperty.reporters() {
         // All that the store reports is served, to the same people.

@@ -2,7 +2,7 @@
 
 use hyperty_model::resume::Criteria;
 use hyperty_model::{Identity, Url};
-use hyperty_runtime::syncher::{Reporter, ResumeError, TakeOverError};
+use hyperty_runtime::syncher::Reporter;
 use serde_json::{Map, Value};
 
 use crate::args::ReportArgs;
@@ -73,27 +73,5 @@ pub(super) async fn taken_over(
         (None, _, true) => {
             Err(Failure::new(Exit::NotFound, format_args!("{user} has no object named {name:?}")))
         }
-    }
-}
-
-impl From<TakeOverError> for Failure {
-    fn from(error: TakeOverError) -> Failure {
-        let exit = match &error {
-            TakeOverError::Refused { code, .. } => Exit::of(*code),
-            TakeOverError::Timeout => Exit::Timeout,
-            _ => Exit::Error,
-        };
-        Failure::new(exit, error)
-    }
-}
-
-impl From<ResumeError> for Failure {
-    fn from(error: ResumeError) -> Failure {
-        let exit = match &error {
-            ResumeError::Refused { code, .. } => Exit::of(*code),
-            ResumeError::Timeout => Exit::Timeout,
-            _ => Exit::Error,
-        };
-        Failure::new(exit, error)
     }
 }
