@@ -9,7 +9,7 @@ use hyperty_policy::{Permissive, Policy, PolicyFile};
 use hyperty_protostub::{Connector, SessionStub, StubConfig};
 use hyperty_registry::{Catalogue, NodeRegistryClient, Registrations, RetryConfig, RuntimeRegistry};
 use hyperty_storage::{Durability, DurableTables, MemoryTables, ObjectStore, OpenError, Tables};
-use hyperty_sync_manager::{Parts, SyncManager, SyncManagerConfig};
+use hyperty_sync_manager::{Backup, Parts, SyncManager, SyncManagerConfig};
 
 #[cfg(feature = "websocket")]
 use crate::access::NodeAccess;
@@ -31,6 +31,7 @@ pub struct RuntimeBuilder {
     url: String,
     tables: Option<Arc<dyn Tables>>,
     nodes: Vec<(String, Arc<dyn Connector>)>,
+    backup: Option<Arc<dyn Backup>>,
     policy: Arc<dyn Policy>,
     rules: Option<PolicyFile>,
     clock: Arc<dyn Clock>,
@@ -49,6 +50,7 @@ impl RuntimeBuilder {
             url: url.to_owned(),
             tables: None,
             nodes: Vec::new(),
+            backup: None,
             policy: Arc::new(Permissive),
             rules: None,
             clock: Arc::new(SystemClock),
@@ -115,6 +117,11 @@ impl RuntimeBuilder {
     pub fn message_node_via(mut self, domain: &str, connector: Arc<dyn Connector>) -> RuntimeBuilder {
         self.nodes.push((domain.to_owned(), connector));
         self
+    }
+
+    /// A second place for records, which all devices of a user reach: what is there of the user is found by criteria.
+    pub fn shared_backup(self, backup: Arc<dyn Backup>) -> RuntimeBuilder {
+        RuntimeBuilder { backup: Some(backup), ..self }
     }
 
     /// Who may create, subscribe, read; the default leaves it to the application.
@@ -196,7 +203,7 @@ impl RuntimeBuilder {
             registry: registry.clone(),
             registrations: registrations.clone(),
             catalogue: Arc::clone(&catalogue) as _,
-            backup: None,
+            backup: self.backup,
             policy,
             ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hyperty_model::message::{ReadBody, ReadCriteria, ResponseBody, UpdateBody};
+use hyperty_model::message::{ObserverValue, ReadBody, ReadCriteria, ResponseBody, UpdateBody};
 use hyperty_model::object::Children;
 use hyperty_model::{ChildrenName, MessageType, ObjectUrl, Position, Snapshot, StatusCode};
 use serde::Deserialize;
@@ -20,6 +20,12 @@ pub(crate) fn snapshot(value: &Value) -> Result<(Snapshot, Vec<ChildrenName>), S
     let snapshot = Snapshot::deserialize(value).map_err(|error| format!("snapshot: {error}"))?;
     let names = value.get("childrenResources").and_then(|names| Vec::<String>::deserialize(names).ok());
     Ok((snapshot, children_names(names.as_deref())))
+}
+
+/// Who observes, as a Reporter is told when an object becomes its own or is resumed.
+pub(crate) fn observers(value: &Value) -> Vec<ObserverValue> {
+    let list = value.get("observers").and_then(|list| Vec::deserialize(list).ok());
+    list.unwrap_or_default()
 }
 
 /// What a repair brings.

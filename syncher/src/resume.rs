@@ -6,7 +6,6 @@ use hyperty_message_bus::BusError;
 use hyperty_model::message::{CreateObject, ResponseBody, ResumeBody, SubscribeBody, UpdateBody, UpdateKind};
 use hyperty_model::resume::Criteria;
 use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode};
-use serde::Deserialize;
 use serde_json::Value;
 
 use crate::core::{Core, Live};
@@ -154,8 +153,7 @@ fn take_up(
             observer.owned();
         }
         let shared = ReporterShared::adopt(core, snapshot, &names, Accept::Ask)?;
-        let observers = value.get("observers").and_then(|list| Vec::deserialize(list).ok());
-        shared.take_over_observers(observers.unwrap_or_default());
+        shared.take_over_observers(exchange::observers(value));
         announce(core, &shared);
         resumed.reporters.push(Reporter { shared });
     } else {

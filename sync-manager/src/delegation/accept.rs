@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::taking::{Accepted, Taking};
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
-use crate::reporter::resumed_value;
+use crate::reporter::resumed_reporter_value;
 
 impl SyncManager {
     /// `create` with `delegation`, from the hyperty that the object was offered to.
@@ -95,7 +95,7 @@ impl SyncManager {
             resource: Some(url.to_string()),
             children_resources: Some(object.name_strings()),
             epoch: Some(state.position.epoch),
-            value: resumed_value(&object, &state),
+            value: resumed_reporter_value(&object, &state),
             ..ResponseBody::ok()
         };
         body.extra.insert("delegation".to_owned(), json!(offer));

@@ -10,6 +10,7 @@ mod early;
 mod farewell;
 mod join;
 mod leaves;
+mod leftover;
 mod object;
 mod pending;
 mod read;

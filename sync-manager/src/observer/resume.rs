@@ -193,7 +193,7 @@ impl SyncManager {
 }
 
 /// A child operation as it was kept, again in the name of the hyperty that posted it.
-fn stored_message(value: &Value) -> Option<Message> {
+pub(super) fn stored_message(value: &Value) -> Option<Message> {
     let frame = serde_json::to_vec(value).ok()?;
     let decoded = Message::from_frame(frame.into(), &Limits::default()).ok()?;
     let message = decoded.into_iter().next()?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyperty_message_bus::{Listener, RouteError};
-use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl, Url};
+use hyperty_model::{ChildrenName, HypertyUrl, Message, ObjectUrl, Url};
 
 use super::object::Observed;
 use crate::answer::Refusal;
@@ -93,11 +93,12 @@ impl SyncManager {
         addresses.map(|address| Ok(self.bus().forward(&address, hyperty)?)).collect()
     }
 
-    /// Ends an observation because the object is reported in this runtime from now on. Returns who observed it here.
+    /// Ends an observation because the object is reported in this runtime from now on. Returns who observed it here, and
+    /// their operations on children that have no answer yet.
     pub(crate) async fn retire_observed(
         &self,
         url: &ObjectUrl,
-    ) -> std::collections::BTreeMap<HypertyUrl, super::LocalObserver> {
+    ) -> (std::collections::BTreeMap<HypertyUrl, super::LocalObserver>, Vec<Message>) {
         let dormant = self.shared.dormant.lock().observed.remove(url);
         self.forget_record(url);
         let Some(object) = self.observed(url) else {
@@ -105,11 +106,11 @@ impl SyncManager {
             return Default::default();
         };
         let _setup = object.setup.lock().await;
-        let (observers, routes) = {
+        let (observers, pending, routes) = {
             let mut state = object.lock();
             state.gone = true;
-            state.pending.clear();
-            (std::mem::take(&mut state.observers), std::mem::take(&mut state.routes))
+            let pending = std::mem::take(&mut state.pending);
+            (std::mem::take(&mut state.observers), pending, std::mem::take(&mut state.routes))
         };
         self.shared.observed.remove_if(url, |_, entry| Arc::ptr_eq(entry, &object));
         self.shared.timers.forget(url);
@@ -121,7 +122,7 @@ impl SyncManager {
                 manager.withdraw(wish).await;
             }
         }));
-        observers
+        (observers, pending.into_iter().map(|waiting| waiting.message).collect())
     }
 
     /// Ends an observation that nobody here needs any longer: routes, record, entry. Call it without `setup`.

@@ -41,7 +41,7 @@ pub(crate) use object::{
     ObserverEntry, ObserverRoutes, Options, Phase, Reported, State, State as ReportedState,
 };
 pub(crate) use remove::{REMOVED, removed_refusal};
-pub(crate) use resume::{homes_of, resumed_value, snapshot_of};
+pub(crate) use resume::{homes_of, resumed_reporter_value, resumed_value, snapshot_of};
 pub(crate) use resume_by::MISSING_MAX;
 pub(crate) use routes::Path;
 pub(crate) use subscribe::{Applicant, snapshot_answer};

@@ -67,8 +67,12 @@ impl SyncManager {
         let homes = homes_of(&records);
         for record in records {
             let url = record.metadata.url.clone();
+            let pending = self.end_leftover(&record);
             match self.wake_reported(record).await {
-                Ok(Some(object)) => values.extend(resumed_reporter_value(&object, &object.lock())),
+                Ok(Some(object)) => {
+                    pending.iter().for_each(|message| self.on_child_channel(&object, message));
+                    values.extend(resumed_reporter_value(&object, &object.lock()));
+                }
                 Ok(None) => {}
                 Err(refusal) => {
                     tracing::error!(object = %url, %refusal, "an object could not be resumed");
@@ -310,7 +314,7 @@ pub(crate) fn resumed_value(object: &Reported, state: &State) -> Option<Value> {
 }
 
 /// The same for the Reporter, with who observes: an observer is never told that.
-fn resumed_reporter_value(object: &Reported, state: &State) -> Option<Value> {
+pub(crate) fn resumed_reporter_value(object: &Reported, state: &State) -> Option<Value> {
     let mut value = resumed_value(object, state)?;
     value.as_object_mut()?.insert("observers".to_owned(), state.observers_list());
     Some(value)

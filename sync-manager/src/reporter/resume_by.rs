@@ -12,7 +12,7 @@ use hyperty_storage::{ObjectRecord, RecordStatus};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::resume::resumed_value;
+use super::resume::resumed_reporter_value;
 use super::takeover::Heir;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
@@ -83,7 +83,7 @@ impl SyncManager {
                 continue;
             }
             match self.take_over(record, &heir, registered.get(&url), deadline).await {
-                Ok(object) => values.extend(resumed_value(&object, &object.lock())),
+                Ok(object) => values.extend(resumed_reporter_value(&object, &object.lock())),
                 Err(refusal) => {
                     tracing::info!(object = %url, %refusal, "an object is not taken over");
                     failure = Some(refusal);

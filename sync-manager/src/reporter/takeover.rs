@@ -58,7 +58,6 @@ impl SyncManager {
         if record.domain_registration {
             self.claim(&record, from, deadline).await?;
         }
-        let locals = self.retire_observed(&url).await;
         let ticket = self.storage().save(&record);
         if let Err(refusal) = self.durable_by(ticket, deadline).await {
             // Nothing was told to anybody: the registry's entry is given up, and the epoch with it.
@@ -67,11 +66,17 @@ impl SyncManager {
             return Err(refusal);
         }
         self.shared.dormant.lock().reported.remove(&url);
+        // Not before: one that is not kept leaves those who observe here where they are.
+        let (locals, pending) = self.retire_observed(&url).await;
         let homes = homes_of(std::slice::from_ref(&record));
         let object = self.wake_reported(record).await?.ok_or_else(|| Refusal::unknown(&url))?;
         self.adopt_locals(&object, locals, &heir.hyperty);
         self.begin_routes(homes);
         self.tell_new_reporter(&object, whole.then_some(from));
+        // What was on its way to the former Reporter is decided here now.
+        for message in pending {
+            self.on_child_channel(&object, &message);
+        }
         self.tally().epochs_raised.add(1);
         tracing::info!(object = %url, %from, position = %object.lock().position, "an object is taken over");
         Ok(object)
@@ -217,6 +222,7 @@ impl SyncManager {
 fn inherited(manager: &SyncManager, record: ObjectRecord, heir: &Heir, epoch: u64) -> ObjectRecord {
     let mut record = record;
     record.metadata.reporter = heir.hyperty.clone();
+    record.subscriptions.retain(|subscriber| subscriber.hyperty != heir.hyperty);
     record.metadata.runtime = manager.shared.parts.runtime.clone();
     record.metadata.last_modified = manager.shared.parts.clock.now();
     record.reporter_user = heir.user.clone();

@@ -185,6 +185,7 @@ impl AcceptDelegation {
             observer.owned();
         }
         let shared = ReporterShared::adopt(core, snapshot, &names, accept)?;
+        shared.take_over_observers(exchange::observers(value));
         drop(adopting);
         let mut done = ResponseBody::ok();
         done.extra.insert("delegation".to_owned(), json!(offer.delegation));

@@ -26,10 +26,14 @@ pub(super) struct Hands {
 /// How somebody comes by the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    Offered,
+    Offered {
+        times: u32,
+    },
     /// From a copy that may be older than what its owner had published by then.
     Taking {
         stale: bool,
+        /// What was acknowledged when it began.
+        kept: Position,
     },
 }
 
@@ -42,22 +46,33 @@ impl Reference {
     /// I5 when it is somebody else's to give.
     pub fn offered(&mut self, from: &str, to: &str) -> Result<(), Violation> {
         self.owns(from, self.latest().epoch)?;
-        self.hands.heirs.insert(to.to_owned(), Way::Offered);
+        let way = self.hands.heirs.entry(to.to_owned()).or_insert(Way::Offered { times: 0 });
+        if let Way::Offered { times } = way {
+            *times += 1;
+        }
         self.hands.rise += 2;
         Ok(())
     }
 
     /// An offer has surely come to nothing: it was declined, refused, or withdrawn.
     pub fn offer_over(&mut self, to: &str) {
-        if self.hands.heirs.get(to) == Some(&Way::Offered) {
-            self.hands.heirs.remove(to);
+        if let Some(Way::Offered { times }) = self.hands.heirs.get_mut(to) {
+            *times -= 1;
+            if *times == 0 {
+                self.hands.heirs.remove(to);
+            }
         }
     }
 
     /// This one begins to take the object over. It goes on from a copy of what its owner has kept: as of now, or, if it
     /// is `stale`, of some time ago; then what was acknowledged and published since may be lost, and the epoch tells.
+    /// Begun again without having failed for certain it is one attempt, from the first on.
     pub fn taking_over(&mut self, who: &str, stale: bool) {
-        self.hands.heirs.insert(who.to_owned(), Way::Taking { stale });
+        let kept = match self.hands.heirs.get(who) {
+            Some(Way::Taking { kept, .. }) => *kept,
+            _ => self.history.acknowledged,
+        };
+        self.hands.heirs.insert(who.to_owned(), Way::Taking { stale, kept });
         self.hands.rise += 2;
     }
 
@@ -76,7 +91,7 @@ impl Reference {
     /// acknowledged did not go with it; I3 when something that did not go with it was shown; I1 when the data is not the
     /// document; I9 after the deletion.
     pub fn delegated(&mut self, from: &str, to: &str, at: Position, data: &Value) -> Result<(), Violation> {
-        if self.history.owners_of(at.epoch).is_none() && self.hands.heirs.get(to) != Some(&Way::Offered) {
+        if self.history.owners_of(at.epoch).is_none() && !self.is_offered(to) {
             let detail = format!("has it from {from} since {at}, who has not offered it");
             return Err(self.violation(Invariant::I5, to, detail));
         }
@@ -115,9 +130,18 @@ impl Reference {
         self.owns(who, self.latest().epoch).is_ok()
     }
 
+    /// Whatever was begun has come to nothing, as far as its owner's epoch tells.
+    pub fn no_heirs(&mut self) {
+        self.hands.heirs.clear();
+    }
+
     /// Whether somebody may own the object next, of whom nothing is known for certain.
     pub fn has_heirs(&self) -> bool {
         !self.hands.heirs.is_empty()
+    }
+
+    fn is_offered(&self, to: &str) -> bool {
+        matches!(self.hands.heirs.get(to), Some(Way::Offered { .. }))
     }
 
     fn begins(&mut self, who: &str, at: Position, data: &Value, began: Began) -> Result<(), Violation> {
@@ -165,8 +189,12 @@ impl Reference {
             let detail = format!("goes on from {from}, the last was {latest}");
             return Err(self.violation(Invariant::I3, who, detail));
         }
-        if self.hands.heirs.get(who) != Some(&(Way::Taking { stale: true })) {
-            let acknowledged = self.history.acknowledged;
+        let (stale, acknowledged) = match self.hands.heirs.get(who) {
+            // What its owner acknowledges from then on it acknowledges to itself, cut off, and is told in the end.
+            Some(Way::Taking { stale, kept }) => (*stale, *kept),
+            _ => (false, self.history.acknowledged),
+        };
+        if !stale {
             if from < acknowledged {
                 let detail = format!("goes on from {from}, acknowledged was {acknowledged}");
                 return Err(self.violation(Invariant::I6, who, detail));
@@ -189,7 +217,7 @@ impl Reference {
             return;
         }
         let heirs: Vec<String> = self.hands.heirs.keys().cloned().collect();
-        let given = self.hands.heirs.values().any(|way| *way == Way::Offered);
+        let given = self.hands.heirs.values().any(|way| matches!(way, Way::Offered { .. }));
         // One that comes back is an epoch above that in which it was to go.
         let odd = (at.epoch - latest.epoch) % 2 == 1;
         let next = before(at).map(|version| Position { epoch: latest.epoch, version });
@@ -204,7 +232,7 @@ impl Reference {
             }
         }
         let (owner, back) = (self.owner().to_owned(), Position { epoch: latest.epoch, ..at });
-        if !heirs.is_empty() && self.clone().can_go_on_from(&owner, back, data).is_ok() {
+        if self.clone().can_go_on_from(&owner, back, data).is_ok() {
             let _ = self.can_go_on_from(&owner, back, data);
             self.history.begin(vec![owner], at, back, Began::Raised, data);
         }
@@ -221,9 +249,14 @@ impl Reference {
         Ok(former)
     }
 
+    /// A former owner knows no more that it is one.
+    pub(super) fn not_told(&mut self, who: &str) {
+        self.hands.told.remove(who);
+    }
+
     /// Its owner is back in the same epoch: whatever it had offered was not taken.
     pub(super) fn offers_ended(&mut self) {
-        self.hands.heirs.retain(|_, way| *way != Way::Offered);
+        self.hands.heirs.retain(|_, way| !matches!(way, Way::Offered { .. }));
     }
 }
 

@@ -58,7 +58,7 @@ mod owner;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use hyperty_model::Position;
@@ -171,8 +171,8 @@ pub struct Reference {
     hands: Hands,
     observers: Observers,
     children: Children,
-    /// Texts that stand in hostile messages only.
-    hostile: BTreeSet<String>,
+    /// Texts that stand in hostile messages only, or in what a former owner wrote, and what they break.
+    hostile: BTreeMap<String, Invariant>,
 }
 
 impl Reference {
@@ -197,7 +197,7 @@ impl Reference {
             hands: Hands::default(),
             observers: Observers::default(),
             children: Children::new(limits),
-            hostile: BTreeSet::new(),
+            hostile: BTreeMap::new(),
         }
     }
 
@@ -252,7 +252,12 @@ impl Reference {
 
     /// A text that stands in a hostile message and nowhere else: wherever it is found, that is the violation (I12).
     pub fn hostile(&mut self, marker: impl Into<String>) {
-        self.hostile.insert(marker.into());
+        self.hostile.insert(marker.into(), Invariant::I12);
+    }
+
+    /// The same of a text that a former owner writes after the object was taken over, and nobody is to see (I5).
+    pub fn overruled(&mut self, marker: impl Into<String>) {
+        self.hostile.insert(marker.into(), Invariant::I5);
     }
 
     fn violation(&self, invariant: Invariant, who: &str, detail: impl Into<String>) -> Violation {
@@ -260,16 +265,16 @@ impl Reference {
     }
 
     fn is_hostile(&self, data: &Value) -> bool {
-        self.hostile.iter().any(|marker| holds(data, marker))
+        self.hostile.keys().any(|marker| holds(data, marker))
     }
 
     /// The same of data: what stems from a hostile message is another matter.
     fn wrong_data(&self, invariant: Invariant, who: &str, data: &Value, detail: String) -> Violation {
-        let marker = self.hostile.iter().find(|marker| holds(data, marker));
-        match marker {
-            Some(marker) => {
-                let detail = format!("{detail}: it holds {marker:?} of a hostile message");
-                self.violation(Invariant::I12, who, detail)
+        let found = self.hostile.iter().find(|(marker, _)| holds(data, marker));
+        match found {
+            Some((marker, broken)) => {
+                let detail = format!("{detail}: it holds {marker:?}, which was not to be seen");
+                self.violation(*broken, who, detail)
             }
             None => self.violation(invariant, who, detail),
         }

@@ -78,15 +78,17 @@ impl Reference {
     /// something later was shown before it was kept, I9 when the object is deleted, I5 when the epoch is another's. One
     /// from whom the object was taken over meanwhile comes back as it was, until it hears.
     pub fn resumed(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
+        let latest = self.latest();
+        let taken = matches!(self.history.followed(at.epoch), Some((Began::Taken, _)));
+        if taken && self.owns(who, at.epoch).is_ok() {
+            // Until it hears, again if it had heard: that it forgets its object is not waited for.
+            self.not_told(who);
+            return Ok(());
+        }
         if self.is_deleted() {
             return Err(self.violation(Invariant::I9, who, format!("back at {at} after the deletion")));
         }
-        let latest = self.latest();
         if at.epoch < latest.epoch {
-            let taken = matches!(self.history.followed(at.epoch), Some((Began::Taken, _)));
-            if taken && self.acts_as_former(who, at.epoch)? {
-                return Ok(()); // until it hears
-            }
             return Err(self.violation(
                 Invariant::I6,
                 who,

@@ -11,6 +11,7 @@ use hyperty_syncher::{
 };
 
 use crate::command::{Admission, PARTIES, Verdict};
+use crate::hands::Former;
 use crate::member::user_of;
 use crate::system::NAMES;
 
@@ -20,18 +21,29 @@ pub(crate) struct Board {
     pub(crate) owner: usize,
     pub(crate) owner_who: String,
     pub(crate) reference: Reference,
-    /// `None` once it did not come back after its deletion was asked for.
+    /// `None` once it did not come back after its deletion was asked for, or was given away and the new one is not known.
     pub(crate) reporter: Option<Reporter>,
     pub(crate) admission: Admission,
     pub(crate) verdict: Verdict,
     pub(crate) undecided: Vec<SubscriptionRequest>,
     pub(crate) undecided_reads: Vec<ReadRequest>,
+    /// Those who reported it and have not heard that somebody else does.
+    pub(crate) formers: Vec<Former>,
+    /// Who has taken it over, or is about to.
+    pub(crate) taken_by: Option<usize>,
     /// Changes whose answer is not known yet.
-    pub(crate) commits: Vec<(Position, Commit)>,
+    pub(crate) commits: Vec<Made>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) seats: [Seat; PARTIES],
     /// Who has asked the Reporter for what, by the number of the request, was served.
     pub(crate) performed: BTreeSet<u64>,
+}
+
+/// A change that was made, and by whom.
+pub(crate) struct Made {
+    pub(crate) by: String,
+    pub(crate) at: Position,
+    pub(crate) commit: Commit,
 }
 
 /// A party's place at an object that it may observe.
@@ -93,6 +105,8 @@ impl Board {
             verdict: Verdict::Silence,
             undecided: Vec::new(),
             undecided_reads: Vec::new(),
+            formers: Vec::new(),
+            taken_by: None,
             commits: Vec::new(),
             operations: Vec::new(),
             seats: Default::default(),
@@ -141,10 +155,10 @@ impl Board {
     /// What has become of the changes that were made.
     pub(crate) fn take_commits(&mut self) -> Result<(), Violation> {
         let mut waiting = Vec::new();
-        for (at, mut commit) in std::mem::take(&mut self.commits) {
-            match (&mut commit).now_or_never() {
-                None => waiting.push((at, commit)),
-                Some(result) => self.committed(at, result)?,
+        for mut made in std::mem::take(&mut self.commits) {
+            match (&mut made.commit).now_or_never() {
+                None => waiting.push(made),
+                Some(result) => self.committed(&made.by, made.at, result)?,
             }
         }
         self.commits.splice(0..0, waiting);

@@ -68,7 +68,7 @@ impl System {
                 What::Deletion
             }
         };
-        if failing || board.reference.is_deleting() || !board.serves(&name) {
+        if failing || board.reference.is_deleting() || !board.serves(&name) || board.is_being_taken() {
             board.reference.child_uncertain(&id); // refused, and undone wherever it was shown
         }
         let mut operation = Operation { who, id, what, read_only: forbidden, commit };
@@ -89,10 +89,9 @@ impl System {
 impl Board {
     /// The children of a name as a party has them, if it reports or observes the object.
     pub(crate) fn children(&self, who: usize, name: &str) -> Option<ChildrenHandle> {
-        let handle = if who == self.owner {
-            self.reporter.as_ref()?.children(name)
-        } else {
-            self.seats[who].watch.as_ref()?.observer.children(name)
+        let handle = match self.reporter.as_ref().filter(|_| who == self.owner) {
+            Some(reporter) => reporter.children(name),
+            None => self.seats[who].watch.as_ref()?.observer.children(name),
         };
         Some(handle.expect("the schema has these children"))
     }

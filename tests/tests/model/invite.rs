@@ -22,7 +22,7 @@ impl System {
         member.reply = reply;
         let (name, url) = (member.who(), member.hyperty.url().clone());
         let board = &mut self.boards[number];
-        let Some(reporter) = board.reporter.clone() else { return Ok(()) };
+        let Some(reporter) = board.reporter.clone().filter(|_| !board.is_between()) else { return Ok(()) };
         let invite = reporter.invite([url]);
         let invited = if announce { invite.announce().await } else { invite.await };
         let seat = &mut board.seats[who];
@@ -49,7 +49,7 @@ impl System {
         let member = self.member(who);
         let (name, url) = (member.who(), member.hyperty.url().clone());
         let board = &mut self.boards[number];
-        let Some(reporter) = board.reporter.clone() else { return Ok(()) };
+        let Some(reporter) = board.reporter.clone().filter(|_| !board.is_between()) else { return Ok(()) };
         let result = reporter.revoke(url.as_url()).await;
         let seat = &mut board.seats[who];
         match result {

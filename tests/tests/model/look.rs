@@ -12,14 +12,17 @@ use crate::system::{System, broken};
 impl System {
     pub(crate) fn look(&mut self) -> Result<(), Violation> {
         self.read_invitations();
+        self.read_offers();
         self.decide()?;
         self.take_answers()?;
+        self.find_owners()?;
         let whos: Vec<String> = (0..PARTIES).map(|who| self.member(who).who()).collect();
         let awake: Vec<bool> = (0..PARTIES).map(|who| !self.member(who).dozes).collect();
         let keeps: Vec<bool> = (0..PARTIES).map(|who| self.member(who).keeps()).collect();
         for board in &mut self.boards {
             board.take_commits()?;
             board.take_operations(&whos)?;
+            board.look_at_formers(&awake)?;
             board.look_at_the_reporter(keeps[board.owner])?;
             for who in 0..PARTIES {
                 board.look_at(who, &whos[who], awake[who], keeps[who])?;
@@ -33,7 +36,7 @@ impl Board {
     fn look_at_the_reporter(&mut self, keeps: bool) -> Result<(), Violation> {
         let Some(reporter) = &self.reporter else { return Ok(()) };
         // What is shown while a disk fails is undone or not, which is seen when the object is resumed.
-        if self.reference.is_deleting() || !keeps {
+        if self.reference.is_deleting() || !keeps || !self.reference.is_owner(&self.owner_who) {
             return Ok(());
         }
         let (owner, at) = (&self.owner_who, reporter.position());

@@ -8,11 +8,17 @@ use hyperty_conformance::world::{DOMAIN, World};
 use hyperty_model::Url;
 use hyperty_runtime::{Hyperty, Runtime};
 use hyperty_storage::{FaultPlan, FaultyTables, MemoryTables};
+use hyperty_syncher::Delegation;
+
+use crate::command::{PARTIES, Reply};
+use crate::shelf::Shelf;
+use crate::system::NAMES;
+
+/// The party that is another device of the first one's user.
+const SECOND_DEVICE: usize = PARTIES - 1;
 
 /// A disk that goes on takes no longer than this to be clear of everything.
 const CLEAN_END: Duration = Duration::from_secs(30);
-
-use crate::command::Reply;
 
 pub(crate) struct Member {
     pub(crate) name: &'static str,
@@ -28,12 +34,22 @@ pub(crate) struct Member {
     pub(crate) dozes: bool,
     /// What it says when it is invited.
     pub(crate) reply: Reply,
+    /// What it says when it is offered an object.
+    pub(crate) gift: Reply,
+    /// Offers that it leaves undecided.
+    pub(crate) offers: Vec<Delegation>,
 }
 
 impl Member {
-    pub(crate) async fn start(world: &World, name: &'static str, disk: MemoryTables) -> Member {
+    pub(crate) async fn start(
+        world: &World,
+        name: &'static str,
+        disk: MemoryTables,
+        shelf: &Arc<Shelf>,
+    ) -> Member {
         let tables = Arc::new(FaultyTables::new(disk, FaultPlan::default()));
-        let runtime = world.runtime(name, &tables).await;
+        let runtime =
+            world.runtime_with(name, &tables, |builder| builder.shared_backup(Arc::clone(shelf) as _)).await;
         let schema = runtime.schema(SCHEMA).expect("the schema is read");
         let user = user_of(name);
         let hyperty = runtime.deploy("app").user(&user).await.expect("the hyperty is deployed");
@@ -47,6 +63,8 @@ impl Member {
             failing: false,
             dozes: false,
             reply: Reply::default(),
+            gift: Reply::default(),
+            offers: Vec::new(),
         }
     }
 
@@ -77,6 +95,17 @@ impl Member {
     }
 }
 
+/// The user of a party: that of the first has two devices.
 pub(crate) fn user_of(name: &str) -> String {
+    let name = if name == NAMES[SECOND_DEVICE] { NAMES[0] } else { name };
     format!("user://{DOMAIN}/{name}")
+}
+
+/// The other device of the same user.
+pub(crate) fn sibling(who: usize) -> Option<usize> {
+    match who {
+        0 => Some(SECOND_DEVICE),
+        SECOND_DEVICE => Some(0),
+        _ => None,
+    }
 }

@@ -18,7 +18,7 @@ impl System {
         let (name, url) = (member.who(), member.hyperty.url().clone());
         let board = &mut self.boards[number];
         board.decide()?;
-        let Some(reporter) = board.reporter.clone() else { return Ok(()) };
+        let Some(reporter) = board.reporter.clone().filter(|_| !board.is_between()) else { return Ok(()) };
         if who != board.owner {
             board.reference.removing(&name);
             // From here on its operations are refused, if it is done.

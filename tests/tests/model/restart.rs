@@ -6,6 +6,7 @@ use hyperty_conformance::reference::{Invariant, Violation};
 use hyperty_storage::MemoryTables;
 
 use crate::command::PARTIES;
+use crate::hands::Former;
 use crate::member::Member;
 use crate::subscribe::Request;
 use crate::system::{System, broken};
@@ -36,7 +37,7 @@ impl System {
     }
 
     /// What goes with a runtime; `kept` tells whether its disk has all that was done so far.
-    fn leave(&mut self, who: usize, kept: bool) {
+    pub(crate) fn leave(&mut self, who: usize, kept: bool) {
         let name = self.member(who).who();
         let pending = std::mem::take(&mut self.pending);
         for pending in pending {
@@ -51,6 +52,12 @@ impl System {
                 }
                 Request::Read(task) => task.abort(),
                 Request::Action(_, task) => task.abort(),
+                Request::Give { task, .. } => {
+                    task.abort();
+                    // If it was given it goes on as an observer.
+                    self.boards[pending.board].seats[who].unsure = true;
+                }
+                Request::Take(task) => task.abort(),
             }
         }
         for board in &mut self.boards {
@@ -59,10 +66,10 @@ impl System {
                     board.reference.child_uncertain(&operation.id); // refused later, without a word
                 }
             }
+            board.commits.retain(|made| made.by != name);
             if board.owner == who {
                 // What the Reporter had not been answered may be gone.
                 board.reference.children_uncertain(&name);
-                board.commits.clear();
                 board.undecided.clear();
                 board.undecided_reads.clear();
             } else if !kept {
@@ -71,12 +78,18 @@ impl System {
         }
     }
 
-    async fn start(&mut self, who: usize, name: &'static str, disk: MemoryTables) -> Result<(), Violation> {
+    pub(crate) async fn start(
+        &mut self,
+        who: usize,
+        name: &'static str,
+        disk: MemoryTables,
+    ) -> Result<(), Violation> {
         let mut was_reported = Vec::new();
-        for board in self.boards.iter_mut().filter(|board| board.owner == who) {
-            was_reported.push(board.reporter.take().is_some());
+        for board in &mut self.boards {
+            board.formers.retain(|former| former.who != who);
+            was_reported.push(board.owner == who && board.reporter.take().is_some());
         }
-        let member = Member::start(&self.world, name, disk).await;
+        let member = Member::start(&self.world, name, disk, &self.shelf).await;
         self.members[who] = Some(member);
         self.reporters_are_back(who, &was_reported)?;
         self.observers_are_back(who).await
@@ -84,17 +97,25 @@ impl System {
 
     fn reporters_are_back(&mut self, who: usize, was_reported: &[bool]) -> Result<(), Violation> {
         let resumed = self.member(who).hyperty.resumed().reporters.clone();
-        let boards = self.boards.iter_mut().filter(|board| board.owner == who);
-        for (board, was_reported) in boards.zip(was_reported) {
+        let name = self.member(who).who();
+        for (board, was_reported) in self.boards.iter_mut().zip(was_reported) {
             let back = resumed.iter().find(|reporter| *reporter.url() == board.url);
-            let owner = board.owner_who.clone();
             match back {
-                Some(reporter) => {
-                    board.reference.resumed(&owner, reporter.position(), &reporter.data())?;
+                Some(reporter) if board.owner == who => {
+                    board.reference.resumed(&name, reporter.position(), &reporter.data())?;
                     board.reporter = Some(reporter.clone());
                     board.admit();
                 }
-                None if *was_reported => board.reference.vanished(&owner)?,
+                Some(reporter) if board.is_heir(who, &name, reporter) => {
+                    board.hand_to(who, &name, reporter.clone())?;
+                }
+                Some(reporter) => {
+                    board.reference.resumed(&name, reporter.position(), &reporter.data())?;
+                    board.formers.push(Former::new(who, name.clone(), reporter.clone()));
+                }
+                // It is given, or taken, and whoever has it finds that it has.
+                None if *was_reported && board.is_between() && !board.reference.is_deleting() => {}
+                None if *was_reported => board.reference.vanished(&name)?,
                 None => {}
             }
         }

@@ -34,6 +34,8 @@ impl System {
             self.world.set_link(name, Link::Up);
             let member = self.members[who].as_mut().expect("there is a runtime between steps");
             (member.held, member.dozes, member.reply) = (false, false, Reply::Ignore);
+            member.gift = Reply::Decline;
+            member.offers.clear();
             member.tables.thaw();
         }
         for who in self.with_bad_disks() {
@@ -52,8 +54,21 @@ impl System {
             }
         }
         self.finish_pending().await?;
+        self.end_offers().await?;
         self.remove_again().await?;
         self.look()
+    }
+
+    /// Whatever was begun and not answered comes to its end: claims are made again until they are answered.
+    async fn end_offers(&mut self) -> Result<(), Violation> {
+        if self.boards.iter().any(|board| board.reference.has_heirs() || board.reporter.is_none()) {
+            self.pause(HEALED).await?;
+            self.inherit_again().await?;
+            for board in self.boards.iter_mut().filter(|board| board.reporter.is_some()) {
+                board.reference.no_heirs();
+            }
+        }
+        Ok(())
     }
 
     /// Looks until there is nothing to find any more.
@@ -84,6 +99,10 @@ impl System {
         let whos: Vec<String> = (0..PARTIES).map(|who| self.member(who).who()).collect();
         for board in &mut self.boards {
             let Some(reporter) = board.reporter.clone().filter(|_| !board.reference.is_deleting()) else {
+                if !board.reference.is_deleting() {
+                    let detail = format!("nobody reports {}", board.url);
+                    return Err(broken(Invariant::I11, &board.owner_who, detail));
+                }
                 let Some(who) = board.seats.iter().position(|seat| seat.watch.is_some()) else { continue };
                 if board.reference.is_deleted() {
                     let detail = "has not heard of the deletion".to_owned();
@@ -91,8 +110,12 @@ impl System {
                 }
                 continue;
             };
-            if let Some((at, _)) = board.commits.first() {
-                return Err(broken(Invariant::I11, &board.owner_who, format!("{at} is not committed")));
+            if let Some(made) = board.commits.first() {
+                return Err(broken(Invariant::I11, &made.by, format!("{} is not committed", made.at)));
+            }
+            if let Some(former) = board.formers.first() {
+                let detail = format!("has not heard that {} is another's", board.url);
+                return Err(broken(Invariant::I11, &former.name, detail));
             }
             let reporters = all_children(|name| reporter.children(name).ok());
             board.reference.settled_children(&board.owner_who, &reporters, &reporters)?;

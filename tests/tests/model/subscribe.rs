@@ -5,7 +5,10 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use hyperty_conformance::reference::{Invariant, Violation};
 use hyperty_model::{Identity, Position, Snapshot};
-use hyperty_syncher::{Observer, ReadError, ReporterEvent, RequestError, SubscribeError};
+use hyperty_syncher::{
+    DelegateError, Observer, ObserverState, ReadError, Reporter, ReporterEvent, RequestError, SubscribeError,
+    TakeOverError,
+};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
@@ -31,6 +34,14 @@ pub(crate) enum Request {
     Read(JoinHandle<Result<Snapshot, ReadError>>),
     /// An action that was asked for, by its number.
     Action(u64, JoinHandle<Result<Value, RequestError>>),
+    /// The Reporter gives its object away; whether that can come to something.
+    Give {
+        to: String,
+        can_be: bool,
+        task: JoinHandle<Result<Observer, DelegateError>>,
+    },
+    /// Who was offered an object takes it.
+    Take(JoinHandle<Result<Reporter, TakeOverError>>),
 }
 
 impl System {
@@ -90,7 +101,7 @@ impl System {
     pub(crate) async fn admit(&mut self, number: usize, admission: Admission) -> Result<(), Violation> {
         // Who asked before is decided by what held before.
         self.finish_pending().await?;
-        if let Admission::Only(who) = admission {
+        for who in admission.whom() {
             let name = self.member(who).who();
             // The rule of an application lets nobody in who was removed.
             if !self.boards[number].seats[who].banned {
@@ -138,6 +149,7 @@ impl System {
             waited += pause;
             pause = (pause * 2).min(Duration::from_secs(1));
             self.read_invitations();
+            self.read_offers();
             self.decide()?;
             self.take_answers()?;
         }
@@ -162,6 +174,14 @@ impl System {
                     let answer = joined.expect("asking for an action does not panic");
                     self.was_done(who, board, *number, answer)
                 }),
+                Request::Give { to, can_be, task } => task.now_or_never().map(|joined| {
+                    let answer = joined.expect("giving does not panic");
+                    self.was_given(who, board, (to, *can_be), answer)
+                }),
+                Request::Take(task) => task.now_or_never().map(|joined| {
+                    let answer = joined.expect("taking does not panic");
+                    self.was_taken(who, board, answer)
+                }),
             };
             match done {
                 Some(result) => result?,
@@ -183,7 +203,7 @@ impl System {
         let board = &mut self.boards[number];
         let mut observer = match answer {
             Ok(observer) => observer,
-            Err(SubscribeError::OwnObject(_)) if who == board.owner => return Ok(()),
+            Err(SubscribeError::OwnObject(_)) if board.may_report(who) => return Ok(()),
             Err(error @ (SubscribeError::Refused { .. } | SubscribeError::Timeout)) => {
                 board.seats[who].refusal = Some(error);
                 board.reference.unanswered(&name);
@@ -198,7 +218,12 @@ impl System {
                 return Err(broken(Invariant::I7, &name, format!("subscribing fails with {error}")));
             }
         };
-        if who == board.owner {
+        if observer.state() == ObserverState::Closed {
+            // It became its Reporter meanwhile, or it ended otherwise; there is nothing to follow.
+            board.seats[who].unsure |= board.seats[who].watch.is_none() && !board.may_report(who);
+            return Ok(());
+        }
+        if who == board.owner && board.reporter.is_some() {
             return Err(broken(Invariant::I4, &name, "observes its own object".to_owned()));
         }
         if was_there && board.reference.is_deleted() {
@@ -228,6 +253,10 @@ impl System {
         let board = &mut self.boards[number];
         let Ok(Snapshot { epoch, version, data, .. }) = answer else { return Ok(()) };
         let at = Position { epoch, version };
+        let is_former = board.formers.iter().any(|former| former.who == who);
+        if is_former || who == board.owner && board.is_being_taken() {
+            return Ok(()); // it reads what it has itself
+        }
         if who == board.owner {
             board.reference.granted(&name);
         }
@@ -274,6 +303,12 @@ impl Board {
                 ReporterEvent::Joined { hyperty, .. } if !self.reference.may_be_let_in(hyperty.as_str()) => {
                     let detail = format!("{hyperty} is said to observe, nobody let it in");
                     return Err(broken(Invariant::I4, &self.owner_who, detail));
+                }
+                ReporterEvent::Deposed { .. } => {
+                    let owner = self.owner_who.clone();
+                    self.reference.deposed(&owner)?;
+                    self.reporter = None;
+                    return Ok(());
                 }
                 _ => {}
             }

@@ -1,5 +1,6 @@
 //! The system that is judged, and what is done to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_conformance::reference::{Baseline, Invariant, Violation};
@@ -7,24 +8,29 @@ use hyperty_conformance::world::World;
 use hyperty_storage::MemoryTables;
 use hyperty_syncher::CreateError;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::board::Board;
 use crate::command::{Admission, Command, Creation, PARTIES};
+use crate::machine::is_told;
 use crate::member::Member;
+use crate::shelf::Shelf;
 use crate::subscribe::Pending;
 
-pub(crate) const NAMES: [&str; PARTIES] = ["alice", "bob", "carol", "dave"];
+pub(crate) const NAMES: [&str; PARTIES] = ["alice", "bob", "carol", "tablet"];
 
 /// No single step takes longer, whatever is broken.
 pub(crate) const STEP: Duration = Duration::from_secs(300);
 
 pub(crate) struct System {
     pub(crate) world: World,
+    pub(crate) began: Instant,
     /// `None` only while one is started again.
     pub(crate) members: Vec<Option<Member>>,
     pub(crate) boards: Vec<Board>,
     pub(crate) pending: Vec<Pending>,
+    /// Where the devices of a user find what others have.
+    pub(crate) shelf: Arc<Shelf>,
     pub(crate) baseline: Baseline,
     /// How many hostile messages were sent.
     pub(crate) forged: u64,
@@ -35,15 +41,18 @@ pub(crate) struct System {
 impl System {
     pub(crate) async fn new(seed: u64) -> System {
         let world = World::new(seed);
+        let shelf = Arc::new(Shelf::default());
         let mut members = Vec::new();
         for name in NAMES {
-            members.push(Some(Member::start(&world, name, MemoryTables::new()).await));
+            members.push(Some(Member::start(&world, name, MemoryTables::new(), &shelf).await));
         }
         let mut system = System {
             world,
+            began: Instant::now(),
             members,
             boards: Vec::new(),
             pending: Vec::new(),
+            shelf,
             baseline: Baseline::default(),
             forged: 0,
             asked: 0,
@@ -86,6 +95,9 @@ impl System {
 
     /// Does one thing, and looks at everybody.
     pub(crate) async fn step(&mut self, command: &Command) -> Result<(), Violation> {
+        if is_told() {
+            eprintln!("{:?} {command:?}", self.began.elapsed());
+        }
         match timeout(STEP, self.run(command)).await {
             Ok(done) => done?,
             Err(_) => return Err(broken(Invariant::I7, "the system", format!("{command:?} takes too long"))),
@@ -122,6 +134,15 @@ impl System {
             }
             Command::Revoke { who, board } => self.revoke(*who, self.board(*board)).await,
             Command::Action { who, board, wait } => self.ask(*who, self.board(*board), *wait).await,
+            Command::Delegate { board, to, reply, wait } => {
+                self.delegate(self.board(*board), *to, *reply, *wait).await
+            }
+            Command::TakeOver { board, loss } => self.take_over(self.board(*board), *loss).await,
+            Command::FormerWrites(board) => {
+                self.former_writes(self.board(*board));
+                Ok(())
+            }
+            Command::ResumeBy { who, others } => self.resume_by(*who, *others).await,
             Command::Crash(who) => self.crash(&[*who]).await,
             Command::CrashAll => {
                 self.world.stop_node();
@@ -182,7 +203,7 @@ impl System {
     }
 
     /// Lets time go by; applications look at what comes meanwhile.
-    async fn pause(&mut self, time: Duration) -> Result<(), Violation> {
+    pub(crate) async fn pause(&mut self, time: Duration) -> Result<(), Violation> {
         let parts = if time > Duration::from_secs(5) { 4 } else { 1 };
         for _ in 0..parts {
             tokio::time::sleep(time / parts).await;
@@ -212,7 +233,7 @@ impl System {
         match (create.await, how) {
             (Ok(reporter), Creation::Valid) => {
                 let mut board = Board::new(reporter, who, owner, admission);
-                if let Admission::Only(who) = admission {
+                for who in admission.whom() {
                     board.reference.granted(&self.member(who).who());
                 }
                 board.admit();

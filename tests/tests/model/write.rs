@@ -9,7 +9,7 @@ use hyperty_syncher::{Commit, DeleteError, Reporter, WriteError};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::board::Board;
+use crate::board::{Board, Made};
 use crate::command::Write;
 use crate::member::Member;
 use crate::system::{System, broken};
@@ -17,6 +17,9 @@ use crate::written::written;
 
 /// A change on a disk that goes on is answered within this.
 const ANSWER: Duration = Duration::from_secs(60);
+
+/// More bytes than go into one message.
+const LARGE: usize = 300_000;
 
 /// More events than are kept for an application that does not read.
 const FLOOD: usize = 1_100;
@@ -44,14 +47,14 @@ impl System {
             let detail = format!("{write:?} at {before} gives {after} with {}, not {data}", reporter.data());
             return Err(broken(Invariant::I1, &board.owner_who, detail));
         }
+        let by = board.owner_who.clone();
         if after != before {
-            let owner = board.owner_who.clone();
-            board.reference.proposed(&owner, after, &data)?;
+            board.reference.proposed(&by, after, &data)?;
         }
         match early {
-            Some(result) => board.committed(after, result),
-            None if wait && keeps => match timeout(ANSWER, commit).await {
-                Ok(result) => board.committed(after, result),
+            Some(result) => board.committed(&by, after, result),
+            None if wait && keeps && !board.is_between() => match timeout(ANSWER, commit).await {
+                Ok(result) => board.committed(&by, after, result),
                 Err(_) => Err(broken(
                     Invariant::I7,
                     &board.owner_who,
@@ -59,7 +62,7 @@ impl System {
                 )),
             },
             None => {
-                board.commits.push((after, commit));
+                board.commits.push(Made { by, at: after, commit });
                 Ok(())
             }
         }
@@ -79,7 +82,7 @@ impl System {
         self.finish_pending().await?;
         let whos: Vec<String> = self.members.iter().flatten().map(Member::who).collect();
         let board = &mut self.boards[number];
-        let Some(reporter) = board.reporter.clone() else { return Ok(()) };
+        let Some(reporter) = board.reporter.clone().filter(|_| !board.is_between()) else { return Ok(()) };
         let again = board.reference.is_deleting();
         board.reference.deleting();
         // From here on operations on children are refused, also if a crash brings the object back.
@@ -106,20 +109,23 @@ impl Board {
     /// What the Reporter's application was told of a change.
     pub(crate) fn committed(
         &mut self,
+        by: &str,
         at: Position,
         result: Result<Position, WriteError>,
     ) -> Result<(), Violation> {
-        let owner = self.owner_who.clone();
         match result {
-            Ok(told) if told == at => self.reference.acknowledged(&owner, at),
-            Ok(told) => Err(broken(Invariant::I3, &owner, format!("{at} is acknowledged as {told}"))),
+            Ok(told) if told == at => self.reference.acknowledged(by, at),
+            Ok(told) => Err(broken(Invariant::I3, by, format!("{at} is acknowledged as {told}"))),
             Err(WriteError::Refused { version, .. } | WriteError::Undone { version, .. }) => {
-                self.reference.undone(&owner, Position { version, ..at })
+                self.reference.undone(by, Position { version, ..at })
             }
+            // It did not go with the object, which is the other's.
+            Err(WriteError::Delegated) => self.reference.undone(by, at),
+            Err(WriteError::Deposed { .. }) if self.is_between() || *by != self.owner_who => Ok(()),
             // What the disk has of it is seen when the object is resumed.
             Err(WriteError::StoreFailed { .. }) => Ok(()),
             Err(WriteError::Deleted) if self.reference.is_deleting() => Ok(()),
-            Err(error) => Err(broken(Invariant::I7, &owner, format!("{at} ends with {error}"))),
+            Err(error) => Err(broken(Invariant::I7, by, format!("{at} ends with {error}"))),
         }
     }
 }
@@ -142,7 +148,7 @@ async fn refused(
     }
     // It may have waited for those before it, which the disk may have failed.
     board.take_commits()?;
-    if keeps && reporter.position() != board.reference.latest() {
+    if keeps && !board.is_between() && reporter.position() != board.reference.latest() {
         let detail = format!("a refused change moves {before} to {}", reporter.position());
         return Err(broken(Invariant::I12, &board.owner_who, detail));
     }
@@ -159,6 +165,7 @@ fn not_made(
 ) -> Result<(), Violation> {
     let excused = match error {
         WriteError::StoreFailed { .. } => !keeps,
+        WriteError::Delegated | WriteError::Deposed { .. } if board.is_between() => return Ok(()),
         // It was made over one that the disk failed meanwhile: both are undone.
         WriteError::Undone { code, .. } if !keeps && code.0 == 500 => return board.take_commits(),
         _ => false,
@@ -202,10 +209,16 @@ fn call(board: &Reporter, write: &Write) -> Commit {
             }
         }),
         Write::Replace(data) => board.replace(data.clone()),
+        Write::Large(kind) => board.set("a", large(*kind)),
         Write::Bad => board.set("topic", 5),
         Write::Homeless => board.set("nowhere.on.the.way", 1),
         Write::Huge => board.set("a", nested(400)),
     }
+}
+
+/// A text that is longer than a message.
+pub(crate) fn large(kind: u8) -> Value {
+    json!(format!("{kind:3}").repeat(LARGE / 3))
 }
 
 fn nested(depth: usize) -> Value {

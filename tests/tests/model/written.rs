@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::command::Write;
+use crate::write::large;
 
 /// The data after a write, and how many versions that takes (`None`: as many as the comparison finds); or nothing
 /// when it does not fit.
@@ -23,6 +24,10 @@ pub(crate) fn written(data: &Value, write: &Write) -> Option<(Value, Option<u64>
         }
         Write::Set(member, value) => {
             data[*member] = value.clone();
+            Some(1)
+        }
+        Write::Large(kind) => {
+            data["a"] = large(*kind);
             Some(1)
         }
         Write::Remove("b.c") => {

@@ -16,6 +16,7 @@ mod discovery;
 mod divergence;
 mod epochs;
 mod fleet;
+mod handed;
 mod held;
 mod invitations;
 mod kept;

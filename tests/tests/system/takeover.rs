@@ -24,7 +24,7 @@ pub(crate) fn of_user(name: &str) -> Criteria {
 }
 
 /// A runtime over what another had stored, in which its hyperty is not deployed, but one of another name.
-async fn second(
+pub(crate) async fn second(
     world: &World,
     name: &'static str,
     tables: &Arc<MemoryTables>,
@@ -37,7 +37,7 @@ async fn second(
 }
 
 /// Stops a runtime hard; what it had stored.
-fn stopped(party: Party) -> Arc<MemoryTables> {
+pub(crate) fn stopped(party: Party) -> Arc<MemoryTables> {
     let image = Arc::new(party.tables.snapshot());
     party.runtime.abort();
     image

@@ -1,0 +1,111 @@
+//! What goes with an object that changes hands, beside its data.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyperty_conformance::world::World;
+use hyperty_runtime::Hyperty;
+use hyperty_storage::{DataObjectStorage, ObjectStore, Role};
+use hyperty_syncher::{Accept, Reporter};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::support::{Party, topic};
+use crate::takeover::{of_user, second, stopped};
+
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// Gives an object to one who takes it; what that one reports from then on.
+async fn given(from: &Reporter, to: &Party) -> Reporter {
+    let mut offers = to.hyperty.delegations();
+    let taking = tokio::spawn(async move {
+        let offer = offers.next().await.expect("an offer");
+        offer.accept().observers(Accept::All).await.expect("it is taken")
+    });
+    timeout(PATIENCE, from.delegate(to.hyperty.url())).await.expect("an end").expect("it is given");
+    timeout(PATIENCE, taking).await.expect("an end").unwrap()
+}
+
+fn listed(reporter: &Reporter) -> Vec<String> {
+    reporter.observers().into_iter().filter(|entry| !entry.away).map(|entry| entry.url.to_string()).collect()
+}
+
+fn sorted(hyperties: &[&Hyperty]) -> Vec<String> {
+    let mut urls: Vec<String> = hyperties.iter().map(|hyperty| hyperty.url().to_string()).collect();
+    urls.sort();
+    urls
+}
+
+/// The new Reporter knows from the beginning who observes, the former Reporter among them.
+#[tokio::test(start_paused = true)]
+async fn the_list_of_observers_goes_with_an_object_that_is_given() {
+    let world = World::new(9100);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let carol = Party::new(&world, "carol").await;
+    let board = alice.create(topic("a")).await;
+    let _copy = carol.observe(&board).await;
+    let report = given(&board, &bob).await;
+    assert_eq!(listed(&report), sorted(&[&alice.hyperty, &carol.hyperty]));
+}
+
+/// So does who takes an object over.
+#[tokio::test(start_paused = true)]
+async fn the_list_of_observers_goes_with_an_object_that_is_taken_over() {
+    let world = World::new(9101);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let board = alice.create(topic("a")).await;
+    let _copy = bob.observe(&board).await;
+    drop(board);
+    let tables = stopped(alice);
+    let (runtime, hyperty) = second(&world, "alice", &tables, "alice").await;
+    runtime.connected().await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let resumed = hyperty.resume_by(of_user("alice")).await.unwrap();
+    assert_eq!(listed(&resumed.reporters[0]), sorted(&[&bob.hyperty]));
+}
+
+/// An operation on a child that waits for the former Reporter's side is the new one's to decide.
+#[tokio::test(start_paused = true)]
+async fn operations_under_way_go_on_when_their_writer_takes_the_object_over() {
+    let world = World::new(9102);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    let (tablet, hyperty) = second(&world, "tablet", &Arc::new(alice.tables.snapshot()), "alice").await;
+    tablet.connected().await;
+    let copy = hyperty.subscribe(board.url()).store(true).await.unwrap();
+    world.cut("alice");
+    let adding = copy.children("notes").unwrap().add(json!({"by": "tablet"}));
+    tokio::time::sleep(Duration::from_secs(130)).await;
+    let taken = hyperty.resume_by(of_user("alice")).await.unwrap();
+    let report = &taken.reporters[0];
+    let child = timeout(PATIENCE, adding.into_future()).await.expect("an answer").expect("it is taken");
+    child.set("by", "the Reporter").await.unwrap();
+    let held = report.children("notes").unwrap().list();
+    assert_eq!(held.iter().map(|child| &child.data["by"]).collect::<Vec<_>>(), ["the Reporter"]);
+    assert_eq!(listed(report), Vec::<String>::new());
+}
+
+/// A crash between the takeover and the end of the heir's own observation: it does not observe what it reports.
+#[tokio::test(start_paused = true)]
+async fn a_crash_leaves_no_observation_of_what_was_taken_over() {
+    let world = World::new(9103);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    let tables = Arc::new(alice.tables.snapshot());
+    let (tablet, hyperty) = second(&world, "tablet", &tables, "alice").await;
+    tablet.connected().await;
+    let copy = hyperty.subscribe(board.url()).store(true).await.unwrap();
+    let observed = ObjectStore::new(Arc::new(tables.snapshot())).load(Role::Observer).unwrap();
+    world.cut("alice");
+    tokio::time::sleep(Duration::from_secs(130)).await;
+    let taken = hyperty.resume_by(of_user("alice")).await.unwrap();
+    assert_eq!(taken.reporters.len(), 1);
+    tablet.abort();
+    let image = Arc::new(tables.snapshot());
+    ObjectStore::new(Arc::clone(&image) as _).save(&observed[0]);
+    drop((copy, taken, hyperty, tablet));
+    let (_tablet, hyperty) = second(&world, "tablet", &image, "alice").await;
+    assert_eq!((hyperty.resumed().reporters.len(), hyperty.resumed().observers.len()), (1, 0));
+    assert_eq!(listed(&hyperty.resumed().reporters[0]), Vec::<String>::new());
+    assert!(ObjectStore::new(image).load(Role::Observer).unwrap().is_empty());
+}
