@@ -232,7 +232,7 @@ impl Board {
         self.undecided_reads.clear();
         self.admit();
         let seat = &mut self.seats[who];
-        (seat.banned, seat.leaving, seat.by_invitation, seat.untold) = (false, false, false, false);
+        (seat.banned, seat.leaving, seat.by_invitation) = (false, false, false);
         // Its observation has ended, as it is told.
         if let Some(Watch { mut observer, mut follower }) = seat.clear(false) {
             while let Some(Some(event)) = observer.next_event().now_or_never() {

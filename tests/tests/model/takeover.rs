@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use hyperty_conformance::reference::{Invariant, Violation};
 use hyperty_conformance::world::Link;
 use hyperty_model::{Identity, Position, StatusCode};
@@ -47,7 +48,7 @@ impl System {
             Some((_, disk)) => disk.snapshot(),
             None => self.member(owner).tables.inner().snapshot(),
         };
-        let is_live = dead.is_none() && self.is_sound();
+        let is_live = dead.is_none() && self.is_connected(owner);
         let url = self.boards[number].url.clone();
         let copied = self.shelf.put(&disk, &url);
         if copied {
@@ -217,6 +218,15 @@ impl System {
             }
         }
         Ok(())
+    }
+}
+
+impl System {
+    /// Whether a party is connected, and nothing stands between it and the node.
+    fn is_connected(&self, who: usize) -> bool {
+        let member = self.member(who);
+        let up = self.world.node().is_some() && self.world.link_of(member.name) == Link::Up;
+        up && member.runtime.connected().now_or_never().is_some()
     }
 }
 
