@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hyperty_model::message::{ResponseBody, SubscribeBody};
 use hyperty_model::{HypertyUrl, StatusCode};
-use hyperty_storage::Ticket;
+use hyperty_storage::{Role, Ticket};
 use tokio::time::Instant;
 
 use super::object::{LocalObserver, Observed, State};
@@ -79,8 +79,12 @@ impl SyncManager {
             let resumable = store || joiner.body.resumable.unwrap_or(false);
             let identity = joiner.body.identity.clone();
             let observer = LocalObserver { identity, store, resumable, forwards };
+            let kept = state.kept();
             let before = state.observers.insert(joiner.hyperty.clone(), observer);
-            let saved = self.save_observed(&state);
+            let saved = match before {
+                None if kept.is_some() && kept == state.kept() => self.save_joined(&state, joiner.hyperty),
+                _ => self.save_observed(&state),
+            };
             let ticket = saved.filter(|ticket| resumable && !self.is_durable(*ticket));
             if ticket.is_none() {
                 self.answer_joined(object, &mut state, joiner)?;
@@ -155,7 +159,16 @@ impl SyncManager {
         let mut record = state.record()?;
         let leaves = self.shared.leaves.lock();
         record.subscriptions.extend(leaves.subscribers(&record.metadata.url));
+        state.stored.set(true);
         Some(self.storage().save(&record))
+    }
+
+    /// Writes one more observer of an object that is stored as it is, if that one asked for it: a row, however many there
+    /// are.
+    fn save_joined(&self, state: &State, hyperty: &HypertyUrl) -> Option<Ticket> {
+        let metadata = state.metadata.as_ref()?;
+        let subscriber = state.observers.get(hyperty)?.subscriber(hyperty)?;
+        Some(self.storage().put_subscriber(Role::Observer, &metadata.url, &subscriber))
     }
 
     /// Writes the whole record, or that none of the observers here has asked for one any more.

@@ -49,7 +49,7 @@ impl Left {
         (self.at, self.number, url.clone(), hyperty.clone())
     }
 
-    fn subscriber(&self, hyperty: &HypertyUrl) -> Subscriber {
+    pub(super) fn subscriber(&self, hyperty: &HypertyUrl) -> Subscriber {
         Subscriber {
             identity: self.identity.clone(),
             left: Some(self.at),

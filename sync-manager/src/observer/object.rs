@@ -1,5 +1,6 @@
 //! The state of one observed object: the replica of this runtime, shared by all its observers here.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,6 +65,8 @@ pub(crate) struct State {
     /// When anything of the object was heard last.
     pub(crate) heard: Instant,
     pub(crate) gone: bool,
+    /// Whether the whole record was written in this session: what others told of it is no record.
+    pub(crate) stored: Cell<bool>,
 }
 
 /// A hyperty of this runtime that observes the object.
@@ -73,6 +76,14 @@ pub(crate) struct LocalObserver {
     pub(crate) resumable: bool,
     /// B2 and B4; none while the hyperty has not come back after a restart.
     pub(crate) forwards: Vec<Listener>,
+}
+
+impl LocalObserver {
+    /// What is kept of it, if it asked for that.
+    pub(crate) fn subscriber(&self, hyperty: &HypertyUrl) -> Option<Subscriber> {
+        let kept = || Subscriber { identity: self.identity.clone(), ..Subscriber::new(hyperty.clone()) };
+        self.resumable.then(kept)
+    }
 }
 
 /// The routes shared by all observers here.
@@ -154,6 +165,7 @@ impl Observed {
             arrived: BTreeSet::new(),
             heard: Instant::now(),
             gone: false,
+            stored: Cell::new(false),
         };
         Observed { url, setup: tokio::sync::Mutex::new(()), state: Mutex::new(state) }
     }
@@ -246,10 +258,14 @@ impl State {
         self.observers.values().any(|observer| observer.resumable)
     }
 
+    /// What the record in the store has: observers at all, and the data. `None` if it is not known to be there.
+    pub(super) fn kept(&self) -> Option<(bool, bool)> {
+        self.stored.get().then(|| (self.is_resumable(), self.stores_data()))
+    }
+
     /// What the store keeps; `None` if no observer asked for it.
     pub(crate) fn record(&self) -> Option<ObjectRecord> {
         let metadata = self.metadata.clone().filter(|_| self.is_resumable())?;
-        let resumable = self.observers.iter().filter(|(_, observer)| observer.resumable);
         Some(ObjectRecord {
             role: Role::Observer,
             metadata,
@@ -259,11 +275,10 @@ impl State {
             broken: false,
             children: self.children.clone(),
             children_names: self.names.clone(),
-            subscriptions: resumable
-                .map(|(hyperty, observer)| Subscriber {
-                    identity: observer.identity.clone(),
-                    ..Subscriber::new(hyperty.clone())
-                })
+            subscriptions: self
+                .observers
+                .iter()
+                .filter_map(|(hyperty, observer)| observer.subscriber(hyperty))
                 .collect(),
             grants: Vec::new(),
             invitations: Vec::new(),

@@ -2,7 +2,7 @@
 
 use hyperty_model::message::{ResponseBody, UnsubscribeBody};
 use hyperty_model::{HypertyUrl, ObjectUrl, StatusCode};
-use hyperty_storage::Ticket;
+use hyperty_storage::{Role, Ticket};
 use tokio::time::Instant;
 
 use super::object::LocalObserver;
@@ -40,11 +40,16 @@ impl SyncManager {
         let object = self.observed(url).ok_or_else(|| Refusal::unknown(url))?;
         let (left, ticket) = {
             let mut state = object.lock();
+            let kept = state.kept();
             let removed = state.observers.remove(hyperty);
             let LocalObserver { identity, resumable, .. } =
                 removed.ok_or_else(|| not_observed(url, hyperty))?;
             let left = self.note_leave(url, &state, hyperty, (identity, resumable));
-            let ticket = resumable.then(|| self.save_or_forget(&object, &state));
+            // What others here asked to be kept stays as it is: then a row says it, however many they are.
+            let ticket = resumable.then(|| match kept.is_some() && kept == state.kept() {
+                true => self.storage().put_subscriber(Role::Observer, url, &left.subscriber(hyperty)),
+                false => self.save_or_forget(&object, &state),
+            });
             (left, ticket)
         };
         // It leaves whatever the Reporter's side says, and whether or not that can be reached (INV-UNS-4).
