@@ -251,7 +251,7 @@ fn is_read_only(state: &State, message: &Message) -> bool {
 }
 
 /// While the Reporter's side is being asked for its state, remembers what that state may be too old to know.
-fn note_arrival(state: &mut State, message: &Message) {
+pub(super) fn note_arrival(state: &mut State, message: &Message) {
     if state.asking == 0 {
         return;
     }

@@ -8,7 +8,7 @@ use hyperty_model::{Message, ObjectUrl, StatusCode};
 use hyperty_storage::{StorageError, Ticket};
 use tokio::time::Instant;
 
-use super::children::child_id;
+use super::children::{child_id, note_arrival};
 use super::object::{Before, Link, Observed, PendingChild, State};
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
@@ -134,6 +134,11 @@ impl SyncManager {
             return self.shared.timers.set(&object.url, Due::Children, at);
         }
         let answered = state.pending.remove(at);
+        if let Some(answered) = answered.as_ref().filter(|_| code.is_success() && state.asking > 0) {
+            // The state that is being asked for may be older than this operation.
+            let message = answered.message.clone();
+            note_arrival(&mut state, &message);
+        }
         match answered.filter(|_| !code.is_success()) {
             Some(refused) => self.undo_operation(object, &mut state, refused),
             None => drop(self.save_pending(&state)),

@@ -30,7 +30,7 @@ impl ChildrenState {
             MessageType::Create => message.decode::<ChildBody>().ok().and_then(|body| {
                 let entry = ChildEntry { value: body.value.clone(), identity: body.identity.clone() };
                 let is_own = entry.value.reporter == self.me;
-                is_own.then(|| self.known.put_back(name, &body.value.url, Some(entry)))
+                is_own.then(|| self.put_back(name, &body.value.url, Some(entry)))
             }),
             MessageType::Update => message.decode::<UpdateBody>().ok().and_then(|body| {
                 let id = body.resource.as_deref().filter(|_| matches!(body.kind, UpdateKind::Whole(_)))?;
@@ -39,12 +39,19 @@ impl ChildrenState {
             _ => {
                 let body = message.decode::<DeleteBody>().ok();
                 let id = body.and_then(|body| ChildId::parse(body.child_id()?).ok());
-                id.map(|id| self.known.put_back(name, &id, None))
+                id.map(|id| self.put_back(name, &id, None))
             }
         };
         if found.is_none() {
             tracing::debug!(?message, "what is said of an own child does not fit");
         }
+    }
+
+    fn put_back(&mut self, name: &ChildrenName, id: &ChildId, entry: Option<ChildEntry>) {
+        if let Some(mine) = self.mine.get_mut(&(name.clone(), id.clone())) {
+            mine.taken_back = entry.is_none();
+        }
+        self.known.put_back(name, id, entry);
     }
 
     pub(super) fn unanswered(&self) -> usize {
@@ -115,10 +122,11 @@ impl ChildrenState {
                 return Err(ChildError::Deleted);
             }
         };
-        let mine = self
-            .mine
-            .entry(key.clone())
-            .or_insert_with(|| Unanswered { entry: None, operations: VecDeque::new() });
+        let mine = self.mine.entry(key.clone()).or_insert_with(|| Unanswered {
+            entry: None,
+            operations: VecDeque::new(),
+            taken_back: false,
+        });
         mine.entry = entry;
         mine.operations.push_back(operation);
         self.unanswered += 1;
@@ -132,6 +140,7 @@ impl ChildrenState {
             return Vec::new();
         };
         let settled: Vec<Operation> = mine.operations.drain(..=at).collect();
+        let taken_back = mine.taken_back;
         if mine.operations.is_empty() {
             self.mine.remove(key);
         }
@@ -140,6 +149,7 @@ impl ChildrenState {
         for operation in &settled {
             let (name, child) = (&key.0, key.1.as_str());
             let outcome = match &operation.what {
+                What::Create(_) | What::Update(_) if taken_back => continue,
                 What::Create(entry) => self.known.create(name, (**entry).clone()),
                 What::Update(body) => self.known.update(name, child, self.me.as_url(), body),
                 What::Delete => self.known.delete(name, child, self.me.as_url()),

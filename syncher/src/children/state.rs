@@ -48,6 +48,9 @@ pub(super) struct Unanswered {
     /// `None` when the last operation is a deletion.
     pub(super) entry: Option<ChildEntry>,
     pub(super) operations: VecDeque<Operation>,
+    /// The Sync Manager has said meanwhile that there is no such child: whatever it says is younger than the answers
+    /// that it has seen, which may reach this side later.
+    pub(super) taken_back: bool,
 }
 
 #[derive(Debug)]

@@ -10,4 +10,5 @@ mod manager;
 mod observe;
 mod repair;
 mod resume;
+mod taken_back;
 mod writes;
