@@ -1,7 +1,7 @@
 //! On whose behalf a session may say that it speaks: `body.source` and `body.subscriber` are believed by whoever gets the
 //! message, so they must be the session's own (protocol 5.14).
 
-use hyperty_model::{Message, MessageType, Url, UrlKind};
+use hyperty_model::{DerivedTail, Message, MessageType, Url, UrlKind};
 use serde::Deserialize;
 
 use crate::address::object_of_changes;
@@ -15,7 +15,8 @@ impl Core {
     pub(crate) fn authorise_claims(&self, session: &Session, message: &Message) -> Result<(), Refusal> {
         // Who may publish for an object may name whoever wrote the change: that was looked up already.
         let published = message.kind() == MessageType::Update && object_of_changes(message.to()).is_some();
-        if !self.config.enforce_publisher || published || message.to().kind() == UrlKind::Domain {
+        let believed = published || is_farewell(message);
+        if !self.config.enforce_publisher || believed || message.to().kind() == UrlKind::Domain {
             return Ok(());
         }
         if let Some(source) = message.claimed_source() {
@@ -58,6 +59,15 @@ impl Core {
             }
         }
     }
+}
+
+/// Whether the side of an object tells the Sync Manager of an observer that it removed that one (5.7): whom `source` names
+/// there is whom it is about. That the sender is the session's was looked at already.
+fn is_farewell(message: &Message) -> bool {
+    let from = message.from().split_derived();
+    message.kind() == MessageType::Unsubscribe
+        && matches!(from, Some((_, Some(DerivedTail::Subscription))))
+        && message.to().kind() == UrlKind::Runtime
 }
 
 fn subscriber_of(message: &Message) -> Option<Url> {

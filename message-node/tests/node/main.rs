@@ -10,6 +10,7 @@ mod listening;
 mod model;
 mod operation;
 mod races;
+mod removal;
 mod routing;
 mod sessions;
 mod support;
