@@ -100,10 +100,14 @@ impl SyncManager {
         for message in held {
             self.on_observed_child(&observed, &message);
         }
-        if let Err(refusal) = self.route_at_nodes(&observed).await {
-            tracing::debug!(object = %object.url, %refusal, "the stream is not routed yet");
-        }
-        self.subscribe_again(&observed).await;
+        // The former Reporter hears that it is done also when no node can be reached now.
+        let manager = self.clone();
+        self.later(Box::pin(async move {
+            if let Err(refusal) = manager.route_at_nodes(&observed).await {
+                tracing::debug!(object = %observed.url, %refusal, "the stream is not routed yet");
+            }
+            manager.subscribe_again(&observed).await;
+        }));
     }
 
     async fn observe_what_was_ours(

@@ -109,11 +109,24 @@ impl SyncManager {
     pub(crate) fn take_passed(&self, question: Question, body: &PassedBody) {
         let message = self.passed_message(question.request(), body);
         match message {
-            Some(message) => {
-                question.answer(ResponseBody::ok());
-                self.enqueue(&message);
-            }
+            Some(message) => match self.hold_passed(&message) {
+                Ok(()) => question.answer(ResponseBody::ok()),
+                Err(refusal) => question.answer(refusal),
+            },
             None => question.answer(Refusal::bad_request("not a request for an object that was given here")),
+        }
+    }
+
+    /// What is passed on has been given: until the grant has arrived as well it waits. Asked here before that, this
+    /// runtime would say that it does not know the object, and an observer take it for deleted.
+    fn hold_passed(&self, message: &Message) -> Result<(), Refusal> {
+        let object = message.to().split_derived().map(|(url, _)| url);
+        match object.and_then(|url| self.taking(&url)) {
+            Some(taking) => taking.hold_early(message.clone()).map_err(|_| full()),
+            None => {
+                self.enqueue(message);
+                Ok(())
+            }
         }
     }
 

@@ -43,6 +43,23 @@ struct Held {
     messages: VecDeque<Message>,
 }
 
+impl Held {
+    /// A double is held once.
+    fn add(&mut self, message: Message) -> Result<(), Message> {
+        let same = |one: &Message| {
+            one.id() == message.id() && one.from() == message.from() && one.to() == message.to()
+        };
+        if self.messages.iter().any(same) {
+            return Ok(());
+        }
+        if self.messages.len() >= HELD_MAX {
+            return Err(message);
+        }
+        self.messages.push_back(message);
+        Ok(())
+    }
+}
+
 /// What is known when it is accepted.
 pub(super) struct Accepted {
     pub(super) url: ObjectUrl,
@@ -99,23 +116,18 @@ impl Taking {
         self.held.lock().open = true;
     }
 
-    /// Holds a request; `false` if that has not begun. A double is held once.
+    /// Holds a request; `false` if that has not begun.
     pub(crate) fn hold(&self, message: Message) -> Result<bool, Message> {
         let mut held = self.held.lock();
         if !held.open {
             return Ok(false);
         }
-        let same = |one: &Message| {
-            one.id() == message.id() && one.from() == message.from() && one.to() == message.to()
-        };
-        if held.messages.iter().any(same) {
-            return Ok(true);
-        }
-        if held.messages.len() >= HELD_MAX {
-            return Err(message);
-        }
-        held.messages.push_back(message);
-        Ok(true)
+        held.add(message).map(|()| true)
+    }
+
+    /// Holds a request of which it is known that it is for the object as it will be here.
+    pub(super) fn hold_early(&self, message: Message) -> Result<(), Message> {
+        self.held.lock().add(message)
     }
 
     /// Ends the holding, and gives what was held.
@@ -179,6 +191,9 @@ impl SyncManager {
     pub(super) fn leave_taking(&self, taking: &Taking) {
         self.shared.taking.lock().remove(&taking.url);
         taking.listeners.lock().clear();
+        for message in taking.end_holding() {
+            crate::answer::Question::new(self.bus(), message).answer(super::pass::elsewhere());
+        }
     }
 
     /// Writes how far it has come and waits until that is durable.
