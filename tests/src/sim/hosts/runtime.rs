@@ -70,14 +70,29 @@ impl RuntimeSpec {
     /// what it had is resumed.
     #[must_use]
     pub fn hyperty<F>(
-        mut self,
+        self,
         name: &str,
         code: impl Fn(Hyperty, Seat) -> F + Send + Sync + 'static,
     ) -> RuntimeSpec
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.programs.push(Deployed { name: name.to_owned(), user: self.name.clone(), code: program(code) });
+        let name = name.to_owned();
+        self.hyperty_named(move |_| name.clone(), code)
+    }
+
+    /// The same with a name that may be another at each start: another hyperty of the same user then, which has nothing
+    /// of its own. `name` is told how often the runtime was started; 1 the first time.
+    #[must_use]
+    pub fn hyperty_named<F>(
+        mut self,
+        name: impl Fn(u64) -> String + Send + Sync + 'static,
+        code: impl Fn(Hyperty, Seat) -> F + Send + Sync + 'static,
+    ) -> RuntimeSpec
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.programs.push(Deployed { name: Arc::new(name), user: self.name.clone(), code: program(code) });
         self
     }
 
@@ -94,7 +109,7 @@ impl RuntimeSpec {
 /// A hyperty with its code.
 #[derive(Clone)]
 pub(crate) struct Deployed {
-    name: String,
+    name: Arc<dyn Fn(u64) -> String + Send + Sync>,
     user: String,
     code: Program,
 }
@@ -181,8 +196,8 @@ impl RuntimeHost {
             runtime.schema(schema).map_err(|error| error.to_string())?;
         }
         for Deployed { name, user, code } in &spec.programs {
-            let user = format!("user://{}/{user}", spec.domains[0]);
-            let hyperty = runtime.deploy(name).user(&user).await.map_err(|error| error.to_string())?;
+            let (name, user) = (name(start), format!("user://{}/{user}", spec.domains[0]));
+            let hyperty = runtime.deploy(&name).user(&user).await.map_err(|error| error.to_string())?;
             let seat = Seat {
                 sim: Sim::of(&core),
                 runtime: runtime.clone(),

@@ -97,11 +97,13 @@ impl Kids {
     pub(super) fn done(&mut self, outcome: Outcome) -> Result<(), Violation> {
         let Outcome { id, version, result } = outcome;
         let who = &self.who;
+        // Its invitation may allow no children, or it may be removed by then.
+        let may_be_refused = self.judge.is_restricted(who);
         self.judge.check(&self.url, |judge| match (result, version) {
             (Ok(()), Some(version)) => judge.child_acknowledged(who, &id, version),
             (Ok(()), None) => judge.child_deletion_acknowledged(who, &id),
             // It is sent again until it is answered.
-            (Err(ChildError::Unanswered), _) => Ok(()),
+            (Err(ChildError::Unanswered), _) if !may_be_refused => Ok(()),
             _ => {
                 judge.child_uncertain(&id);
                 Ok(())

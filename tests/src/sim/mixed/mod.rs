@@ -4,22 +4,32 @@
 //! Machines start, applications work while faults happen, everything is mended, and all must [converge
 //! in time](CONVERGED_WITHIN). Then everybody leaves, objects are deleted, and nothing may be left of it all.
 
+mod action;
 mod children;
+mod delegate;
 mod hostile;
+mod invite;
 mod judge;
+mod large;
 mod observer;
+mod party;
+mod procedures;
+mod remove;
 mod reporter;
 mod sweep;
+mod take_over;
 
+pub use self::procedures::{Procedure, UnknownProcedure, Weights};
 pub use self::sweep::Sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyperty_model::{ObjectUrl, Url};
+use hyperty_model::Url;
 use tokio::time::{sleep, timeout};
 
 use self::judge::{Judge, Phase};
+use self::party::Role;
 use super::faults::{Fault, Schedule};
 use super::{Failure, FileDisk, Line, MemoryDisk, RuntimeSpec, Sim, SimBuilder, SimRng};
 use crate::party::SCHEMA;
@@ -58,6 +68,8 @@ pub struct Mixed {
     pub troubled: Duration,
     /// What may go wrong.
     pub faults: Vec<Fault>,
+    /// What is done beside writing, and how often.
+    pub weights: Weights,
     /// Whether disks hold files of durable tables, whose pages are torn; in memory if not.
     pub files: bool,
 }
@@ -83,6 +95,20 @@ pub struct Summary {
     pub conflations: u64,
     /// Machines that were stopped hard.
     pub crashes: u64,
+    /// Invitations and announcements.
+    pub invited: u64,
+    /// Invitations that were taken back.
+    pub revoked: u64,
+    /// Observers that were removed.
+    pub removed: u64,
+    /// Actions that were asked for and performed.
+    pub actions: u64,
+    /// Objects that their Reporters gave to others.
+    pub delegated: u64,
+    /// Objects that other hyperties of their user took over.
+    pub taken_over: u64,
+    /// Objects that grew beyond a message.
+    pub large: u64,
 }
 
 impl Mixed {
@@ -94,28 +120,28 @@ impl Mixed {
             domains: 1,
             troubled: Duration::from_secs(120),
             faults: Fault::ALL.to_vec(),
+            weights: Weights::default(),
             files: seed.is_multiple_of(16),
         }
     }
 
-    /// Smaller ones of different sizes, of which many are run: three to five runtimes, up to a minute and a half of
-    /// all faults.
+    /// Smaller ones of different sizes, of which many are run: three to five runtimes, up to 70 seconds of all faults.
     pub fn small(seed: u64) -> Mixed {
         let runtimes = 3 + (seed % 3) as usize;
-        let troubled = Duration::from_secs(30 + 20 * (seed % 4));
+        let troubled = Duration::from_secs(25 + 15 * (seed % 4));
         Mixed { runtimes, troubled, ..Mixed::new(seed) }
     }
 
     /// The command that runs it again, with its whole trace.
     pub fn command(&self) -> String {
         let faults: Vec<&str> = self.faults.iter().map(|fault| fault.name()).collect();
-        let Mixed { seed, runtimes, domains, .. } = self;
+        let Mixed { seed, runtimes, domains, weights, .. } = self;
         let disks = if self.files { "files" } else { "memory" };
         let minutes = self.troubled.as_secs_f64() / 60.0;
         let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(",") };
         format!(
             "hyperty simulate --seed {seed} --runtimes {runtimes} --nodes {domains} --minutes {minutes} \
-             --faults {faults} --disks {disks} --trace"
+             --faults {faults} --procedures {weights} --disks {disks} --trace"
         )
     }
 
@@ -145,12 +171,11 @@ impl Mixed {
             });
         }
         let boards = BOARDS_MAX.min(self.runtimes.saturating_sub(1)).max(1);
-        let mut parties = boards;
-        for at in 0..self.runtimes.max(2) {
-            let (spec, observers) = self.spec(at, boards, &domains, &judge);
-            parties += observers;
-            builder = builder.runtime(spec);
+        let runtimes = self.runtimes.max(2);
+        for at in 0..runtimes {
+            builder = builder.runtime(self.spec(at, boards, &domains, &judge));
         }
+        let parties = runtimes * boards;
         let (seed, files) = (self.seed, self.files);
         let builder = builder.replay(self.command()).disks(move |machine| match files {
             true => Arc::new(FileDisk::new(SYNC, SimRng::new(seed, machine).number())),
@@ -160,35 +185,37 @@ impl Mixed {
         builder.run(async |sim| run.script(sim).await)
     }
 
-    /// One runtime: it reports an object or none, and observes all others. The last one has a stranger as well.
-    fn spec(&self, at: usize, boards: usize, domains: &[String], judge: &Arc<Judge>) -> (RuntimeSpec, usize) {
+    /// One runtime: it reports an object at first or none, and observes all others. The last one has a stranger as well.
+    fn spec(&self, at: usize, boards: usize, domains: &[String], judge: &Arc<Judge>) -> RuntimeSpec {
         let home = &domains[at % domains.len()];
         let mut spec = RuntimeSpec::new(&name(at), home).schema(SCHEMA);
         for domain in domains.iter().filter(|domain| *domain != home) {
             spec = spec.link(domain);
         }
-        if at < boards {
-            let allowed = (0..self.runtimes.max(2)).map(|at| user(&name(at), &domains[at % domains.len()]));
-            let role = reporter::Role {
+        let hosts = (0..self.runtimes.max(2)).filter(|at| !is_guest(*at));
+        let allowed: Vec<Url> = hosts.map(|at| user(&name(at), &domains[at % domains.len()])).collect();
+        for number in 0..boards {
+            let role = Role {
                 judge: Arc::clone(judge),
-                board: format!("board-{at}"),
-                allowed: allowed.collect(),
+                board: format!("board-{number}"),
+                creates: number == at,
+                guest: is_guest(at),
+                allowed: allowed.clone(),
+                weights: self.weights,
             };
-            spec = spec.hyperty("report", move |hyperty, seat| reporter::report(hyperty, seat, role.clone()));
-        }
-        let mut observers = 0;
-        for board in (0..boards).filter(|board| *board != at) {
-            let role = observer::Role { judge: Arc::clone(judge), board: format!("board-{board}") };
-            let code = move |hyperty, seat| observer::watch(hyperty, seat, role.clone());
-            spec = spec.hyperty(&format!("watch-{board}"), code);
-            observers += 1;
+            let code = {
+                let role = role.clone();
+                move |hyperty, seat| party::take_part(hyperty, seat, role.clone())
+            };
+            let (seed, runtime) = (self.seed, name(at));
+            spec = spec.hyperty_named(move |start| take_over::name_at(seed, start, &runtime, &role), code);
         }
         if at + 1 == self.runtimes {
-            let role = observer::Role { judge: Arc::clone(judge), board: "board-0".to_owned() };
-            let code = move |hyperty, seat| observer::stranger(hyperty, seat, role.clone());
+            let judge = Arc::clone(judge);
+            let code = move |hyperty, seat| observer::stranger(hyperty, seat, Arc::clone(&judge));
             spec = spec.hyperty("stranger", code).user("stranger");
         }
-        (spec, observers)
+        spec
     }
 }
 
@@ -280,6 +307,13 @@ impl Run {
             lines: sim.trace().lines(),
             deliveries: self.judge.deliveries(),
             crashes: sim.crashes(),
+            invited: self.judge.deeds(Procedure::Invite),
+            revoked: self.judge.deeds(Procedure::Revoke),
+            removed: self.judge.deeds(Procedure::Remove),
+            actions: self.judge.deeds(Procedure::Action),
+            delegated: self.judge.deeds(Procedure::Delegate),
+            taken_over: self.judge.deeds(Procedure::TakeOver),
+            large: self.judge.deeds(Procedure::Large),
             ..Summary::default()
         };
         for domain in sim.domains() {
@@ -322,12 +356,11 @@ fn name(at: usize) -> String {
     NAMES.get(at).map_or_else(|| format!("runtime-{at}"), |name| (*name).to_owned())
 }
 
-fn user(name: &str, domain: &str) -> Url {
-    Url::parse(&format!("user://{domain}/{name}")).expect("a name and a domain make a user")
+/// Whether the user of this runtime observes by invitation only.
+fn is_guest(at: usize) -> bool {
+    at == 2
 }
 
-/// What a program found that no message can cause.
-fn odd(url: &ObjectUrl, who: &str, detail: &str) -> Violation {
-    let (object, who) = (url.to_string(), who.to_owned());
-    Violation { invariant: Invariant::I1, object, who, detail: detail.to_owned() }
+fn user(name: &str, domain: &str) -> Url {
+    Url::parse(&format!("user://{domain}/{name}")).expect("a name and a domain make a user")
 }

@@ -8,123 +8,204 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use hyperty_model::{ObjectUrl, Position, Snapshot};
 use hyperty_runtime::Hyperty;
-use hyperty_syncher::{Observer, ObserverEvent, ObserverState, ReadError};
+use hyperty_syncher::{
+    Delegation, Delegations, Invitations, Observer, ObserverEvent, ObserverState, ReadError, Reporter,
+};
 use tokio::time::sleep;
 
 use super::children::Kids;
 use super::judge::{Judge, Phase};
-use super::reporter::{AGAIN, LOOK};
+use super::party::{Entry, Party, Stand};
+use super::procedures::Procedure;
+use super::reporter::{AGAIN, Doing, LOOK};
+use super::{action, delegate, invite};
 use crate::reference::{ChildSeen, Followed, Follower, Invariant, Violation, children_of};
 use crate::sim::Seat;
 
 /// The mean time between two things that an observer does.
 const BETWEEN_ACTIONS: Duration = Duration::from_secs(6);
 
-/// What an observer is told beside its hyperty.
-#[derive(Clone)]
-pub(super) struct Role {
-    pub(super) judge: Arc<Judge>,
-    pub(super) board: String,
+/// How often one who may not observe tries at least.
+const UNINVITED: Duration = Duration::from_secs(8);
+
+/// An answer, and whether its asker could have been let in when it asked.
+type Reading = BoxFuture<'static, (bool, Result<Snapshot, ReadError>)>;
+
+/// What the application of one who does not report the object is asked, and has accepted.
+struct Desk {
+    invitations: Invitations,
+    offers: Delegations,
+    /// An offer that was accepted.
+    taking: FuturesUnordered<delegate::Taking>,
+    undecided: Option<Delegation>,
 }
 
-type Reading = BoxFuture<'static, Result<Snapshot, ReadError>>;
-
-struct Watching {
-    seat: Seat,
+struct Watching<'a> {
+    party: &'a Party,
     judge: Arc<Judge>,
-    who: String,
-    party: String,
-    hyperty: Hyperty,
-    url: ObjectUrl,
+    who: &'a str,
+    url: &'a ObjectUrl,
     observer: Observer,
     follower: Follower,
     kids: Kids,
     reads: FuturesUnordered<Reading>,
+    actions: FuturesUnordered<Doing>,
 }
 
-/// The program.
-pub(super) async fn watch(hyperty: Hyperty, seat: Seat, role: Role) {
-    let judge = &role.judge;
-    judge.reached(Phase::Work).await;
-    let url = judge.found(&role.board).await;
-    let who = hyperty.url().to_string();
-    seat.note(format!("{who} observes {url}"));
-    judge.of(&url, |judge| judge.children_uncertain(&who));
-    let mut resumed = hyperty.resumed().observers.iter().find(|observer| *observer.url() == url).cloned();
+/// What ended an observation, or the time without one.
+enum Next {
+    /// Nothing more is to be followed.
+    Ended,
+    Observes(Observer),
+    Reports(Reporter),
+}
+
+/// Observes until everybody leaves, or the object is this party's own.
+pub(super) async fn watch(
+    party: &Party,
+    url: &ObjectUrl,
+    begun: Option<(Observer, Entry)>,
+) -> Result<Stand, Violation> {
+    let judge = &party.role.judge;
+    party.seat.note(format!("{} observes {url}", party.who));
+    let mut desk = Desk {
+        invitations: party.hyperty.invitations(),
+        offers: party.hyperty.delegations(),
+        taking: FuturesUnordered::new(),
+        undecided: None,
+    };
+    let (mut begun, mut wait) = (begun, Duration::ZERO);
     while judge.phase() < Phase::Leave {
-        let begun = match resumed.take() {
-            Some(observer) => Some((observer, true)),
+        let next = match begun.take() {
+            Some((observer, entry)) => {
+                let next = Watching::begin(party, url, observer, entry)?.follow(&mut desk).await?;
+                // What it had under way on its children is not followed any more.
+                judge.of(url, |judge| judge.children_uncertain(&party.who));
+                wait = Duration::ZERO;
+                next
+            }
             None => {
-                let lost = judge.of(&url, |judge| judge.observes(&who)) == Some(true);
-                if lost && seat.start > 1 {
-                    let detail = "its subscription did not come back".to_owned();
-                    let (invariant, object) = (Invariant::I6, url.to_string());
-                    return seat.sim.violated(Violation { invariant, object, who, detail });
-                }
-                subscribe(&hyperty, &seat, &url).await.map(|observer| (observer, false))
+                let next = outside(party, url, &mut desk, wait).await?;
+                let may = judge.of(url, |judge| judge.may(&party.who)) == Some(true);
+                wait = if may && !judge.is_restricted(&party.who) {
+                    AGAIN
+                } else {
+                    UNINVITED * (1 + party.seat.rng.below(3) as u32)
+                };
+                next
             }
         };
-        let Some((observer, back)) = begun else { continue };
-        let followed = match Watching::begin(&hyperty, &seat, judge, &url, observer, back) {
-            Ok(mut watching) => watching.follow().await,
-            Err(violation) => Err(violation),
-        };
-        if let Err(violation) = followed {
-            return seat.sim.violated(violation);
+        match next {
+            Next::Ended => {}
+            Next::Observes(observer) => begun = Some((observer, Entry::New)),
+            Next::Reports(board) => return Ok(Stand::Reports(board)),
         }
     }
-    judge.one_done();
+    Ok(Stand::Left)
 }
 
-async fn subscribe(hyperty: &Hyperty, seat: &Seat, url: &ObjectUrl) -> Option<Observer> {
-    match hyperty.subscribe(url).store(true).await {
-        Ok(observer) => Some(observer),
+/// Waits for an invitation, an object of its own or its time to subscribe; whichever comes first.
+async fn outside(party: &Party, url: &ObjectUrl, desk: &mut Desk, wait: Duration) -> Result<Next, Violation> {
+    let judge = &party.role.judge;
+    let phase = judge.phase();
+    let pause = sleep(if phase < Phase::Settle { wait } else { wait.min(LOOK) });
+    tokio::pin!(pause);
+    loop {
+        tokio::select! {
+            biased;
+            Some((from, taken)) = desk.taking.next() => {
+                return Ok(delegate::taken(party, &from, taken)?.map_or(Next::Ended, Next::Reports));
+            }
+            Some(offer) = desk.offers.next() => desk.decide(party, offer),
+            Some(invitation) = desk.invitations.next() => {
+                return Ok(invite::decide(party, invitation).await.map_or(Next::Ended, Next::Observes));
+            }
+            () = judge.reached(Phase::Settle), if phase < Phase::Settle => return Ok(Next::Ended),
+            () = judge.reached(Phase::Leave) => return Ok(Next::Ended),
+            () = &mut pause => break,
+        }
+    }
+    if !desk.taking.is_empty() {
+        // It may be its own soon.
+        return Ok(Next::Ended);
+    }
+    if let Some(board) = party.hyperty.reporters().into_iter().find(|board| board.url() == url) {
+        let from = judge.of(url, |judge| judge.owner().to_owned()).unwrap_or_default();
+        delegate::owns(party, &from, &board)?;
+        return Ok(Next::Reports(board));
+    }
+    // Whether its invitation holds still is for the Reporter's side to say.
+    if phase >= Phase::Settle && judge.is_restricted(&party.who) {
+        judge.settled(&party.name(url), Ok(()));
+        sleep(LOOK).await;
+        return Ok(Next::Ended);
+    }
+    let could = judge.of(url, |judge| judge.may_be_let_in(&party.who));
+    let subscribed = party.hyperty.subscribe(url).store(true).await;
+    let can = judge.of(url, |judge| judge.may_be_let_in(&party.who));
+    match subscribed {
+        // It was removed, or its invitation taken back, while the answer was on its way.
+        Ok(observer) if could == Some(true) && can != Some(true) => {
+            let left = observer.unsubscribe().await;
+            party.seat.note(format!("{} was let in and sent away: {left:?}", party.who));
+            Ok(Next::Ended)
+        }
+        Ok(observer) => Ok(Next::Observes(observer)),
         Err(error) => {
-            seat.note(format!("not subscribed: {error}"));
-            sleep(AGAIN).await;
-            None
+            party.seat.note(format!("not subscribed: {error}"));
+            Ok(Next::Ended)
         }
     }
 }
 
-impl Watching {
+impl Desk {
+    fn decide(&mut self, party: &Party, offer: Delegation) {
+        self.taking.extend(delegate::decide(party, offer, &mut self.undecided));
+    }
+}
+
+impl<'a> Watching<'a> {
     fn begin(
-        hyperty: &Hyperty,
-        seat: &Seat,
-        judge: &Arc<Judge>,
-        url: &ObjectUrl,
+        party: &'a Party,
+        url: &'a ObjectUrl,
         mut observer: Observer,
-        back: bool,
-    ) -> Result<Watching, Violation> {
-        let who = hyperty.url().to_string();
+        entry: Entry,
+    ) -> Result<Watching<'a>, Violation> {
+        let (judge, who) = (&party.role.judge, party.who.as_str());
         let snapshot = observer.snapshot();
         let at = Position { epoch: snapshot.epoch, version: snapshot.version };
-        judge.check(url, |judge| match back && judge.observes(&who) {
-            true => judge.came_back(&who, at, &snapshot.data),
-            // A subscription that was kept before its application heard of it.
-            false => judge.joined(&who, at, &snapshot.data),
+        let is_removing = judge.is_removing(who);
+        judge.check(url, |judge| {
+            match entry == Entry::Back && (judge.observes(who) || judge.is_unheard(who)) {
+                true => judge.came_back(who, at, &snapshot.data),
+                // A subscription that was kept before its application heard of it.
+                false => judge.joined(who, at, &snapshot.data),
+            }
         })?;
+        if is_removing {
+            // The removal may come after it.
+            judge.of(url, |judge| judge.removing(who));
+        }
         Ok(Watching {
-            seat: seat.clone(),
+            party,
             judge: Arc::clone(judge),
-            party: format!("{} {url}", seat.name),
-            hyperty: hyperty.clone(),
-            url: url.clone(),
-            follower: Follower::new(&who, &who, at, snapshot.data),
-            kids: Kids::new(judge, url, &who),
+            url,
+            follower: Follower::new(who, who, at, snapshot.data),
+            kids: Kids::new(judge, url, who),
             reads: FuturesUnordered::new(),
+            actions: FuturesUnordered::new(),
             observer,
             who,
         })
     }
 
     /// Follows the object until the observation ends.
-    async fn follow(&mut self) -> Result<(), Violation> {
+    async fn follow(mut self, desk: &mut Desk) -> Result<Next, Violation> {
         let judge = Arc::clone(&self.judge);
         loop {
             let pause = match judge.phase() {
                 Phase::Settle => LOOK,
-                _ => self.seat.rng.around(BETWEEN_ACTIONS),
+                _ => self.party.seat.rng.around(BETWEEN_ACTIONS),
             };
             let pause = sleep(pause);
             tokio::pin!(pause);
@@ -135,13 +216,20 @@ impl Watching {
                     event = self.observer.next_event() => match event {
                         Some(event) => {
                             if self.take(event)? {
-                                return Ok(());
+                                return Ok(Next::Ended);
                             }
                         }
-                        None => return Ok(()),
+                        None => return Ok(Next::Ended),
                     },
                     Some(outcome) = self.kids.under_way.next() => self.kids.done(outcome)?,
                     Some(read) = self.reads.next() => self.read(read)?,
+                    Some(done) = self.actions.next() => done?,
+                    Some((from, taken)) = desk.taking.next() => {
+                        if let Some(board) = delegate::taken(self.party, &from, taken)? {
+                            return Ok(Next::Reports(board));
+                        }
+                    }
+                    Some(offer) = desk.offers.next() => desk.decide(self.party, offer),
                     () = judge.reached(Phase::Settle), if phase < Phase::Settle => break,
                     () = judge.reached(Phase::Leave), if phase == Phase::Settle => break,
                     () = &mut pause => break,
@@ -149,19 +237,19 @@ impl Watching {
             }
             let left = match judge.phase() {
                 Phase::Work if phase == Phase::Work => self.act().await?,
-                Phase::Settle => self.look()?,
+                Phase::Settle => self.look(desk)?,
                 Phase::Leave | Phase::Delete => self.leave().await,
                 _ => false,
             };
             if left {
-                return Ok(());
+                return Ok(Next::Ended);
             }
         }
     }
 
     /// Takes an event; whether it was the last.
     fn take(&mut self, event: ObserverEvent) -> Result<bool, Violation> {
-        let (who, url) = (&self.who, &self.url);
+        let (who, url) = (self.who, self.url);
         self.judge.delivered();
         let follower = &mut self.follower;
         let followed = self.judge.of(url, |judge| {
@@ -195,63 +283,75 @@ impl Watching {
         let notes = self.observer.children("notes");
         notes
             .map(|notes| children_of(&notes))
-            .map_err(|error| super::odd(&self.url, &self.who, &error.to_string()))
+            .map_err(|error| self.party.odd(self.url, Invariant::I1, error.to_string()))
     }
 
     /// Does something; whether it has left the object.
     async fn act(&mut self) -> Result<bool, Violation> {
-        match self.seat.rng.below(20) {
-            0..=9 => {
+        let rng = &self.party.seat.rng;
+        match self.party.role.weights.draw(rng, &Procedure::OBSERVERS) {
+            Some(Procedure::Child) => {
                 if let Ok(notes) = self.observer.children("notes") {
-                    self.kids.act(&self.seat.rng, &notes)?;
+                    self.kids.act(rng, &notes)?;
                 }
             }
-            10..=12 => {
-                let (hyperty, url) = (self.hyperty.clone(), self.url.clone());
-                self.reads.push(Box::pin(async move { hyperty.read(&url).await }));
+            Some(Procedure::Read) => {
+                let (hyperty, url) = (self.party.hyperty.clone(), self.url.clone());
+                let could = self.judge.of(&url, |judge| judge.may_be_let_in(self.who)) == Some(true);
+                self.reads.push(Box::pin(async move { (could, hyperty.read(&url).await) }));
             }
-            13 => return Ok(self.leave().await),
+            Some(Procedure::Action) => self.actions.push(action::ask(self.party, &self.observer)),
+            Some(Procedure::Leave) => return Ok(self.leave().await),
             _ => {}
         }
         Ok(false)
     }
 
-    fn read(&self, read: Result<Snapshot, ReadError>) -> Result<(), Violation> {
+    fn read(&self, (could, read): (bool, Result<Snapshot, ReadError>)) -> Result<(), Violation> {
         let Ok(snapshot) = read else { return Ok(()) };
         let at = Position { epoch: snapshot.epoch, version: snapshot.version };
-        self.judge.check(&self.url, |judge| judge.read(&self.who, at, &snapshot.data))
+        self.judge.check(self.url, |judge| match could && !judge.may_be_let_in(self.who) {
+            // It was answered before its asker was sent away.
+            true => Ok(()),
+            false => judge.read(self.who, at, &snapshot.data),
+        })
     }
 
     async fn leave(&mut self) -> bool {
         // However it ends, the observation has ended here; after a crash meanwhile it may be back.
-        self.judge.of(&self.url, |judge| {
-            judge.unsubscribed(&self.who);
-            judge.children_uncertain(&self.who);
+        self.judge.of(self.url, |judge| {
+            judge.unsubscribed(self.who);
+            judge.children_uncertain(self.who);
         });
         let ended = self.observer.unsubscribe().await;
-        self.seat.note(format!("{} has left: {ended:?}", self.who));
+        self.party.seat.note(format!("{} has left: {ended:?}", self.who));
         true
     }
 
-    fn look(&mut self) -> Result<bool, Violation> {
+    fn look(&mut self, desk: &Desk) -> Result<bool, Violation> {
         let state = self.observer.state();
         let (at, data, held) = (self.observer.position(), self.observer.data(), self.held()?);
-        let reporters = self.judge.children(&self.url);
-        let settled = self.judge.check(&self.url, |judge| {
-            judge.settled(&self.who, at, &data)?;
-            judge.settled_children(&self.who, &held, &reporters)
+        let reporters = self.judge.children(self.url);
+        let unsettled = |detail: &str| Err(self.party.odd(self.url, Invariant::I11, detail));
+        let settled = self.judge.check(self.url, |judge| {
+            if judge.is_unheard(self.who) {
+                return unsettled("has not heard that it was removed");
+            }
+            judge.settled(self.who, at, &data)?;
+            judge.settled_children(self.who, &held, &reporters)
         });
         let settled = settled.and(match state {
+            ObserverState::Live if !desk.taking.is_empty() => {
+                unsettled("an offer that it accepted has no end")
+            }
+            ObserverState::Live if !self.actions.is_empty() => {
+                unsettled("an action that it asked for has no end")
+            }
             ObserverState::Live => Ok(()),
-            other => Err(self.unsettled(format!("is {other:?}"))),
+            other => unsettled(&format!("is {other:?}")),
         });
-        self.judge.settled(&self.party, settled);
+        self.judge.settled(&self.party.name(self.url), settled);
         Ok(false)
-    }
-
-    fn unsettled(&self, detail: String) -> Violation {
-        let (object, who) = (self.url.to_string(), self.who.clone());
-        Violation { invariant: Invariant::I11, object, who, detail }
     }
 }
 
@@ -263,10 +363,9 @@ fn is_flicker(violation: &Violation) -> bool {
 }
 
 /// One who is not allowed, and tries.
-pub(super) async fn stranger(hyperty: Hyperty, seat: Seat, role: Role) {
-    let judge = &role.judge;
+pub(super) async fn stranger(hyperty: Hyperty, seat: Seat, judge: Arc<Judge>) {
     judge.reached(Phase::Work).await;
-    let url = judge.found(&role.board).await;
+    let url = judge.found("board-0").await;
     let who = hyperty.url().to_string();
     judge.of(&url, |judge| judge.refused(&who));
     while judge.phase() < Phase::Settle {

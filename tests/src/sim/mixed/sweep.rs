@@ -97,5 +97,12 @@ impl Summary {
         self.repairs_by_snapshot += other.repairs_by_snapshot;
         self.conflations += other.conflations;
         self.crashes += other.crashes;
+        self.invited += other.invited;
+        self.revoked += other.revoked;
+        self.removed += other.removed;
+        self.actions += other.actions;
+        self.delegated += other.delegated;
+        self.taken_over += other.taken_over;
+        self.large += other.large;
     }
 }
