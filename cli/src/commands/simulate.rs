@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hyperty_conformance::sim::Fault;
-use hyperty_conformance::sim::mixed::{Mixed, Summary, Sweep};
+use hyperty_conformance::sim::mixed::{Mixed, Summary, Sweep, Weights};
 use serde_json::json;
 
 use crate::exit::Failure;
@@ -25,7 +25,8 @@ is printed with the last lines of its trace and the command that does the same a
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   hyperty simulate --seeds 100
-  hyperty simulate --seed 42 --faults half-open,power-loss --trace";
+  hyperty simulate --seed 42 --faults half-open,power-loss --trace
+  hyperty simulate --seeds 20 --procedures invite,remove,delegate=200";
 
 /// `hyperty simulate`.
 #[derive(Debug, Args)]
@@ -48,6 +49,10 @@ pub(crate) struct SimulateArgs {
     /// What goes wrong: all, none, or names separated by commas, such as cut,half-open,power-loss
     #[arg(long, value_name = "LIST", default_value = "all")]
     pub faults: String,
+    /// What is done beside changes: all, none, or names separated by commas, such as invite,delegate; a name may have
+    /// its weight, in how many of a thousand occasions it is done, as in delegate=500
+    #[arg(long, value_name = "LIST", default_value = "all", value_parser = str::parse::<Weights>)]
+    pub procedures: Weights,
     /// What the disks hold [default: files with every sixteenth seed, else memory]
     #[arg(long, value_enum)]
     pub disks: Option<Disks>,
@@ -78,6 +83,7 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Result<(), Failure> {
             domains: usize::from(args.nodes),
             troubled: args.minutes,
             faults: faults.clone(),
+            weights: args.procedures,
             files: args.disks.map_or(mixed.files, |disks| disks == Disks::Files),
             ..mixed
         }
@@ -124,11 +130,14 @@ fn print(sweep: &Sweep, output: &Output) {
     let (seeds, violations) = (sweep.seeds, sweep.failures.len());
     let Summary { hash, messages, deliveries, repairs_by_changes, repairs_by_snapshot, .. } = sum;
     let Summary { conflations, crashes, .. } = sum;
+    let Summary { invited, revoked, removed, actions, delegated, taken_over, large, .. } = sum;
     match output.format() {
         Format::Text => output.line(&format!(
             "{seeds} seeds, {hours:.2} simulated hours, {messages} messages, {deliveries} deliveries, \
              {repairs_by_changes} repairs by changes, {repairs_by_snapshot} by a snapshot, \
-             {conflations} conflations, {crashes} crashes, {violations} violations, \
+             {conflations} conflations, {crashes} crashes, {invited} invited, {revoked} revoked, \
+             {removed} removed, {actions} actions, {delegated} delegated, {taken_over} taken over, {large} large, \
+             {violations} violations, \
              {pace:.0} simulated seconds per second, trace {hash:016x}"
         )),
         Format::Ndjson => output.json(&json!({
@@ -141,6 +150,13 @@ fn print(sweep: &Sweep, output: &Output) {
             "repairs_by_snapshot": repairs_by_snapshot,
             "conflations": conflations,
             "crashes": crashes,
+            "invited": invited,
+            "revoked": revoked,
+            "removed": removed,
+            "actions": actions,
+            "delegated": delegated,
+            "taken_over": taken_over,
+            "large": large,
             "violations": violations,
             "trace": format!("{hash:016x}"),
             "seconds_per_second": pace,

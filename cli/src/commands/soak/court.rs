@@ -31,8 +31,19 @@ pub(super) struct Court {
     objects: watch::Sender<BTreeMap<ObjectUrl, Arc<Mutex<Case>>>>,
     /// What keeps each party from being settled, if anything; since the pause began.
     settled: Mutex<BTreeMap<String, Option<String>>>,
-    expected: Mutex<(usize, usize)>,
+    expected: Mutex<Expected>,
     tally: Arc<Tally>,
+}
+
+/// Who has to be settled in a pause.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Expected {
+    /// Parties that report.
+    pub(super) reporters: usize,
+    /// Parties that observe everything.
+    pub(super) observers: usize,
+    /// Groups that share an object of their own, which is not judged here.
+    pub(super) groups: usize,
 }
 
 /// One object.
@@ -53,14 +64,14 @@ impl Court {
         })
     }
 
-    /// So many parties report, and so many observe everything.
-    pub(super) fn expect(&self, reporters: usize, observers: usize) {
-        *self.expected.lock() = (reporters, observers);
+    /// So many have to be settled in a pause.
+    pub(super) fn expect(&self, expected: Expected) {
+        *self.expected.lock() = expected;
     }
 
     /// How many parties report.
     pub(super) fn reporters(&self) -> usize {
-        self.expected.lock().0
+        self.expected.lock().reporters
     }
 
     pub(super) fn enter(&self, phase: Phase) {
@@ -124,10 +135,10 @@ impl Court {
     /// Whether every party has looked in this pause, and is settled.
     pub(super) fn is_settled(&self) -> bool {
         let objects = self.objects.borrow().len();
-        let (reporters, observers) = *self.expected.lock();
+        let Expected { reporters, observers, groups } = *self.expected.lock();
         let settled = self.settled.lock();
         objects == reporters * super::reporter::OBJECTS
-            && settled.len() == objects * (1 + observers)
+            && settled.len() == objects * (1 + observers) + groups
             && settled.values().all(Option::is_none)
     }
 
@@ -136,9 +147,10 @@ impl Court {
         let settled = self.settled.lock();
         let mut texts: Vec<_> = settled.values().flatten().cloned().collect();
         let objects = self.objects.borrow().len();
-        let missing = (objects * (1 + self.expected.lock().1)).saturating_sub(settled.len());
+        let Expected { observers, groups, .. } = *self.expected.lock();
+        let missing = (objects * (1 + observers) + groups).saturating_sub(settled.len());
         if missing > 0 {
-            texts.push(format!("{missing} observations did not come back"));
+            texts.push(format!("{missing} observations or groups did not come to rest"));
         }
         texts
     }

@@ -1,13 +1,14 @@
 //! `hyperty soak`: a node over loopback sockets and many runtimes in one process, for as long as one likes.
 //!
-//! Runtimes report, observe, burst, add children, crash, leave and come back; clients hardly read; the node is restarted
-//! in order and by crash. What every observer is told is judged, change by change, by the
+//! Runtimes report, observe, burst, add children, crash, leave and come back; groups remove, invite, and pass their
+//! object on; clients hardly read; the node is restarted in order and by crash. What every observer is told is judged, change by change, by the
 //! [reference model](hyperty_conformance::reference). A run has two parts, each ended by a pause in which all must come
 //! to the same state and what is held is counted: what the second part leaves behind beyond the first is a leak.
 
 mod churn;
 mod court;
 mod disk;
+mod hands;
 mod hold;
 mod host;
 mod kids;
@@ -26,7 +27,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
-use self::court::{Court, Phase};
+use self::court::{Court, Expected, Phase};
 use self::hold::Held;
 use self::host::Host;
 use self::tally::Tally;
@@ -45,7 +46,7 @@ const WARM_UP_SHARE: f64 = 0.3;
 
 /// How long all may take to come to the same state once nothing disturbs them: the longest wait between two attempts
 /// to connect, and a repair.
-const SETTLE_MAX: Duration = Duration::from_secs(60);
+const SETTLE_MAX: Duration = Duration::from_secs(90);
 
 /// How often is looked whether all are settled.
 const LOOK: Duration = Duration::from_millis(100);
@@ -141,10 +142,8 @@ async fn within(
 /// Starts everybody.
 fn parties(soak: &Arc<Soak>, args: &SoakArgs) -> JoinSet<()> {
     let (seed, scale) = (args.seed, args.scale);
-    soak.court.expect(
-        usize::try_from(2 * scale).unwrap_or(usize::MAX),
-        usize::try_from(4 * scale).unwrap_or(usize::MAX),
-    );
+    let times = |number: u32| usize::try_from(number * scale).unwrap_or(usize::MAX);
+    soak.court.expect(Expected { reporters: times(2), observers: times(4), groups: times(1) });
     let mut parties = JoinSet::new();
     for number in 0..2 * scale {
         parties.spawn(reporter::report(Arc::clone(soak), number, soak.ids(seed, "reporter", number)));
@@ -157,6 +156,9 @@ fn parties(soak: &Arc<Soak>, args: &SoakArgs) -> JoinSet<()> {
     }
     for number in 0..2 * scale {
         parties.spawn(raw::hardly_read(Arc::clone(soak), number, soak.ids(seed, "slow", number)));
+    }
+    for number in 0..scale {
+        parties.spawn(hands::pass_on(Arc::clone(soak), number, soak.ids(seed, "group", number)));
     }
     parties.spawn(host::restart(Arc::clone(soak), soak.ids(seed, "node", 0)));
     parties

@@ -34,7 +34,7 @@ const LIFE: Duration = Duration::from_secs(12);
 /// How many changes a storm has.
 const STORM: u32 = 400;
 
-/// The length of a big value: with its frame below the limit of a message.
+/// The length of a big value: more than a message holds, so that it is fetched in parts.
 const BIG_BYTES: usize = 900_000;
 
 /// The longest wait between two attempts to connect: shorter than usual, so that a run has many restarts.
@@ -43,11 +43,22 @@ const RETRY_MAX: Duration = Duration::from_secs(1);
 /// How long until something that failed for want of a connection is tried again.
 pub(super) const AGAIN: Duration = Duration::from_millis(200);
 
-/// Starts a runtime over these tables.
+/// Starts a runtime over these tables, with a hyperty of nobody.
 pub(super) async fn start(
     soak: &Soak,
     name: &str,
     tables: Arc<dyn Tables>,
+) -> Result<(Runtime, Hyperty), String> {
+    start_as(soak, name, tables, "soak", None).await
+}
+
+/// Starts a runtime over these tables, with a hyperty of this name and user.
+pub(super) async fn start_as(
+    soak: &Soak,
+    name: &str,
+    tables: Arc<dyn Tables>,
+    hyperty: &str,
+    user: Option<&str>,
 ) -> Result<(Runtime, Hyperty), String> {
     let connector = Arc::new(WebSocketConnector::new(soak.host.url()));
     let runtime = Runtime::builder(&format!("hyperty-runtime://{DOMAIN}/{name}"))
@@ -57,7 +68,15 @@ pub(super) async fn start(
         .start()
         .await
         .map_err(|error| error.to_string())?;
-    let hyperty = runtime.deploy("soak").await.map_err(|error| error.to_string())?;
+    let deploy = match user {
+        Some(user) => {
+            // Who takes an object over must know its schema.
+            runtime.schema(SCHEMA).map_err(|error| error.to_string())?;
+            runtime.deploy(hyperty).user(user)
+        }
+        None => runtime.deploy(hyperty),
+    };
+    let hyperty = deploy.await.map_err(|error| error.to_string())?;
     Ok((runtime, hyperty))
 }
 

@@ -28,8 +28,18 @@ pub(super) enum Count {
     Children,
     /// Bursts of hundreds of changes.
     Storms,
-    /// Values of nearly a megabyte.
+    /// Values that are larger than a message.
     BigValues,
+    /// Observers that were removed.
+    Removed,
+    /// Those that were invited again.
+    Invited,
+    /// Objects that were given to another.
+    Delegated,
+    /// Objects that another hyperty of their user took over.
+    TakenOver,
+    /// Copies that were found equal to their owner's after a step of a group.
+    Agreed,
     /// Restarts of the node in order.
     NodeRestarts,
     /// Crashes of the node.
@@ -54,7 +64,7 @@ pub(super) enum Count {
     Leaks,
 }
 
-const ALL: [(Count, &str); 18] = [
+const ALL: [(Count, &str); 23] = [
     (Count::Written, "written"),
     (Count::Acknowledged, "acknowledged"),
     (Count::Deliveries, "deliveries"),
@@ -62,6 +72,11 @@ const ALL: [(Count, &str); 18] = [
     (Count::Children, "children"),
     (Count::Storms, "storms"),
     (Count::BigValues, "bigValues"),
+    (Count::Removed, "removed"),
+    (Count::Invited, "invited"),
+    (Count::Delegated, "delegated"),
+    (Count::TakenOver, "takenOver"),
+    (Count::Agreed, "agreed"),
     (Count::NodeRestarts, "nodeRestarts"),
     (Count::NodeCrashes, "nodeCrashes"),
     (Count::RuntimeRestarts, "runtimeRestarts"),
@@ -167,6 +182,7 @@ impl Tally {
         let seconds = elapsed.as_secs_f64();
         format!(
             "{seconds:>7.0} s  {} deliveries ({:.0}/s) of {} changes, {} resyncs, {} of children, {} storms, {} big; \
+             {} removed, {} invited, {} delegated, {} taken over, {} agreed; \
              node {}+{} and runtimes {}+{} restarted+crashed, {} visits, {} slow; \
              {} lost, {} doubled, {} out of order, {} wrong, {} leaks; {} MiB",
             n(Count::Deliveries),
@@ -176,6 +192,11 @@ impl Tally {
             n(Count::Children),
             n(Count::Storms),
             n(Count::BigValues),
+            n(Count::Removed),
+            n(Count::Invited),
+            n(Count::Delegated),
+            n(Count::TakenOver),
+            n(Count::Agreed),
             n(Count::NodeRestarts),
             n(Count::NodeCrashes),
             n(Count::RuntimeRestarts),
