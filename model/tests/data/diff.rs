@@ -115,9 +115,10 @@ fn what_lies_at_or_below_a_dotted_key_is_sent_with_the_object_above() {
         &[("u", ChangeOp::Set(json!({"alice@example.com": {"n": 2}, "x": 1})))],
     );
     check(
-        json!({"u": {"a.b": 1, "x": 1, "a": {"c": 1, "b": 2}}}),
-        json!({"u": {"a.b": 1, "x": 2, "a": {"c": 1, "b": 3}}}),
-        &[("u.a", ChangeOp::Set(json!({"c": 1, "b": 3}))), ("u.x", ChangeOp::Set(json!(2)))],
+        // In the order of their names, which is that of the changes whether or not a map keeps its own.
+        json!({"u": {"a": {"b": 2, "c": 1}, "a.b": 1, "x": 1}}),
+        json!({"u": {"a": {"b": 3, "c": 1}, "a.b": 1, "x": 2}}),
+        &[("u.a", ChangeOp::Set(json!({"b": 3, "c": 1}))), ("u.x", ChangeOp::Set(json!(2)))],
     );
 }
 
