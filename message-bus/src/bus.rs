@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use tokio::sync::watch;
 
 use crate::counters::Tally;
+use crate::isolate::isolated;
 use crate::listeners::{Role, Routes};
 use crate::minibus::Sandbox;
 use crate::requests::Requests;
@@ -29,6 +30,9 @@ pub struct MessageBus {
     inner: Arc<Inner>,
 }
 
+/// Is shown what is posted to nobody; whether it was answered.
+type Unheard = Arc<dyn Fn(&Message) -> bool + Send + Sync>;
+
 struct Inner {
     config: BusConfig,
     next_id: AtomicU64,
@@ -40,6 +44,7 @@ struct Inner {
     sandboxes: DashMap<HypertyUrl, Weak<Sandbox>, RandomState>,
     interceptors: RwLock<Arc<[Arc<dyn Interceptor>]>>,
     resolver: RwLock<Option<Arc<dyn RouteResolver>>>,
+    unheard: RwLock<Option<Unheard>>,
     tally: Tally,
     /// How many hyperties have gone.
     detached: watch::Sender<u64>,
@@ -58,6 +63,7 @@ impl MessageBus {
             sandboxes: DashMap::with_hasher(RandomState::default()),
             interceptors: RwLock::new(Arc::from([])),
             resolver: RwLock::new(None),
+            unheard: RwLock::new(None),
             tally: Tally::default(),
             detached: watch::Sender::new(0),
             config,
@@ -83,6 +89,13 @@ impl MessageBus {
     /// Sets who knows where addresses are that nobody here listens on; the former one is forgotten.
     pub fn set_resolver(&self, resolver: Arc<dyn RouteResolver>) {
         let former = self.inner.resolver.write().replace(resolver);
+        drop(former);
+    }
+
+    /// Calls `f` with each update that a hyperty of this runtime posts to an address at which nobody here is; the
+    /// former one is forgotten. Nobody answers what is published: `f` may, and then the message goes no further.
+    pub fn on_unheard_update(&self, f: impl Fn(&Message) -> bool + Send + Sync + 'static) {
+        let former = self.inner.unheard.write().replace(Arc::new(f));
         drop(former);
     }
 
@@ -202,6 +215,15 @@ impl MessageBus {
 
     pub(crate) fn interceptors(&self) -> Arc<[Arc<dyn Interceptor>]> {
         Arc::clone(&self.inner.interceptors.read())
+    }
+
+    /// Whether an update that nobody here is at the address of was answered.
+    pub(crate) fn is_answered_unheard(&self, message: &Message) -> bool {
+        if message.kind() != MessageType::Update || message.sender().is_none() {
+            return false;
+        }
+        let unheard = self.inner.unheard.read().clone();
+        unheard.is_some_and(|unheard| isolated(message.to(), || unheard(message)).unwrap_or(false))
     }
 
     pub(crate) fn resolver(&self) -> Option<Arc<dyn RouteResolver>> {

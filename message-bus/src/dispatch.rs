@@ -117,6 +117,9 @@ impl MessageBus {
     }
 
     fn resolve(&self, message: &Message) {
+        if self.is_answered_unheard(message) {
+            return;
+        }
         let to = message.to();
         let route = self.resolver().and_then(|resolver| isolated(to, || resolver.resolve(to)));
         match route {

@@ -156,6 +156,14 @@ impl SyncManager {
                 }
                 Err(_) => Some(question),
             },
+            MessageType::Read if question.request().is_remote() => match request.decode::<ReadBody>() {
+                Ok(body) if body.part.is_some() => {
+                    let outcome = self.part_of_grant(&question, &body);
+                    question.answer(outcome.unwrap_or_else(ResponseBody::from));
+                    None
+                }
+                _ => Some(question),
+            },
             _ => Some(question),
         }
     }

@@ -24,7 +24,7 @@ use crate::delegation::{Gift, Taking};
 use crate::driver::SyncManagerDriver;
 use crate::observer::{Leaves, Observed, RemovalWatch};
 use crate::parts::{Intake, Offers};
-use crate::reporter::Reported;
+use crate::reporter::{Former, Reported};
 use crate::stats::{SyncStats, Tally};
 use crate::timers::Timers;
 
@@ -101,6 +101,8 @@ pub(crate) struct Shared {
     pub(crate) given: Mutex<std::collections::BTreeMap<ObjectUrl, Arc<Gift>>>,
     /// Objects that hyperties of this runtime have accepted and do not own yet.
     pub(crate) taking: Mutex<std::collections::BTreeMap<ObjectUrl, Arc<Taking>>>,
+    /// Objects that were reported here.
+    pub(crate) former: Mutex<Former>,
     /// Subscriptions whose answer came too late.
     pub(crate) given_up: Mutex<GivenUp>,
     /// Observers that have left without the Reporter's side confirming it. Locked last.
@@ -176,6 +178,7 @@ impl SyncManager {
             resuming: tokio::sync::Mutex::new(()),
             given: Mutex::default(),
             taking: Mutex::default(),
+            former: Mutex::default(),
             given_up: Mutex::default(),
             leaves: Mutex::default(),
             offers: Offers::default(),
@@ -189,6 +192,10 @@ impl SyncManager {
         manager.bus().add_interceptor(Arc::new(RemovalWatch(manager.downgrade())));
         let listener = manager.listen(&manager.shared.address.clone())?;
         *manager.shared.listener.lock() = Some(listener);
+        let weak = manager.downgrade();
+        manager
+            .bus()
+            .on_unheard_update(move |message| weak.upgrade().is_some_and(|m| m.on_unheard_update(message)));
         let weak = manager.downgrade();
         manager.shared.parts.registrations.on_lost(move |url| {
             if let Some(manager) = weak.upgrade() {
@@ -281,6 +288,12 @@ impl SyncManager {
     /// Waits until a ticket of the store is durable.
     pub(crate) async fn durable(&self, ticket: Ticket) -> Result<(), StorageError> {
         hyperty_storage::reached(self.shared.parts.storage.progress(), ticket).await
+    }
+
+    /// Waits until everything written so far is on disk, also where the store reports that earlier: for whose an object
+    /// is, which no new epoch puts right if it is forgotten (M8).
+    pub(crate) async fn on_disk(&self) -> Result<(), StorageError> {
+        self.durable(self.storage().barrier()).await
     }
 
     /// Waits until a ticket of the store is durable, but not longer than whoever asked waits (M9).

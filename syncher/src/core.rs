@@ -10,7 +10,7 @@ use hyperty_model::{
     Body, HypertyUrl, Message, MessageId, MessageType, ObjectUrl, StatusCode, Timestamp, Url,
 };
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::SyncherConfig;
 use crate::children::{Board, Key};
@@ -146,6 +146,20 @@ impl Core {
     /// Hands work that waits to the driver; without a driver it is dropped.
     pub(crate) fn run_later(&self, job: impl Future<Output = ()> + Send + 'static) {
         let _ = self.jobs.send(Box::pin(job));
+    }
+
+    /// Has the driver do something to its end, whether or not anybody waits for that: half of it is never left behind.
+    /// `None` without a driver.
+    pub(crate) async fn driven<T: Send + 'static>(
+        &self,
+        job: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (done, waiting) = oneshot::channel();
+        self.run_later(async move {
+            // Nobody may be waiting any more.
+            let _ = done.send(job.await);
+        });
+        waiting.await.ok()
     }
 
     pub(crate) fn is_stopped(&self) -> bool {

@@ -96,6 +96,10 @@ pub trait DataObjectStorage: Send + Sync {
     /// Forgets an object.
     fn remove(&self, role: Role, object: &ObjectUrl) -> Ticket;
 
+    /// A ticket that becomes durable when everything written before is on disk, even where writes are reported durable
+    /// [earlier](crate::Durability::Buffered).
+    fn barrier(&self) -> Ticket;
+
     /// How far the store has got.
     fn progress(&self) -> watch::Receiver<Progress>;
 }

@@ -58,6 +58,9 @@ pub enum Delegation {
         former: HypertyUrl,
         /// Where it stood then.
         from: Position,
+        /// That who observes it here now is stored, as an observation.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        departed: bool,
     },
     /// At the side that takes it.
     Taking {

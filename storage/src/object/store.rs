@@ -249,6 +249,10 @@ impl DataObjectStorage for ObjectStore {
         self.tables.commit(batch)
     }
 
+    fn barrier(&self) -> Ticket {
+        self.tables.barrier()
+    }
+
     fn progress(&self) -> watch::Receiver<Progress> {
         self.tables.progress()
     }

@@ -83,7 +83,13 @@ impl SimulatedTables {
         let shared = Arc::downgrade(&self.shared);
         async move {
             while let Some(pause) = next(&shared, latency).await {
-                tokio::time::sleep(pause).await;
+                let is_waiting = pause > latency;
+                tokio::select! {
+                    biased;
+                    () = tokio::time::sleep(pause) => {}
+                    // Nothing that waits for others waits for long behind a barrier.
+                    () = barrier(&shared), if is_waiting => tokio::time::sleep(latency).await,
+                }
                 let Some(shared) = shared.upgrade() else { return };
                 if shared.sync().is_err() {
                     return;
@@ -111,6 +117,22 @@ async fn next(shared: &Weak<Shared>, latency: Duration) -> Option<Duration> {
             Arc::clone(&strong.work).notified_owned()
         };
         // Not held meanwhile: whoever drops the last handle closes the store, and tells.
+        drop(strong);
+        told.await;
+    }
+}
+
+/// Waits until there is a barrier, or nothing more to wait for.
+async fn barrier(shared: &Weak<Shared>) {
+    loop {
+        let Some(strong) = shared.upgrade() else { return };
+        let told = {
+            let state = strong.state.lock();
+            if state.barrier.is_some() || state.failed.is_some() {
+                return;
+            }
+            Arc::clone(&strong.work).notified_owned()
+        };
         drop(strong);
         told.await;
     }

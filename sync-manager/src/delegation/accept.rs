@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::taking::{Accepted, Taking};
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
+use crate::parts::Source;
 use crate::reporter::resumed_reporter_value;
 
 impl SyncManager {
@@ -191,17 +192,22 @@ impl SyncManager {
                 delegation: offer.clone(),
                 source: self.address().clone(),
                 identity: taking.identity.clone(),
+                parts: true,
             };
             let message = self.bus().new_message(MessageType::Forward, self.address(), &to, body);
-            let answer = self.bus().request(message).timeout(self.config().peer_timeout).await;
-            let body = answer.decode::<ResponseBody>().unwrap_or_default();
-            if body.code.is_success() {
-                return Ok(body);
+            let source = Source { object: &taking.url, at: &giver };
+            let asked = self.ask_whole_from(message, source, self.config().peer_timeout, &|| {}).await;
+            match asked {
+                Ok(body) if body.code.is_success() => return Ok(body),
+                Ok(body) if is_final(&body) && taking.step(|state| state.may_be_refused(&offer)) => {
+                    return Err(Refusal::relayed(&body));
+                }
+                Ok(body) => {
+                    tracing::debug!(object = %taking.url, code = %body.code, why = body.why(), "claiming again");
+                }
+                // It is granted, and did not come whole: each claim is granted anew.
+                Err(refusal) => tracing::debug!(object = %taking.url, %refusal, "claiming again"),
             }
-            if is_final(&body) && taking.step(|state| state.may_be_refused(&offer)) {
-                return Err(Refusal::relayed(&body));
-            }
-            tracing::debug!(object = %taking.url, code = %body.code, why = body.why(), "claiming again");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(self.config().retry_max);
         }

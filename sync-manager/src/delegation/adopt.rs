@@ -48,8 +48,8 @@ impl SyncManager {
             return Err(Refusal::new(StatusCode::CONFLICT, "it is not waited for any more"));
         }
         if granted.options.resumable {
-            let ticket = self.storage().save(&self.owner_record(taking, &object, &granted));
-            self.durable(ticket).await?;
+            self.storage().save(&self.owner_record(taking, &object, &granted));
+            self.on_disk().await?;
         }
         taking.step(Taker::written);
         self.serve(taking, &object, &granted).await?;
@@ -154,11 +154,16 @@ impl SyncManager {
         self.add_local_object(&object.url)?;
         let listeners = self.reporter_listeners(object)?;
         let forwards = self.reporter_forwards(object, &taking.to)?;
-        let routes: Vec<_> = granted
-            .subscribers
-            .iter()
-            .map(|subscriber| (subscriber.clone(), self.routes_of_observer(object, subscriber)))
-            .collect();
+        let with_routes = |subscriber: &Subscriber| {
+            let mut subscriber = subscriber.clone();
+            // A giving side of another make does not say where its observers are.
+            if subscriber.runtime.is_none() && self.bus().is_attached(&subscriber.hyperty) {
+                subscriber.runtime = Some(self.shared.parts.runtime.clone());
+            }
+            let routes = self.routes_of_observer(object, &subscriber);
+            (subscriber, routes)
+        };
+        let routes: Vec<_> = granted.subscribers.iter().map(with_routes).collect();
         {
             let mut state = object.lock();
             (state.listeners, state.forwards) = (listeners, forwards);
@@ -209,7 +214,7 @@ impl SyncManager {
     ) -> Option<crate::reporter::ObserverRoutes> {
         let registry = &self.shared.parts.registry;
         let here = subscriber.runtime.as_ref() == Some(&self.shared.parts.runtime);
-        if registry.is_local(&subscriber.hyperty) {
+        if registry.is_local(&subscriber.hyperty) || (here && self.bus().is_attached(&subscriber.hyperty)) {
             return self.observer_routes(object, &Path::Local(subscriber.hyperty.clone())).ok();
         }
         let stub = self.stub_of(object.url.home()).filter(|_| !here)?;
@@ -226,10 +231,11 @@ fn read(taking: &Taking, grant: &ResponseBody, epoch: u64) -> Result<Granted, Re
     let unusable = |what: String| Refusal::bad_request(format!("the grant cannot be used: {what}"));
     let value = grant.value.as_ref().ok_or_else(|| unusable("no value".to_owned()))?;
     let snapshot = Snapshot::deserialize(value).map_err(|error| unusable(error.to_string()))?;
-    if snapshot.metadata.url != taking.url || epoch == 0 {
-        return Err(unusable("another object, or no epoch".to_owned()));
+    // Two owners of one epoch there are not (INV-DLG-1), whoever offers that.
+    if snapshot.metadata.url != taking.url || epoch <= snapshot.epoch {
+        return Err(unusable("another object, or no epoch of its own".to_owned()));
     }
-    let from = Position { epoch: snapshot.epoch.min(epoch - 1), version: snapshot.version };
+    let from = Position { epoch: snapshot.epoch, version: snapshot.version };
     let member = |key: &str| grant.extra.get(key).cloned();
     let flag = |key: &str, or: bool| member(key).and_then(|value| value.as_bool()).unwrap_or(or);
     let list = |key: &str| Vec::<HypertyUrl>::deserialize(member(key)?).ok();

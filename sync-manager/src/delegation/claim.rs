@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_model::delegation::{Claim, Giver};
-use hyperty_model::message::{ClaimBody, Control, ControlBody, ResponseBody};
+use hyperty_model::message::{Body, ClaimBody, Control, ControlBody, ReadBody, ResponseBody};
 use hyperty_model::{HypertyUrl, Message, MessageType, ObjectUrl, StatusCode};
 use tokio::time::Instant;
 
-use super::transfer::Transfer;
+use super::transfer::{Gift, Transfer};
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
+use crate::parts::{Grounds, Outgoing};
 use crate::reporter::{Phase, Reported};
 
 impl SyncManager {
@@ -20,10 +21,40 @@ impl SyncManager {
         let outcome = tokio::time::timeout(self.config().peer_timeout, trying).await;
         let late =
             || Err(Refusal::new(StatusCode::TIMEOUT, "it is not decided yet; claim again").because("busy"));
-        question.answer(outcome.unwrap_or_else(|_| late()).unwrap_or_else(ResponseBody::from));
+        match outcome.unwrap_or_else(|_| late()) {
+            Ok(gift) => self.answer_claim(&Arc::new(question), body, &gift),
+            Err(refusal) => question.answer(refusal),
+        }
     }
 
-    async fn try_claim(&self, request: &Message, body: &ClaimBody) -> Result<ResponseBody, Refusal> {
+    /// Step 8.
+    fn answer_claim(&self, question: &Arc<Question>, claim: &ClaimBody, gift: &Gift) {
+        let body = Body::of(gift.grant.clone());
+        if !claim.parts {
+            return question.answer_with(body);
+        }
+        let grounds = Grounds::Gift(claim.delegation.clone());
+        self.answer_whole(question, Outgoing { object: &gift.url, grounds, parts: true, body });
+    }
+
+    /// `read` of one part of a grant, at this Sync Manager: the object's own address is the other's by then.
+    pub(crate) fn part_of_grant(
+        &self,
+        question: &Question,
+        body: &ReadBody,
+    ) -> Result<ResponseBody, Refusal> {
+        let url = body.resource.as_ref().ok_or_else(|| Refusal::missing("resource"))?;
+        let reader = question.request().from();
+        self.piece_of(question, url, body, |grounds| {
+            let is_theirs = |grounds: &Grounds| match grounds {
+                Grounds::Gift(offer) => self.gift(url, offer).is_some_and(|gift| gift.is_given_to(reader)),
+                _ => false,
+            };
+            Ok(grounds.iter().any(is_theirs))
+        })
+    }
+
+    async fn try_claim(&self, request: &Message, body: &ClaimBody) -> Result<Arc<Gift>, Refusal> {
         if *request.from() != body.source {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "a Sync Manager claims in its own name"));
         }
@@ -33,15 +64,14 @@ impl SyncManager {
             match transfer.claim(&body.source) {
                 Claim::Granted { .. } => {
                     let gift = self.gift(&body.resource, &body.delegation);
-                    let gift = gift.ok_or_else(|| over(&transfer))?;
-                    return Ok(gift.grant.clone());
+                    return gift.ok_or_else(|| over(&transfer));
                 }
                 Claim::Freeze => {
                     let object =
                         self.reported(&body.resource).ok_or_else(|| Refusal::unknown(&body.resource))?;
                     // Goes on whatever becomes of who asked: half of it must not be left behind.
-                    let (manager, transfer) = (self.clone(), Arc::clone(&transfer));
-                    self.later(Box::pin(async move { manager.hand_over(&object, &transfer).await }));
+                    let (manager, transfer, parts) = (self.clone(), Arc::clone(&transfer), body.parts);
+                    self.later(Box::pin(async move { manager.hand_over(&object, &transfer, parts).await }));
                     let _ = changed.changed().await;
                 }
                 Claim::Wait => {
@@ -76,15 +106,15 @@ impl SyncManager {
         Ok(transfer)
     }
 
-    /// From the claim to the commit; if that fails the object stays.
-    async fn hand_over(&self, object: &Arc<Reported>, transfer: &Arc<Transfer>) {
+    /// From the claim to the commit; if that fails the object stays. `parts` says that a large grant is fetched in parts.
+    async fn hand_over(&self, object: &Arc<Reported>, transfer: &Arc<Transfer>, parts: bool) {
         if let Err(refusal) = self.freeze(object, transfer).await {
             tracing::debug!(object = %object.url, %refusal, "the Reporter did not stop");
             transfer.abort(Refusal::new(StatusCode::CONDITION, refusal.description));
             return self.stay(object, transfer);
         }
-        if !SyncManager::fits_a_message(&object.lock()) {
-            let text = "the object is larger than the message in which it is given";
+        if !self.can_be_given(&object.lock(), parts) {
+            let text = "the object is larger than what can be given";
             transfer.abort(Refusal::new(StatusCode::CONDITION, text).because("limit"));
             return self.stay(object, transfer);
         }

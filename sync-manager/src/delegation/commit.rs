@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use hyperty_model::delegation::Giver;
-use hyperty_model::message::{MESSAGE_BYTES_MAX, ResponseBody};
+use hyperty_model::message::ResponseBody;
 use hyperty_model::{Position, Snapshot, Url};
-use hyperty_storage::{ObjectRecord, RecordStatus, Ticket};
+use hyperty_storage::{ObjectRecord, RecordStatus};
 use serde_json::json;
 
 use super::transfer::{Gift, Transfer};
@@ -21,11 +21,11 @@ const ENVELOPE_BYTES: usize = 16 << 10;
 impl SyncManager {
     /// From here on this side acts no more. What comes meanwhile is held until the record is durable.
     pub(super) async fn commit_transfer(&self, object: &Arc<Reported>, transfer: &Arc<Transfer>) {
-        let Some((gift, ticket)) = self.begin_commit(object, transfer) else {
+        let Some(gift) = self.begin_commit(object, transfer) else {
             return self.stay(object, transfer);
         };
-        if let Some(ticket) = ticket
-            && let Err(error) = self.durable(ticket).await
+        if gift.kept
+            && let Err(error) = self.on_disk().await
         {
             // Whose it is only the store knows, and whoever reads it next: until then it is nobody's.
             tracing::error!(object = %object.url, %error, "it is not known whether an object was given away");
@@ -53,25 +53,25 @@ impl SyncManager {
         }
     }
 
-    /// Whether everything that the new owner needs fits into one message.
-    pub(super) fn fits_a_message(state: &State) -> bool {
+    /// Whether everything that the new owner needs can be given: as a whole, or to one that fetches no parts in one
+    /// message.
+    pub(super) fn can_be_given(&self, state: &State, parts: bool) -> bool {
+        let max = if parts { self.config().whole_bytes_max } else { self.config().message_bytes_max };
         let whole = serde_json::to_vec(&state.snapshot().into_value()).map_or(usize::MAX, |text| text.len());
         let others = state.observers.len() + state.grants.iter().count();
-        whole.saturating_add(others * BYTES_FOR_EACH) < MESSAGE_BYTES_MAX - ENVELOPE_BYTES
+        whole.saturating_add(others * BYTES_FOR_EACH) < max.saturating_sub(ENVELOPE_BYTES)
     }
 
-    fn begin_commit(
-        &self,
-        object: &Arc<Reported>,
-        transfer: &Arc<Transfer>,
-    ) -> Option<(Arc<Gift>, Option<Ticket>)> {
+    fn begin_commit(&self, object: &Arc<Reported>, transfer: &Arc<Transfer>) -> Option<Arc<Gift>> {
         let state = object.lock();
         if state.phase != Phase::Frozen || !transfer.step(|giver| giver.commit(&transfer.offer)) {
             return None;
         }
         let gift = Arc::new(self.gift_of(object, &state, transfer)?);
-        let ticket = state.options.resumable.then(|| self.storage().save(&gift.record));
-        Some((gift, ticket))
+        if gift.kept {
+            self.storage().save(&gift.record);
+        }
+        Some(gift)
     }
 
     fn gift_of(&self, object: &Reported, state: &State, transfer: &Arc<Transfer>) -> Option<Gift> {

@@ -7,7 +7,7 @@ use hyperty_model::delegation::Giver;
 use hyperty_model::message::RoutesBody;
 use hyperty_model::replica::{GapLimits, Replica};
 use hyperty_model::url::node;
-use hyperty_model::{MessageType, ObjectUrl};
+use hyperty_model::{MessageType, ObjectUrl, Url};
 use hyperty_registry::{RegistrationRecord, UpdateError};
 use hyperty_storage::Role;
 use tokio::time::Instant;
@@ -16,7 +16,7 @@ use super::commit::runtime_of;
 use super::transfer::{Gift, Transfer};
 use crate::manager::SyncManager;
 use crate::observer::LocalObserver;
-use crate::reporter::Reported;
+use crate::reporter::{Ended, Reported};
 use crate::timers::Due;
 
 impl SyncManager {
@@ -46,13 +46,17 @@ impl SyncManager {
     /// M17: the routes go from this session to the other's.
     async fn transfer_routes(&self, gift: &Gift) -> bool {
         let Giver::Given { taker, .. } = gift.transfer.state() else { return true };
-        let (Some(runtime), Ok(to)) = (runtime_of(&taker), node::subscription_manager(gift.url.home()))
-        else {
-            return true;
-        };
         let channels = gift.record.children_names.iter().map(|name| gift.url.children(name));
         let routed =
             [gift.url.as_url().clone(), gift.url.subscription()].into_iter().chain(channels).collect();
+        self.transfer_held(&gift.url, routed, &taker).await
+    }
+
+    /// Hands routes that this session holds to the runtime of another Sync Manager; whether there is no more to do.
+    pub(super) async fn transfer_held(&self, url: &ObjectUrl, routed: Vec<Url>, manager: &Url) -> bool {
+        let (Some(runtime), Ok(to)) = (runtime_of(manager), node::subscription_manager(url.home())) else {
+            return true;
+        };
         let own = self.shared.parts.runtime.as_url().clone();
         let body = RoutesBody { transfer: Some(runtime.into()), ..RoutesBody::new(routed, own) };
         let message = self.bus().new_message(MessageType::Subscribe, self.address(), &to, body);
@@ -87,6 +91,7 @@ impl SyncManager {
             state.detach();
             (state.wish.take(), state.handing.take_held())
         };
+        self.shared.former.lock().note(&object.url, Ended::Delegated);
         self.shared.reported.remove_if(&object.url, |_, entry| Arc::ptr_eq(entry, object));
         self.shared.timers.forget(&object.url);
         let observed = self.observe_what_was_ours(object, transfer).await;
@@ -145,6 +150,7 @@ impl SyncManager {
             observers.push((transfer.former.clone(), former));
         }
         if observers.is_empty() {
+            self.note_departure(object, transfer);
             return None;
         }
         let observed = self.observed_or_new(&object.url);
@@ -162,6 +168,7 @@ impl SyncManager {
             tracing::error!(object = %object.url, %refusal, "the former Reporter cannot observe");
         }
         let kept = self.save_observed(&observed.lock());
+        self.note_departure(object, transfer);
         drop(setup);
         // Before anybody is told: who hears that the object is given away observes it after a crash, too.
         if let Some(ticket) = kept
@@ -172,17 +179,32 @@ impl SyncManager {
         Some(observed)
     }
 
+    /// Writes, behind the observation, that there was one: a restart makes it of what was given only without this.
+    fn note_departure(&self, object: &Reported, transfer: &Transfer) {
+        transfer.depart();
+        if let Some(gift) = self.gift(&object.url, &transfer.offer) {
+            self.write_gift(&gift);
+        }
+    }
+
+    /// Writes how far it has come.
+    pub(super) fn write_gift(&self, gift: &Gift) {
+        // Unless it has come back since: then the record is its owner's.
+        let is_elsewhere = self.reported(&gift.url).is_none() && self.taking(&gift.url).is_none();
+        if gift.kept && is_elsewhere {
+            let mut record = gift.record.clone();
+            record.delegation = Some(gift.transfer.kept(gift.from()));
+            self.storage().save_metadata(&record);
+        }
+    }
+
     /// Notes that the new owner has said that it acts, and forgets the gift when nobody can ask for it any more.
     pub(super) fn keep_gift(&self, gift: &Arc<Gift>) {
         let confirmed = matches!(gift.transfer.state(), Giver::Given { confirmed: true, .. });
         if !confirmed {
             return;
         }
-        if gift.kept {
-            let mut record = gift.record.clone();
-            record.delegation = Some(gift.transfer.kept(gift.from()));
-            self.storage().save_metadata(&record);
-        }
+        self.write_gift(gift);
         self.shared.timers.set(&gift.url, Due::Gift, Instant::now() + self.config().gift_age);
     }
 
@@ -202,6 +224,11 @@ impl SyncManager {
 }
 
 impl Gift {
+    /// Whether it is this Sync Manager's.
+    pub(super) fn is_given_to(&self, manager: &hyperty_model::Url) -> bool {
+        matches!(self.transfer.state(), Giver::Given { taker, .. } if taker == *manager)
+    }
+
     /// Where the object stood when it was given.
     pub(super) fn from(&self) -> hyperty_model::Position {
         match &self.record.delegation {

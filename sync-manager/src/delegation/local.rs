@@ -45,7 +45,7 @@ impl SyncManager {
         identity: Option<Identity>,
     ) -> Result<(), Refusal> {
         let forwards = self.reporter_forwards(object, &transfer.to)?;
-        let ticket = {
+        let kept = {
             let mut state = object.lock();
             if state.phase != Phase::Frozen || !transfer.step(|giver| giver.commit(&transfer.offer)) {
                 drop(state);
@@ -75,8 +75,8 @@ impl SyncManager {
             record.delegation = None;
             state.options.resumable.then(|| self.storage().save(&record))
         };
-        if let Some(ticket) = ticket
-            && let Err(error) = self.durable(ticket).await
+        if kept.is_some()
+            && let Err(error) = self.on_disk().await
         {
             object.lock().phase = Phase::Closed(error.to_string());
             self.release_what_was_held(object);

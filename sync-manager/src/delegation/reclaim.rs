@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use hyperty_message_bus::Wish;
 use hyperty_model::delegation::{GiveBack, Giver};
+use hyperty_model::log::{ChangeLog, LogLimits};
 use hyperty_model::message::{Control, GiveBackBody, ResponseBody};
 use hyperty_model::{Position, StatusCode, Url};
 use hyperty_storage::RecordStatus;
@@ -10,6 +12,7 @@ use hyperty_storage::RecordStatus;
 use super::transfer::Gift;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
+use crate::reporter::Reported;
 
 impl SyncManager {
     /// `delete` with `delegation`, from the Sync Manager that the object was given to.
@@ -57,8 +60,8 @@ impl SyncManager {
         record.delegation = None;
         record.log = Vec::new();
         if gift.kept {
-            let ticket = self.storage().save(&record);
-            self.durable(ticket).await?;
+            self.storage().save(&record);
+            self.on_disk().await?;
         }
         let former = self.reported(&gift.url);
         let held = former.as_ref().map(|object| {
@@ -72,7 +75,10 @@ impl SyncManager {
         }
         let pending = self.release_observation(&gift.url).await.pending;
         let object = self.wake_again(record).await?;
+        // The other has published nothing: who stands where it was given stands here.
+        object.lock().log = ChangeLog::continuing(gift.from(), epoch, LogLimits::default());
         self.shared.given.lock().remove(&gift.url);
+        self.route_again(&object);
         gift.transfer.step(Giver::written);
         tracing::info!(object = %gift.url, epoch, "an object came back");
         for message in held.into_iter().flatten() {
@@ -85,5 +91,23 @@ impl SyncManager {
         self.thaw(to, &gift.url, offer);
         self.bus().post(self.control(to, &gift.url, Control::Resume, offer));
         Ok(())
+    }
+
+    /// The routes that were handed over come back as soon as the node knows whose they are again: from the registry, or
+    /// from the one that has them.
+    fn route_again(&self, object: &Arc<Reported>) {
+        let (manager, object) = (self.clone(), Arc::clone(object));
+        self.later(Box::pin(async move {
+            let mut pause = manager.config().retry_min;
+            while manager.reported(&object.url).is_some_and(|now| Arc::ptr_eq(&now, &object)) {
+                let establishing = object.lock().wish.as_ref().map(Wish::establish);
+                let Some(establishing) = establishing else { return };
+                if establishing.await.is_ok() {
+                    return;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(manager.config().retry_max);
+            }
+        }));
     }
 }

@@ -1,11 +1,12 @@
 //! After a restart: what was given is still the other's, what was claimed is claimed again, what was to go back goes
 //! back (INV-DLG-7).
 
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use hyperty_model::StatusCode;
 use hyperty_model::delegation::{Giver, Taker};
-use hyperty_storage::{Delegation, ObjectRecord, RecordStatus, Subscriber};
+use hyperty_storage::{Delegation, ObjectRecord, RecordStatus, Role, Subscriber};
 use tokio::time::Instant;
 
 use super::commit::grant;
@@ -37,8 +38,8 @@ impl SyncManager {
         };
         for record in records {
             match record.delegation.clone() {
-                Some(Delegation::Giving { state, former, from }) => {
-                    self.remember_gift(record, state, former, from)
+                Some(Delegation::Giving { state, former, from, departed }) => {
+                    self.remember_gift(record, state, former, (from, departed))
                 }
                 Some(Delegation::Taking { state, .. }) => {
                     let manager = self.clone();
@@ -56,7 +57,7 @@ impl SyncManager {
         record: ObjectRecord,
         state: Giver<String, hyperty_model::Url>,
         former: hyperty_model::HypertyUrl,
-        from: hyperty_model::Position,
+        (from, departed): (hyperty_model::Position, bool),
     ) {
         let (state, _) = state.restarted();
         let Giver::Given { offer, confirmed, .. } = state.clone() else { return };
@@ -69,15 +70,40 @@ impl SyncManager {
             identity: record.reporter_user.clone(),
             ..Subscriber::new(former)
         };
-        let grant = grant(&record, &transfer, snapshot, subscriber, self.address());
+        let grant = grant(&record, &transfer, snapshot, subscriber.clone(), self.address());
         let url = record.metadata.url.clone();
         let gift = Arc::new(Gift { url: url.clone(), transfer, record, grant, kept: true });
         self.shared.given.lock().insert(url, Arc::clone(&gift));
+        match departed {
+            true => gift.transfer.depart(),
+            false => self.observe_after_restart(&gift, subscriber),
+        }
         if confirmed {
             self.keep_gift(&gift);
         } else {
             self.announce_gift(&gift);
         }
+    }
+
+    /// The crash came between the gift and the record of who observes here now: that is made of the gift. They go on
+    /// when they are deployed.
+    fn observe_after_restart(&self, gift: &Gift, former: Subscriber) {
+        let here = &self.shared.parts.runtime;
+        let is_here = |one: &Subscriber| one.removed.is_none() && one.runtime.as_ref() == Some(here);
+        let mut record = gift.record.clone();
+        record.subscriptions.retain(|one| is_here(one) && one.hyperty != former.hyperty);
+        record.subscriptions.push(former);
+        record.role = Role::Observer;
+        record.status = RecordStatus::Live;
+        record.position = gift.from();
+        (record.log, record.grants, record.invitations) = Default::default();
+        (record.reporter_user, record.delegation) = (None, None);
+        if let Entry::Vacant(entry) = self.shared.dormant.lock().observed.entry(gift.url.clone()) {
+            self.storage().save(&record);
+            entry.insert(record);
+        }
+        gift.transfer.depart();
+        self.write_gift(gift);
     }
 
     async fn resume_taking(&self, record: ObjectRecord, state: Taker<String, hyperty_model::Url>) {

@@ -201,7 +201,7 @@ impl SyncManager {
         if !taking.resumable {
             return Ok(());
         }
-        let ticket = self.storage().save(&taking.record(status));
-        Ok(self.durable(ticket).await?)
+        self.storage().save(&taking.record(status));
+        Ok(self.on_disk().await?)
     }
 }

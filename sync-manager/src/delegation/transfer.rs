@@ -1,6 +1,7 @@
 //! What the giving side keeps of an object that changes hands.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyperty_model::delegation::{Claim, Giver};
 use hyperty_model::message::ResponseBody;
@@ -26,6 +27,8 @@ pub(crate) struct Transfer {
     /// Why it was aborted.
     why: Mutex<Option<Refusal>>,
     changed: watch::Sender<u64>,
+    /// Who observes the object here now stands in the store.
+    departed: AtomicBool,
 }
 
 /// What an offer has come to.
@@ -64,7 +67,13 @@ impl Transfer {
         state: Giver<String, Url>,
     ) -> Transfer {
         let (state, why) = (Mutex::new(state), Mutex::new(None));
-        Transfer { offer, to, former, expires, state, why, changed: watch::Sender::new(0) }
+        let (changed, departed) = (watch::Sender::new(0), AtomicBool::new(false));
+        Transfer { offer, to, former, expires, state, why, changed, departed }
+    }
+
+    /// What was reported here is stored as an observation: a restart need not make it of the gift.
+    pub(super) fn depart(&self) {
+        self.departed.store(true, Ordering::Release);
     }
 
     /// Whose it is, as this side knows.
@@ -117,8 +126,8 @@ impl Transfer {
 
     /// What is kept of it.
     pub(crate) fn kept(&self, from: Position) -> Delegation {
-        let state = self.state().to_write();
-        Delegation::Giving { state, former: self.former.clone(), from }
+        let (state, departed) = (self.state().to_write(), self.departed.load(Ordering::Acquire));
+        Delegation::Giving { state, former: self.former.clone(), from, departed }
     }
 }
 

@@ -3,6 +3,7 @@
 use hyperty_message_bus::Wish;
 use hyperty_model::{Message, ObjectUrl};
 
+use super::resume::stored_message;
 use crate::manager::SyncManager;
 
 /// What is left of an observation.
@@ -17,7 +18,7 @@ pub(crate) struct Released {
 impl SyncManager {
     /// Ends the observation of an object here, if there is one. Its observers get their routes from whoever reports it.
     pub(crate) async fn release_observation(&self, url: &ObjectUrl) -> Released {
-        let Some(object) = self.observed(url) else { return Released::default() };
+        let Some(object) = self.observed(url) else { return self.release_dormant(url) };
         let _setup = object.setup.lock().await;
         let (pending, routes) = {
             let mut state = object.lock();
@@ -32,5 +33,14 @@ impl SyncManager {
         drop((routes.listeners, routes.publishes));
         let wishes = routes.wishes.into_iter().chain(registration).collect();
         Released { pending: pending.into_iter().map(|waiting| waiting.message).collect(), wishes }
+    }
+
+    /// The same of one that no hyperty here has resumed yet.
+    fn release_dormant(&self, url: &ObjectUrl) -> Released {
+        let Some(record) = self.shared.dormant.lock().observed.remove(url) else {
+            return Released::default();
+        };
+        self.storage().remove(Role::Observer, url);
+        Released { pending: record.pending.iter().filter_map(stored_message).collect(), wishes: Vec::new() }
     }
 }

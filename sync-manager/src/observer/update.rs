@@ -19,6 +19,7 @@ impl SyncManager {
     /// Whatever arrives for `O/changes` comes here and nowhere else (B1).
     pub(crate) fn on_observed_changes(&self, object: &Arc<Observed>, message: &Message) {
         if !message.is_remote() {
+            self.refuse_foreign_change(&object.url, message);
             tracing::warn!(object = %object.url, sender = ?message.sender(), "only the Reporter's runtime publishes here");
             return;
         }

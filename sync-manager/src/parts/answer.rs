@@ -26,6 +26,8 @@ pub(crate) enum Grounds {
     Public,
     /// The Reporter or a policy has decided on this one read; whoever was removed since gets no more of it.
     Decided(Option<HypertyUrl>),
+    /// The object was given to who reads, by this offer: it is not asked for at the object.
+    Gift(String),
 }
 
 impl Grounds {
@@ -39,6 +41,7 @@ impl Grounds {
             Grounds::Admitted(hyperty, identity) => state.admits(hyperty, identity.as_ref(), now),
             Grounds::Public => state.metadata.public_observation,
             Grounds::Decided(reader) => !reader.as_ref().is_some_and(|reader| state.shuts_out(reader, now)),
+            Grounds::Gift(_) => false,
         }
     }
 }
@@ -107,6 +110,21 @@ impl SyncManager {
         body: &ReadBody,
     ) -> Result<ResponseBody, Refusal> {
         let reported = self.reported(object).ok_or_else(|| Refusal::unknown(object))?;
+        self.piece_of(question, object, body, |grounds| {
+            let state = reported.lock();
+            state.check_there()?;
+            Ok(grounds.iter().any(|grounds| grounds.hold(&state, self.now())))
+        })
+    }
+
+    /// One part of what was offered to who asks, if one of the grounds for that holds still.
+    pub(crate) fn piece_of(
+        &self,
+        question: &Question,
+        object: &ObjectUrl,
+        body: &ReadBody,
+        hold: impl FnOnce(&[Grounds]) -> Result<bool, Refusal>,
+    ) -> Result<ResponseBody, Refusal> {
         let transfer = body.transfer.as_deref().unwrap_or_default();
         let number = body.part.and_then(|part| usize::try_from(part).ok());
         let number = number.ok_or_else(|| Refusal::missing("part"))?;
@@ -116,12 +134,8 @@ impl SyncManager {
         };
         let found = self.shared.offers.find(object, transfer, question.request().from());
         let (cut, grounds) = found.ok_or_else(unknown)?;
-        {
-            let state = reported.lock();
-            state.check_there()?;
-            if !grounds.iter().any(|grounds| grounds.hold(&state, self.now())) {
-                return Err(Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized"));
-            }
+        if !hold(&grounds)? {
+            return Err(Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized"));
         }
         cut.answer(number, transfer).ok_or_else(|| Refusal::bad_request(format!("there is no part {number}")))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyperty_model::message::{Decoded, Limits, ReadBody, ResponseBody};
 use hyperty_model::parts::{JoinError, Joined, Piece, Pushed};
-use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode};
+use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode, Url};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::task::JoinSet;
@@ -39,6 +39,14 @@ impl Intake {
 /// Tells whoever waits that the answer is still coming.
 pub(crate) type Progress<'a> = &'a (dyn Fn() + Send + Sync);
 
+/// Where the parts of an answer are fetched.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) object: &'a ObjectUrl,
+    /// The object's own address, or that of the Sync Manager that gave the answer.
+    pub(crate) at: &'a Url,
+}
+
 /// What came of the request itself.
 enum First {
     Answer(Arc<ResponseBody>),
@@ -59,14 +67,28 @@ impl SyncManager {
         timeout: Duration,
         progress: Progress<'_>,
     ) -> Result<Arc<ResponseBody>, Refusal> {
-        let object = message.to().split_derived().map(|(object, _)| object);
+        let Some((object, _)) = message.to().split_derived() else {
+            return Err(Refusal::bad_request("nobody is asked for an object"));
+        };
+        let source = Source { object: &object, at: object.as_url() };
+        self.ask_whole_from(message, source, timeout, progress).await
+    }
+
+    /// The same where the parts are fetched from another address than the object's.
+    pub(crate) async fn ask_whole_from(
+        &self,
+        message: Message,
+        source: Source<'_>,
+        timeout: Duration,
+        progress: Progress<'_>,
+    ) -> Result<Arc<ResponseBody>, Refusal> {
         let answer = match self.ask_first(message, timeout, progress).await? {
             First::Answer(answer) => answer,
             First::Pushed(answer) => return Ok(answer),
         };
-        match (Piece::of(&answer).filter(|_| answer.code.is_success()), object) {
-            (Some(first), Some(object)) => self.fetch_others(&object, first, progress).await,
-            _ => Ok(answer),
+        match Piece::of(&answer).filter(|_| answer.code.is_success()) {
+            Some(first) => self.fetch_others(source, first, progress).await,
+            None => Ok(answer),
         }
     }
 
@@ -124,7 +146,7 @@ impl SyncManager {
     /// Fetches every part but the first, a few at a time, and reads the whole.
     async fn fetch_others(
         &self,
-        object: &ObjectUrl,
+        source: Source<'_>,
         first: Piece,
         progress: Progress<'_>,
     ) -> Result<Arc<ResponseBody>, Refusal> {
@@ -144,8 +166,11 @@ impl SyncManager {
         loop {
             while under_way.len() < self.config().parts_in_flight.max(1) {
                 let Some(part) = wanted.next() else { break };
-                let (manager, object, transfer) = (self.clone(), object.clone(), transfer.clone());
-                under_way.spawn(async move { manager.fetch_part(&object, transfer, part).await });
+                let (manager, transfer) = (self.clone(), transfer.clone());
+                let (object, at) = (source.object.clone(), source.at.clone());
+                under_way.spawn(async move {
+                    manager.fetch_part(Source { object: &object, at: &at }, transfer, part).await
+                });
             }
             let Some(fetched) = under_way.join_next().await else { break };
             let piece = fetched.map_err(|error| incomplete(&error))??;
@@ -157,17 +182,18 @@ impl SyncManager {
         }
         let text = joined.finish().map_err(|error| incomplete(&error))?;
         self.tally().joined.add(1);
-        self.read_whole(object, &text)
+        self.read_whole(source.object, &text)
     }
 
-    async fn fetch_part(&self, object: &ObjectUrl, transfer: String, part: u64) -> Result<Piece, Refusal> {
+    async fn fetch_part(&self, source: Source<'_>, transfer: String, part: u64) -> Result<Piece, Refusal> {
         let _turn = self.shared.intake.parts.acquire().await.map_err(|_| incomplete(&"ending"))?;
-        let body = ReadBody { transfer: Some(transfer), part: Some(part), ..ReadBody::default() };
+        // The object's own address says which it is.
+        let resource = Some(source.object.clone()).filter(|_| source.at != source.object.as_url());
+        let body = ReadBody { transfer: Some(transfer), part: Some(part), resource, ..ReadBody::default() };
         let mut tries = 0;
         loop {
             tries += 1;
-            let message =
-                self.bus().new_message(MessageType::Read, self.address(), object.as_url(), body.clone());
+            let message = self.bus().new_message(MessageType::Read, self.address(), source.at, body.clone());
             let answer = self.bus().request(message).timeout(self.config().repair_timeout).await;
             let answer = answer.decode::<ResponseBody>()?;
             match answer.code {

@@ -12,5 +12,5 @@ mod ask;
 mod offers;
 
 pub(crate) use answer::{Grounds, Outgoing};
-pub(crate) use ask::{Intake, Progress};
+pub(crate) use ask::{Intake, Progress, Source};
 pub(crate) use offers::Offers;

@@ -11,6 +11,7 @@ use hyperty_policy::Point;
 use hyperty_storage::{RecordStatus, Role};
 use tokio::time::Instant;
 
+use super::former::Ended;
 use super::object::{Phase, Reported};
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
@@ -106,6 +107,7 @@ impl SyncManager {
             state.observers.clear();
             (state.wish.take(), state.options.domain_registration)
         };
+        self.shared.former.lock().note(&object.url, Ended::Deleted);
         self.shared.reported.remove(&object.url);
         tracing::info!(object = %object.url, "an object is deleted");
         self.shared.timers.forget(&object.url);

@@ -9,6 +9,7 @@ use hyperty_registry::{QueryError, RegistrationRecord};
 use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
 
 use super::commit::{Release, Staged};
+use super::former::Ended;
 use super::object::{Phase, Reported, State};
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
@@ -70,7 +71,7 @@ impl SyncManager {
         let epoch = registered + 1;
         tracing::warn!(object = %object.url, epoch, "an epoch was begun and not kept; going on above it");
         state.head_position.epoch = epoch;
-        let ticket = self.persist(object, &state, RecordStatus::Live);
+        let ticket = self.persist(object, &state, RecordStatus::Live).map(|_| self.storage().barrier());
         self.stage(object, &mut state, Staged { ticket, release: Release::Epoch(epoch) });
     }
 
@@ -93,6 +94,8 @@ impl SyncManager {
         let reporter = object.lock().metadata.reporter.clone();
         tracing::warn!(object = %url, epoch = told.epoch, successor = ?told.reporter, "the object went on elsewhere; it is not reported here any more");
         self.shared.parts.registrations.forget(url.as_url());
+        let ended = if successor.is_some() { Ended::Deposed } else { Ended::Deleted };
+        self.shared.former.lock().note(url, ended);
         self.shared.reported.remove(url);
         self.shared.timers.forget(url);
         self.shared.parts.registry.remove_object(url);

@@ -1,6 +1,7 @@
 //! Who may listen to an object at its domain's message node, where that asks (protocol 10.4).
 //!
-//! The node sees the Reporter's yes to a subscription pass, so nothing is said for a new observer. One that comes back
+//! The node sees the Reporter's yes to a subscription pass, so nothing is said for a new observer of its domain; the yes
+//! to one of another domain passes that domain's node. One that comes back
 //! with a new session, after a restart of its runtime or of the node, does not subscribe anew but repairs its copy: then
 //! its runtime is let in by a word to the node that goes ahead of the answer.
 

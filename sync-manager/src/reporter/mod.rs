@@ -14,6 +14,7 @@ mod create;
 mod delete;
 mod depose;
 mod execute;
+mod former;
 mod grants;
 mod invitations;
 mod invite;
@@ -37,6 +38,7 @@ mod takeover;
 mod unsubscribe;
 mod update;
 
+pub(crate) use former::{Ended, Former};
 pub(crate) use object::{
     ObserverEntry, ObserverRoutes, Options, Phase, Reported, State, State as ReportedState,
 };

@@ -271,6 +271,7 @@ impl SyncManager {
         self.plan_away(&object, &object.lock());
         if broken {
             self.save_durably(&object, RecordStatus::Live).await?;
+            self.on_disk().await?;
         }
         Ok(object)
     }

@@ -180,6 +180,7 @@ impl SyncManager {
         applicant: Applicant,
         answer: impl FnOnce(ResponseBody, &Metadata),
     ) -> Result<(), Refusal> {
+        let is_remote = matches!(applicant.path, Path::Stub(_));
         let routes = self.observer_routes(object, &applicant.path)?;
         self.check_room(state, &applicant)?;
         let now = self.now();
@@ -203,7 +204,11 @@ impl SyncManager {
         state.removed.pardon(&hyperty);
         state.roll.heard(&hyperty);
         let invited = hyperty.clone();
+        let elsewhere = entry.runtime.clone().filter(|it| !it.home().eq_ignore_ascii_case(object.url.home()));
         state.observers.insert(hyperty, entry);
+        if let Some(runtime) = elsewhere.filter(|_| is_remote) {
+            self.let_listen(object, &runtime);
+        }
         tracing::debug!(object = %object.url, observers = state.observers.len(), position = %state.position, "an observer is accepted");
         answer(self.answer_since(object, state, standing), &state.metadata);
         self.invitation_used(object, state, &invited);

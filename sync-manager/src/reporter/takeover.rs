@@ -58,7 +58,8 @@ impl SyncManager {
         if record.domain_registration {
             self.claim(&record, from, deadline).await?;
         }
-        let ticket = self.storage().save(&record);
+        self.storage().save(&record);
+        let ticket = self.storage().barrier();
         if let Err(refusal) = self.durable_by(ticket, deadline).await {
             // Nothing was told to anybody: the registry's entry is given up, and the epoch with it.
             let registrations = self.shared.parts.registrations.clone();

@@ -41,9 +41,12 @@ impl SyncManager {
         drop(state);
         if let Err(refusal) = taken {
             tracing::debug!(object = %object.url, %refusal, "an update was refused");
-            // A forged update from outside is not told where it failed.
-            if body.receipt && !message.is_remote() {
-                self.answer_update(message, refusal.into());
+            let by_reporter = message.sender() == Some(object.lock().metadata.reporter.as_url());
+            match () {
+                // A forged update from outside is not told where it failed.
+                () if !body.receipt || message.is_remote() => {}
+                () if by_reporter => self.answer_update(message, refusal.into()),
+                () => self.answer_writer(message, refusal.into()),
             }
         }
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use hyperty_message_bus::BusError;
 use hyperty_model::message::{CreateObject, OneOrMany, ResponseBody};
 use hyperty_model::{HypertyUrl, MessageType, StatusCode};
-use tokio::sync::oneshot;
 
 use crate::Observer;
 use crate::observer::ObserverShared;
@@ -47,16 +46,9 @@ pub enum DelegateError {
 }
 
 impl ReporterShared {
-    /// The driver does it: whoever waits may stop waiting, and half of it is never left behind.
     pub(crate) async fn give_to(&self, to: HypertyUrl) -> Result<Observer, DelegateError> {
         let Some(shared) = self.itself() else { return Err(DelegateError::Stopped) };
-        let (done, waiting) = oneshot::channel();
-        let core = Arc::clone(self.core());
-        core.run_later(async move {
-            // Nobody may be waiting any more.
-            let _ = done.send(give(shared, to).await);
-        });
-        waiting.await.unwrap_or(Err(DelegateError::Stopped))
+        self.core().driven(give(shared, to)).await.unwrap_or(Err(DelegateError::Stopped))
     }
 }
 

@@ -14,7 +14,6 @@ use hyperty_model::object::Metadata;
 use hyperty_model::{HypertyUrl, Identity, Message, MessageType, ObjectUrl, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
 use crate::core::{Core, Live};
 use crate::decisions::Decision;
@@ -138,19 +137,15 @@ impl AcceptDelegation {
         AcceptDelegation { accept, ..self }
     }
 
-    /// The driver does it: whoever waits may stop waiting, and half of it is never left behind.
     async fn run(self) -> Result<Reporter, TakeOverError> {
         let core = self.delegation.core.upgrade().ok_or(TakeOverError::Stopped)?;
         if core.is_stopped() {
             return Err(TakeOverError::Stopped);
         }
-        let (done, waiting) = oneshot::channel();
         let job = Arc::clone(&core);
-        core.run_later(async move {
-            // Nobody may be waiting any more: then it is dropped, and found by resuming.
-            let _ = done.send(self.take_over(&job).await);
-        });
-        waiting.await.unwrap_or(Err(TakeOverError::Stopped))
+        // A Reporter that nobody waits for any more is dropped, and found by resuming.
+        let taken = core.driven(async move { self.take_over(&job).await }).await;
+        taken.unwrap_or(Err(TakeOverError::Stopped))
     }
 
     async fn take_over(self, core: &Arc<Core>) -> Result<Reporter, TakeOverError> {

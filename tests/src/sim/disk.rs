@@ -141,6 +141,10 @@ impl Tables for Ordered {
         self.tables.commit(batch)
     }
 
+    fn barrier(&self) -> Ticket {
+        self.tables.barrier()
+    }
+
     fn progress(&self) -> watch::Receiver<Progress> {
         let now = self.tables.progress().borrow().clone();
         let (told, progress) = watch::channel(now);

@@ -26,14 +26,14 @@ const TEN_MEGABYTES: usize = 10_000_000;
 const A_WHILE: Duration = Duration::from_secs(30);
 
 /// Data of about so many bytes: text that has to be escaped, in pieces of a thousand.
-fn large(bytes: usize) -> Value {
+pub(crate) fn large(bytes: usize) -> Value {
     let text = format!("{}\"\\ö\n", "x".repeat(995));
     let pieces = (0..bytes / 1_010).map(|at| (format!("piece{at}"), Value::from(text.as_str())));
     Value::Object(pieces.chain([("topic".to_owned(), json!("a"))]).collect::<Map<_, _>>())
 }
 
 /// How many messages each way are longer than a message may be, and how many parts were fetched.
-fn judge(spy: &Spy) -> usize {
+pub(crate) fn judge(spy: &Spy) -> usize {
     let long = |message: &Message| message.is_remote() && message.wire().len() > MESSAGE_BYTES_MAX;
     assert!(spy.incoming(long).is_empty() && spy.outgoing(long).is_empty(), "longer than a message");
     spy.outgoing(|message| message.decode::<ReadBody>().is_ok_and(|body| body.part.is_some())).len()

@@ -14,10 +14,10 @@ use crate::spy::registered;
 use crate::support::{Party, settled, topic};
 
 /// Far longer than anything takes; time is paused, so it costs nothing.
-const PATIENCE: Duration = Duration::from_secs(600);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Whoever is offered something takes it.
-fn accepting(party: &Party) -> tokio::task::JoinHandle<Reporter> {
+pub(crate) fn accepting(party: &Party) -> tokio::task::JoinHandle<Reporter> {
     let mut offers = party.hyperty.delegations();
     tokio::spawn(async move {
         let offer = timeout(PATIENCE, offers.next()).await.expect("an offer in time").expect("an offer");
@@ -25,7 +25,7 @@ fn accepting(party: &Party) -> tokio::task::JoinHandle<Reporter> {
     })
 }
 
-async fn given(from: &Reporter, to: &Party) -> (Observer, Reporter) {
+pub(crate) async fn given(from: &Reporter, to: &Party) -> (Observer, Reporter) {
     let taking = accepting(to);
     let observer =
         timeout(PATIENCE, from.delegate(to.hyperty.url())).await.expect("an end").expect("it is given");
@@ -33,7 +33,7 @@ async fn given(from: &Reporter, to: &Party) -> (Observer, Reporter) {
 }
 
 /// The events until a version, without those that say nothing of versions.
-async fn versions(observer: &mut Observer, version: u64) -> Vec<u64> {
+pub(crate) async fn versions(observer: &mut Observer, version: u64) -> Vec<u64> {
     let mut seen = Vec::new();
     while seen.last().is_none_or(|last| *last < version) {
         let event = timeout(PATIENCE, observer.next_event()).await.expect("an event in time");

@@ -111,6 +111,22 @@ async fn crashed(side: Side, after: u64) -> bool {
     assert_eq!(copy.data(), owner.data(), "{side:?} crashed after {after} messages");
     assert_eq!(copy.position(), owner.position(), "{side:?} crashed after {after} messages");
     giving.abort();
+    // Whoever gave it away observes it, from its store if need be.
+    if owner.metadata().reporter == *bob.hyperty.url() && side != Side::Taking {
+        let observing = alice.hyperty.observers();
+        assert_eq!(
+            observing.len(),
+            1,
+            "{side:?} crashed after {after} messages: the former Reporter observes"
+        );
+        for _ in 0..600 {
+            if observing[0].position() == owner.position() {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(observing[0].data(), owner.data(), "{side:?} crashed after {after} messages");
+    }
     before_the_end
 }
 

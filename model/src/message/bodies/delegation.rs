@@ -27,6 +27,9 @@ pub struct ClaimBody {
     /// The user behind the new Reporter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
+    /// A grant that is larger than a message is fetched in parts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub parts: bool,
 }
 
 /// What tells a claim from what else is forwarded.

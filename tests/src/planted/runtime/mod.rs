@@ -4,6 +4,7 @@
 mod answers;
 mod children;
 mod delegation;
+mod delegation_taker;
 mod invitations;
 mod large;
 mod left;
@@ -56,6 +57,7 @@ pub fn faults() -> Vec<Fault> {
         takeover::faults(),
         delegation::faults(),
         listening::faults(),
+        delegation_taker::faults(),
         parts(),
     ]
     .concat()

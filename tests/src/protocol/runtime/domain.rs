@@ -323,6 +323,9 @@ impl State {
             })
             .filter_map(|url| url.as_str().map(str::to_owned))
             .collect();
+        if let Some(receiver) = body["transfer"].as_str() {
+            return self.transfer(id, receiver, &urls);
+        }
         let Some(session) = self.sessions.get_mut(&id) else { return Value::Null };
         match text(message, "type").to_lowercase().as_str() {
             "subscribe" => session.routes.extend(urls),
@@ -330,6 +333,26 @@ impl State {
                 session.routes.remove(url);
             }),
             _ => return json!({"code": 400, "desc": "not for routes"}),
+        }
+        json!({"code": 200})
+    }
+
+    /// M17: who holds routes hands them to another.
+    fn transfer(&mut self, id: u64, receiver: &str, urls: &[String]) -> Value {
+        let holds = self.sessions.get(&id).is_some_and(|one| urls.iter().all(|url| one.routes.contains(url)));
+        let to = self.sessions.iter().find(|(_, one)| one.runtime == receiver).map(|(id, _)| *id);
+        let Some(to) = to.filter(|_| holds) else {
+            return json!({"code": 403, "desc": "nothing to hand over", "reason": "forbidden"});
+        };
+        for (owner, keeps) in [(id, false), (to, true)] {
+            let Some(session) = self.sessions.get_mut(&owner) else { continue };
+            for url in urls {
+                if keeps {
+                    session.routes.insert(url.clone())
+                } else {
+                    session.routes.remove(url)
+                };
+            }
         }
         json!({"code": 200})
     }

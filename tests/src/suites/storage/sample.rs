@@ -119,6 +119,7 @@ pub fn full_record() -> ObjectRecord {
         },
         former: hyperty("alice"),
         from: full.position,
+        departed: true,
     });
     full.pending = vec![json!({"id": 7, "type": "create"})];
     // Two changes that led to where it stands; the data has them already.

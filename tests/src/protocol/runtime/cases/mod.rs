@@ -4,6 +4,7 @@ mod actions;
 mod children;
 mod creation;
 mod delegation;
+mod delegation_taker;
 mod deletion;
 mod finding;
 mod input;
@@ -63,6 +64,7 @@ pub fn cases() -> Vec<Case<Subject>> {
         deletion::cases(),
         children::cases(),
         delegation::cases(),
+        delegation_taker::cases(),
         resume::cases(),
         takeover::cases(),
         listening::cases(),

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::case;
 use crate::protocol::runtime::actors::{Reporting, Watching, merge};
-use crate::protocol::runtime::line::{Line, code, expect_code, is_change, is_final, is_kind};
+use crate::protocol::runtime::line::{Line, expect_code, is_change, is_kind};
 use crate::protocol::runtime::scene::{Scene, Subject};
 use crate::protocol::runtime::{Ending, Script, Service};
 use crate::protocol::{Case, Failure, Verdict};
@@ -40,11 +40,27 @@ async fn of_alice(scene: &Scene) -> Verdict<Reporting> {
     Reporting::create_at(scene, scene.seat_of("reporter", "alice")?, "reporter", more).await
 }
 
+/// The same with one who watches it from elsewhere, after its first change.
+async fn observed(scene: &Scene, resumable: bool) -> Verdict<(Reporting, Watching)> {
+    let mut reporting = of_alice(scene).await?;
+    let (mut watching, _) = Watching::join(scene, "watcher", &reporting.object, resumable).await?;
+    reporting.change("n", json!(1)).await?;
+    watching.update_by("INV-RES-1").await?;
+    Ok((reporting, watching))
+}
+
 async fn crash(scene: &mut Scene, line: Line) -> Verdict {
     scene.leave(line);
     scene.restart(Ending::Crash).await?;
     scene.settle().await;
     Ok(())
+}
+
+/// An object whose runtime has crashed, and whose Reporter has not come back.
+async fn abandoned(scene: &mut Scene) -> Verdict<String> {
+    let reporting = of_alice(scene).await?;
+    crash(scene, reporting.line).await?;
+    Ok(reporting.object)
 }
 
 async fn resume(scene: &Scene, line: &mut Line, criteria: Value) -> Verdict<Value> {
@@ -61,11 +77,8 @@ fn resumed(answer: &Value) -> Vec<&str> {
 }
 
 async fn taken_over(scene: &mut Scene) -> Verdict {
-    let mut reporting = of_alice(scene).await?;
+    let (reporting, mut watching) = observed(scene, true).await?;
     let object = reporting.object.clone();
-    let (mut watching, _) = Watching::join(scene, "watcher", &object, true).await?;
-    reporting.change("n", json!(1)).await?;
-    watching.update_by("INV-RES-1").await?;
     crash(scene, reporting.line).await?;
 
     let mut line = scene.seat_of("second", "alice")?;
@@ -107,11 +120,8 @@ async fn taken_over(scene: &mut Scene) -> Verdict {
 
 /// Without the registry's yes nothing is taken over: not what is live elsewhere, nor what went on there.
 async fn refused(scene: &mut Scene) -> Verdict {
-    let mut reporting = of_alice(scene).await?;
+    let (reporting, mut watching) = observed(scene, true).await?;
     let object = reporting.object.clone();
-    let (mut watching, _) = Watching::join(scene, "watcher", &object, true).await?;
-    reporting.change("n", json!(1)).await?;
-    watching.update_by("INV-RES-1").await?;
     crash(scene, reporting.line).await?;
     let mut line = scene.seat_of("second", "alice")?;
     let record = scene.domain().registration(&object);
@@ -144,11 +154,8 @@ async fn refused(scene: &mut Scene) -> Verdict {
 
 /// One whose object went on elsewhere while it was away publishes nothing more, and is told.
 async fn stands_down(scene: &mut Scene) -> Verdict {
-    let mut reporting = of_alice(scene).await?;
+    let (mut reporting, mut watching) = observed(scene, false).await?;
     let object = reporting.object.clone();
-    let (mut watching, _) = Watching::join(scene, "watcher", &object, false).await?;
-    reporting.change("n", json!(1)).await?;
-    watching.update_by("INV-RES-1").await?;
     scene.cut();
     scene.settle().await;
     let heir = scene.hyperty("heir");
@@ -163,10 +170,9 @@ async fn stands_down(scene: &mut Scene) -> Verdict {
     ensure_eq!("INV-RES-5", event["body"]["epoch"], json!(5), "the epoch that the former Reporter is told");
     ensure_eq!("INV-RES-5", event["body"]["reporter"], json!(heir), "the Reporter that it is told");
     watching.line.rest().await;
-    // Nobody is at the object's address here any more: silence is an answer, too.
     let id = reporting.put("n", json!(2));
-    let answer = reporting.line.maybe(|message| is_final(message, &id)).await.unwrap_or_default();
-    ensure!("INV-RES-5", code(&answer) != 200, "a change by a former Reporter is taken: {answer}");
+    let answer = reporting.line.final_answer(&id).await?;
+    expect_code("INV-RES-5", &answer, &[403, 409, 410], "a change by a former Reporter")?;
     watching.line.never("INV-RES-5", "a change", |message| is_change(message, &object)).await?;
     let known = scene.domain().registration(&object);
     ensure_eq!("INV-RES-5", known["epoch"], json!(5), "the epoch that the registry knows");
@@ -174,9 +180,7 @@ async fn stands_down(scene: &mut Scene) -> Verdict {
 }
 
 async fn another_user(scene: &mut Scene) -> Verdict {
-    let reporting = of_alice(scene).await?;
-    let object = reporting.object.clone();
-    crash(scene, reporting.line).await?;
+    let object = abandoned(scene).await?;
     let mut mallory = scene.seat_of("mallory", "mallory")?;
     let mut nobody = scene.seat("nobody")?;
     let (of_alice, of_mallory) = (scene.identity("alice"), scene.identity("mallory"));
@@ -200,9 +204,7 @@ async fn another_user(scene: &mut Scene) -> Verdict {
 
 /// All that is given has to hold.
 async fn by_criteria(scene: &mut Scene) -> Verdict {
-    let reporting = of_alice(scene).await?;
-    let object = reporting.object.clone();
-    crash(scene, reporting.line).await?;
+    let object = abandoned(scene).await?;
     let mut line = scene.seat_of("second", "alice")?;
     let other = format!("hyperty-catalogue://catalogue.{}/.well-known/dataschema/Other", scene.home);
     for criteria in [
@@ -233,9 +235,7 @@ async fn by_criteria(scene: &mut Scene) -> Verdict {
 
 /// What the user has and nobody delivers is said to be missing; nothing else is.
 async fn missing(scene: &mut Scene) -> Verdict {
-    let reporting = of_alice(scene).await?;
-    let object = reporting.object.clone();
-    crash(scene, reporting.line).await?;
+    let object = abandoned(scene).await?;
     let record = scene.domain().registration(&object);
     let lost = format!("comm://{}/lost", scene.home);
     let others = [
