@@ -15,6 +15,8 @@ pub(crate) enum Role {
     Removed,
     /// Reported it until it handed it over; observes it since.
     Former,
+    /// Reported it until another hyperty of its user took it over, while its runtime was down.
+    Deposed,
     /// Reports it.
     Reporter,
     /// Observes it and has a child in it.
@@ -26,13 +28,14 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    pub(crate) const ALL: [Role; 10] = [
+    pub(crate) const ALL: [Role; 11] = [
         Role::Stranger,
         Role::Invited,
         Role::Refused,
         Role::Observer,
         Role::Removed,
         Role::Former,
+        Role::Deposed,
         Role::Reporter,
         Role::ChildReporter,
         Role::OtherRuntime,
@@ -53,6 +56,7 @@ impl Role {
             Role::Observer => "observer",
             Role::Removed => "removed",
             Role::Former => "former",
+            Role::Deposed => "deposed",
             Role::Reporter => "reporter",
             Role::ChildReporter => "writer",
             Role::OtherRuntime => "elsewhere",
@@ -204,6 +208,28 @@ impl Path {
     pub(crate) const ALL: [Path; 2] = [Path::Inside, Path::Node];
 }
 
+/// How the object came to its Reporter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// From another hyperty of the runtime, which handed it over.
+    Inside,
+    /// From another runtime, which handed it over.
+    Node,
+    /// From another runtime of the same user, whose store it was found in.
+    TakenOver,
+}
+
+impl Origin {
+    /// That by which a role is what it is.
+    pub(crate) fn of(role: Role, path: Path) -> Origin {
+        match role {
+            Role::Deposed => Origin::TakenOver,
+            Role::Former if path == Path::Node => Origin::Node,
+            _ => Origin::Inside,
+        }
+    }
+}
+
 /// As whom it speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Form {
@@ -273,8 +299,9 @@ impl Cell {
         let Cell { state, path, role, ask, form } = self;
         // The Reporter lives in its runtime; runtimes and those who speak for the node come by the node.
         let placed = match role {
-            // To hand it over from elsewhere is looked at with whole runtimes.
-            Role::Reporter | Role::Former => path == Path::Inside,
+            Role::Reporter => path == Path::Inside,
+            // Before there was an object, and after it, it is a stranger.
+            Role::Deposed => matches!(state, State::Live | State::Delegating),
             Role::OtherRuntime | Role::Node => path == Path::Node,
             _ => true,
         };

@@ -10,13 +10,15 @@ use hyperty_message_node::NodeConfig;
 use hyperty_message_node::admission::{AdmissionConfig, Claims, IssuerKey, TokenAdmission};
 use hyperty_model::{SeededIds, Timestamp};
 use hyperty_protostub::{FixedToken, StubConfig};
-use hyperty_runtime::Runtime;
+use hyperty_runtime::{Hyperty, Runtime};
 use hyperty_storage::{DataObjectStorage, MemoryTables, ObjectStore, Role as Side};
+use hyperty_syncher::Observer;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::cell::{Path, Role, State};
-use crate::voice::{Actor, answer_to};
+use crate::cell::{Origin, Path, Role, State};
+use crate::origin::left_behind;
+use crate::voice::Actor;
 
 pub(crate) const MN: &str = "domain://msg-node.example.com/sm";
 pub(crate) const REG: &str = "domain://registry.example.com";
@@ -44,35 +46,41 @@ pub(crate) struct House {
     warden: Peer,
     /// Since when the object is offered to somebody.
     offered: Option<Instant>,
+    /// Who took the object over, and handed it to the Reporter.
+    pub(crate) heir: Option<(Hyperty, Observer)>,
 }
 
 impl House {
-    pub(crate) async fn new(seed: u64, state: State) -> House {
+    pub(crate) async fn new(seed: u64, state: State, origin: Origin) -> House {
         // Sessions need a token, so who listens has to be accepted (10.4).
         let issuer = IssuerKey::generate(&SeededIds::new(seed));
         let admission = AdmissionConfig::Tokens(TokenAdmission::new(issuer.public()));
         let world =
             World::with_node(seed, move |config| NodeConfig { admission: admission.clone(), ..config });
-        let tables = Arc::new(MemoryTables::new());
         let pass = token(&issuer, "alice", LIFE);
-        let admitted =
-            move |config: &mut StubConfig| config.token = Some(Arc::new(FixedToken::new(pass.clone())));
-        let alice = world.runtime_with("alice", &tables, |builder| builder.sessions(admitted)).await;
+        let (tables, object) = match origin {
+            Origin::TakenOver => left_behind(&world, &pass).await,
+            _ => (Arc::new(MemoryTables::new()), "comm://example.com/none".to_owned()),
+        };
+        let alice = runtime(&world, "alice", &tables, &pass).await;
         let schema = alice.schema(SCHEMA).expect("the schema is read").to_string();
         let node = world.node().expect("a node");
         let warden = Peer::admitted(&node, "warden", &token(&issuer, "warden", LIFE)).await;
         let mut actors = Vec::new();
-        for role in Role::ALL {
+        let there = |role: &Role| *role != Role::Deposed || origin == Origin::TakenOver;
+        for role in Role::ALL.into_iter().filter(there) {
             if role != Role::Reporter && role != Role::OtherRuntime && role != Role::Node {
                 actors.push(Actor::deciding(role, alice.bus(), alice.url().as_str(), consent));
             }
             if role != Role::Reporter {
-                let pass = token(&issuer, &format!("{}-node", role.name()), LIFE);
+                // The same user's who has it now: that is how it was taken over.
+                let user =
+                    if role == Role::Deposed { "alice".to_owned() } else { format!("{}-node", role.name()) };
+                let pass = token(&issuer, &user, LIFE);
                 actors.push(Actor::at_node(role, Peer::admitted(&node, role.name(), &pass).await));
             }
         }
         actors.push(reporter(&alice));
-        let object = "comm://example.com/none".to_owned();
         let mut house = House {
             world,
             issuer,
@@ -85,11 +93,16 @@ impl House {
             tables,
             warden,
             offered: None,
+            heir: None,
         };
         house.bind().await;
         if state != State::Absent {
-            house.create().await;
-            house.everybody_is_somebody().await;
+            match origin {
+                Origin::Inside => house.create().await,
+                Origin::Node => house.receive().await,
+                Origin::TakenOver => house.inherit().await,
+            }
+            house.everybody_is_somebody(origin).await;
         }
         if state == State::Deleted {
             let (object, sm) = (house.object.clone(), house.sm());
@@ -195,31 +208,15 @@ impl House {
         let offer = json!({"resource": object, "schema": schema, "delegate": heir});
         former.send("create", &from, &sm, offer).await;
         self.object = object;
-        self.take_over().await;
+        let accepted = self.accept().await;
+        self.take_over(accepted).await;
     }
 
-    /// The Reporter accepts what is offered to it.
-    async fn take_over(&mut self) {
-        let sm = self.sm();
-        let reporter = self.actor(Role::Reporter, Path::Inside);
-        let from = reporter.hyperty.clone();
-        let offer = reporter
-            .until(|message| message["type"] == "create" && message["body"]["delegate"] == from)
-            .await;
-        let mut body = offer["body"].clone();
-        (body["source"], body["store"]) = (offer["from"].clone(), json!(true));
-        let answer = reporter.request("create", &from, &sm, body).await;
-        assert_eq!(code(&answer), 200, "{answer}");
-        reporter
-            .post(&answer_to(&offer, json!({"code": 200, "delegation": answer["body"]["delegation"]})))
-            .await;
-        let epoch = answer["body"]["epoch"].as_u64();
-        assert_eq!(epoch, Some(1), "{answer}");
-        self.version = answer["body"]["value"]["version"].as_u64().expect("a version");
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-
-    async fn everybody_is_somebody(&mut self) {
+    async fn everybody_is_somebody(&mut self, origin: Origin) {
+        if origin == Origin::Node {
+            let answer = self.subscribe(Role::Former, Path::Node).await;
+            assert_eq!(code(&answer), 200, "{answer}");
+        }
         for path in Path::ALL {
             // Listening without being accepted is not refused, and brings nothing.
             for role in [Role::Stranger, Role::Invited, Role::OtherRuntime] {
@@ -330,12 +327,20 @@ fn claims(user: &str, life: Duration) -> Claims {
     Claims::new(&format!("user://example.com/{user}"), "example.com", now, life)
 }
 
+/// Starts a runtime that is admitted.
+pub(crate) async fn runtime(world: &World, name: &str, tables: &Arc<MemoryTables>, pass: &str) -> Runtime {
+    let pass = pass.to_owned();
+    let admitted =
+        move |config: &mut StubConfig| config.token = Some(Arc::new(FixedToken::new(pass.clone())));
+    world.runtime_with(name, tables, |builder| builder.sessions(admitted)).await
+}
+
 fn token(issuer: &IssuerKey, user: &str, life: Duration) -> String {
     issuer.issue(&claims(user, life)).expect("a token")
 }
 
 /// The addresses of an object that observers listen to.
-fn stream(object: &str) -> [String; 3] {
+pub(crate) fn stream(object: &str) -> [String; 3] {
     ["changes", "children/notes", "children/news"].map(|tail| format!("{object}/{tail}"))
 }
 

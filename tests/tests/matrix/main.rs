@@ -6,6 +6,7 @@ mod asking;
 mod cell;
 mod house;
 mod oracle;
+mod origin;
 mod voice;
 
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ use hyperty_conformance::level;
 use hyperty_conformance::peer::code;
 use serde_json::Value;
 
-use cell::{Ask, Cell, Form, Path, Role, State};
+use cell::{Ask, Cell, Form, Origin, Path, Role, State};
 use house::House;
 use oracle::{Verdict, verdict};
 
@@ -27,16 +28,17 @@ const AT_ONCE: Duration = Duration::from_millis(200);
 /// The cells of one house, one after the other; after what was granted and changes something comes a new house.
 async fn visit(state: State, path: Path, role: Role) -> (usize, Vec<String>) {
     let cells = Cell::all().into_iter().filter(|c| (c.state, c.path, c.role) == (state, path, role));
-    let mut house = House::new(level::seed(), state).await;
+    let origin = Origin::of(role, path);
+    let mut house = House::new(level::seed(), state, origin).await;
     let (mut count, mut wrong) = (0, Vec::new());
     for cell in cells {
         let Some(expected) = verdict(cell) else { continue };
         count += 1;
         if let Err(what) = try_one(&mut house, cell, expected).await {
             wrong.push(format!("{cell:?}: {expected:?}, but {what}"));
-            house = House::new(level::seed(), state).await;
+            house = House::new(level::seed(), state, origin).await;
         } else if expected == Verdict::Granted {
-            house = House::new(level::seed(), state).await;
+            house = House::new(level::seed(), state, origin).await;
         }
     }
     (count, wrong)

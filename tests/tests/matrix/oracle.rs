@@ -197,6 +197,8 @@ fn there(cell: Cell) -> Option<Verdict> {
         Ask::Resume if path == Path::Inside => Verdict::Refused(&[403, 404, 409]),
         Ask::Resume => FORBIDDEN,
         Ask::Hold | Ask::Transfer => Verdict::Refused(&[403, 409]),
+        // Its user may take it over again (5.10.1); what else it registers comes too late.
+        Ask::RegisterLater if role == Role::Deposed => return None,
         // Only the same user takes an object over, and its owner hands it over (5.10.1, 5.11).
         Ask::Register | Ask::RegisterLater => Verdict::Refused(&[403, 409]),
         Ask::Revoke | Ask::Disconnect | Ask::Unregister | Ask::Release => FORBIDDEN,

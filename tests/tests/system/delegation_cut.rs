@@ -116,7 +116,8 @@ async fn broken(of_taker: bool, link: Link, after: u64, outage: Duration) -> boo
     let (hers, his) = (open(&alice), open(&bob));
     assert_eq!(hers.len() + his.len(), 1, "{what}: {hers:?} {his:?}");
     match &given {
-        Ok(_) => assert_eq!(his.len(), 1, "{what}: it was given"),
+        // Who could not say in the domain whose it is in time may get it back, in an epoch of its own (5.11.5).
+        Ok(_) => assert!(his.len() == 1 || hers[0].position().epoch > 1, "{what}: it was given"),
         Err(DelegateError::Timeout) => {}
         // INV-DLG-5: nothing has changed.
         Err(error) => assert_eq!(hers.len(), 1, "{what}: {error}"),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::case;
 use crate::protocol::runtime::actors::{Author, Following, NAMES, merge, stream};
 use crate::protocol::runtime::held::Held;
-use crate::protocol::runtime::line::{Line, expect_code, is, is_change};
+use crate::protocol::runtime::line::{Line, expect_code, is, is_change, is_final};
 use crate::protocol::runtime::scene::{RESPONSE_TIME, Scene, Subject};
 use crate::protocol::runtime::{Ending, Script, Service};
 use crate::protocol::{Case, Verdict};
@@ -419,7 +419,8 @@ async fn held_until_served(scene: &mut Scene) -> Verdict {
     gift.hand_over(scene).await?;
     let answer = gift.seat.final_within(&accepted, HOSTING).await?;
     expect_code("INV-DLG-6", &answer, &[200], "an acceptance that is granted")?;
-    let answer = reader.final_within(&json!(id), RESPONSE_TIME).await?;
+    let answered = |m: &Value| is_final(m, &json!(id));
+    let answer = reader.until_within("INV-DLG-4", "an answer", RESPONSE_TIME, answered).await?;
     expect_code("INV-DLG-4", &answer, &[200], "a subscription that came meanwhile")?;
     ensure_eq!("INV-DLG-4", answer["from"], json!(format!("{object}/subscription")), "who answers it");
     ensure_eq!("INV-DLG-4", answer["body"]["value"]["data"]["n"], json!(2), "with what");
