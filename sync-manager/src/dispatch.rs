@@ -148,21 +148,20 @@ impl SyncManager {
                 }
                 None
             }
-            MessageType::Read => self.answer_roll_call(question),
+            MessageType::Read => match request.decode::<ReadBody>() {
+                Ok(body) if body.part.is_some() && request.is_remote() => {
+                    let outcome = self.part_of_grant(&question, &body);
+                    question.answer(outcome.unwrap_or_else(ResponseBody::from));
+                    None
+                }
+                _ => self.answer_roll_call(question),
+            },
             MessageType::Delete => match request.decode::<GiveBackBody>() {
                 Ok(body) => {
                     self.returned(question, &body).await;
                     None
                 }
                 Err(_) => Some(question),
-            },
-            MessageType::Read if question.request().is_remote() => match request.decode::<ReadBody>() {
-                Ok(body) if body.part.is_some() => {
-                    let outcome = self.part_of_grant(&question, &body);
-                    question.answer(outcome.unwrap_or_else(ResponseBody::from));
-                    None
-                }
-                _ => Some(question),
             },
             _ => Some(question),
         }

@@ -40,7 +40,7 @@ impl SyncManager {
         let Some(record) = self.shared.dormant.lock().observed.remove(url) else {
             return Released::default();
         };
-        self.storage().remove(Role::Observer, url);
+        self.forget_record(url);
         Released { pending: record.pending.iter().filter_map(stored_message).collect(), wishes: Vec::new() }
     }
 }

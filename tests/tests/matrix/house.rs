@@ -58,9 +58,9 @@ impl House {
         let world =
             World::with_node(seed, move |config| NodeConfig { admission: admission.clone(), ..config });
         let pass = token(&issuer, "alice", LIFE);
-        let (tables, object) = match origin {
+        let (tables, object, deposed) = match origin {
             Origin::TakenOver => left_behind(&world, &pass).await,
-            _ => (Arc::new(MemoryTables::new()), "comm://example.com/none".to_owned()),
+            _ => (Arc::default(), "comm://example.com/none".to_owned(), String::new()),
         };
         let alice = runtime(&world, "alice", &tables, &pass).await;
         let schema = alice.schema(SCHEMA).expect("the schema is read").to_string();
@@ -69,7 +69,10 @@ impl House {
         let mut actors = Vec::new();
         let there = |role: &Role| *role != Role::Deposed || origin == Origin::TakenOver;
         for role in Role::ALL.into_iter().filter(there) {
-            if role != Role::Reporter && role != Role::OtherRuntime && role != Role::Node {
+            if role == Role::Deposed {
+                let (bus, runtime) = (alice.bus(), alice.url().as_str());
+                actors.push(Actor::deciding_as(role, deposed.clone(), bus, runtime, consent));
+            } else if role != Role::Reporter && role != Role::OtherRuntime && role != Role::Node {
                 actors.push(Actor::deciding(role, alice.bus(), alice.url().as_str(), consent));
             }
             if role != Role::Reporter {

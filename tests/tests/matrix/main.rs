@@ -144,7 +144,7 @@ fn all_of(state: State) {
 }
 
 async fn visit_if_there(state: State, path: Path, role: Role) -> (usize, Vec<String>) {
-    let is_there = Cell::all().iter().any(|cell| (cell.path, cell.role) == (path, role));
+    let is_there = Cell::all().iter().any(|c| (c.state, c.path, c.role) == (state, path, role));
     if is_there { visit(state, path, role).await } else { (0, Vec::new()) }
 }
 

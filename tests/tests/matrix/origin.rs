@@ -7,14 +7,15 @@ use std::time::Duration;
 use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::peer::code;
 use hyperty_conformance::world::World;
-use hyperty_model::Identity;
+use hyperty_model::message::ResponseBody;
+use hyperty_model::{Body, Identity, MessageType};
 use hyperty_storage::MemoryTables;
 use hyperty_syncher::Criteria;
 use serde_json::{Value, json};
 
 use crate::cell::{Path, Role};
 use crate::house::{ALLOCATION, House, MN, REG, runtime};
-use crate::voice::{Actor, answer_to};
+use crate::voice::answer_to;
 
 /// The user behind the runtime of the Reporter.
 const ALICE: &str = "user://example.com/alice";
@@ -32,22 +33,28 @@ fn creation(schema: &str, reporter: &str) -> Value {
     })
 }
 
-/// What a runtime of alice's had stored when it died, and the object that was reported there.
-pub(crate) async fn left_behind(world: &World, pass: &str) -> (Arc<MemoryTables>, String) {
+/// What a runtime of alice's had stored when it died, the object that was reported there, and by whom.
+pub(crate) async fn left_behind(world: &World, pass: &str) -> (Arc<MemoryTables>, String, String) {
     let tables = Arc::new(MemoryTables::new());
     let first = runtime(world, Role::Deposed.name(), &tables, pass).await;
     let schema = first.schema(SCHEMA).expect("the schema is read").to_string();
-    let mut reporter = Actor::deciding(Role::Deposed, first.bus(), first.url().as_str(), |_| None);
-    let (from, sm) = (reporter.hyperty.clone(), first.url().sync_manager().to_string());
-    let answer = reporter.request("create", &from, &sm, creation(&schema, &from)).await;
-    assert_eq!(code(&answer), 200, "{answer}");
-    let object = answer["body"]["resource"].as_str().expect("an address").to_owned();
+    let reporter = first.deploy("app").user(ALICE).await.expect("it is deployed");
+    let hyperty = reporter.url().to_string();
+    let body = Body::of(creation(&schema, &hyperty));
+    let message =
+        first.bus().new_message(MessageType::Create, reporter.url(), &first.url().sync_manager(), body);
+    // As the hyperty's own bus does.
+    let message = message.with_sender(reporter.url().as_url().clone());
+    let answer = first.bus().request(message).await;
+    let answer = answer.decode::<ResponseBody>().expect("an answer");
+    assert!(answer.code.is_success(), "{answer:?}");
+    let object = answer.resource.clone().expect("an address");
     let image = Arc::new(tables.snapshot());
     first.abort();
     drop((reporter, first));
     // Longer than a session waits for its runtime.
     tokio::time::sleep(Duration::from_secs(120)).await;
-    (image, object)
+    (image, object, hyperty)
 }
 
 impl House {

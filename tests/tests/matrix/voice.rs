@@ -42,6 +42,17 @@ impl Actor {
         decide: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static,
     ) -> Actor {
         let hyperty = format!("hyperty://example.com/{}-inside", role.name());
+        Actor::deciding_as(role, hyperty, bus, runtime, decide)
+    }
+
+    /// The same of this address.
+    pub(crate) fn deciding_as(
+        role: Role,
+        hyperty: String,
+        bus: &MessageBus,
+        runtime: &str,
+        decide: impl Fn(&Value) -> Option<Value> + Send + Sync + 'static,
+    ) -> Actor {
         let (to_inbox, inbox) = mpsc::channel(INBOX_MAX);
         let seat = Arc::new(OnceLock::<TakeFrame>::new());
         let answering = Arc::downgrade(&seat);

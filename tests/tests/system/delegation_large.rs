@@ -29,7 +29,7 @@ fn is_part(message: &Message) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn large_objects_and_their_children_are_given_in_parts_inv_dlg_2_inv_dlg_3() {
-    for (bytes, children) in [(1_000_000, 3), (9_000_000, 20)] {
+    for (bytes, children) in [(1_000_000, 3), (9_000_000, 10)] {
         let world = World::new(910);
         let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
         let carol = Party::new(&world, "carol").await;
