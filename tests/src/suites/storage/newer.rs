@@ -190,7 +190,8 @@ pub(super) fn a_delegation_is_kept_at_each_step(open: &Open) {
         Taker::Owner { offer: offer(), giver: other(), epoch: 4 },
         Taker::Returning { offer: offer(), giver: other(), epoch: 4 },
     ];
-    let giving = giving.map(|state| Delegation::Giving { state, former: hyperty("alice"), from });
+    let giving =
+        giving.map(|state| Delegation::Giving { state, former: hyperty("alice"), from, departed: false });
     let taking =
         taking.map(|state| [None, Some(from)].map(|from| Delegation::Taking { state: state.clone(), from }));
     let mut a = record(Role::Reporter, "a", Some(json!({})));
