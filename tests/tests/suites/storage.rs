@@ -158,6 +158,10 @@ impl DataObjectStorage for Broken {
         self.store.remove(role, object)
     }
 
+    fn barrier(&self) -> Ticket {
+        self.store.barrier()
+    }
+
     fn progress(&self) -> watch::Receiver<Progress> {
         if self.fault == Fault::Acknowledges && !self.is_buffered() {
             self.said.send_replace(Progress { durable: Ticket(u64::MAX), failed: None });
