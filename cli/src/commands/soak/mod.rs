@@ -66,6 +66,9 @@ pub(crate) struct SoakArgs {
     /// How many runtimes of each kind, as a multiple
     #[arg(long, value_name = "X", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub scale: u32,
+    /// How many groups of three runtimes remove, invite, and pass an object on, by delegation and by takeover
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub groups: u32,
 }
 
 fn minutes(text: &str) -> Result<f64, String> {
@@ -143,7 +146,8 @@ async fn within(
 fn parties(soak: &Arc<Soak>, args: &SoakArgs) -> JoinSet<()> {
     let (seed, scale) = (args.seed, args.scale);
     let times = |number: u32| usize::try_from(number * scale).unwrap_or(usize::MAX);
-    soak.court.expect(Expected { reporters: times(2), observers: times(4), groups: times(1) });
+    let groups = usize::try_from(args.groups).unwrap_or(usize::MAX);
+    soak.court.expect(Expected { reporters: times(2), observers: times(4), groups });
     let mut parties = JoinSet::new();
     for number in 0..2 * scale {
         parties.spawn(reporter::report(Arc::clone(soak), number, soak.ids(seed, "reporter", number)));
@@ -157,7 +161,7 @@ fn parties(soak: &Arc<Soak>, args: &SoakArgs) -> JoinSet<()> {
     for number in 0..2 * scale {
         parties.spawn(raw::hardly_read(Arc::clone(soak), number, soak.ids(seed, "slow", number)));
     }
-    for number in 0..scale {
+    for number in 0..args.groups {
         parties.spawn(hands::pass_on(Arc::clone(soak), number, soak.ids(seed, "group", number)));
     }
     parties.spawn(host::restart(Arc::clone(soak), soak.ids(seed, "node", 0)));
