@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_model::{Ids, ObjectUrl, RuntimeUrl, StatusCode, SystemIds};
-use hyperty_runtime::{DeployError, Hyperty, Runtime};
+use hyperty_runtime::{BackedUp, DeployError, Hyperty, Runtime};
 use hyperty_storage::{Durability, DurableTables, MemoryTables, Names, Tables};
 use tokio::time::timeout;
 
@@ -107,6 +107,8 @@ impl Session {
             Some(rules) => builder.policy_file(rules).map_err(Failure::usage)?,
             None => builder,
         };
+        // Whose devices these are is known: what one of them wants kept, others go on with.
+        let builder = if client.user.is_some() { builder.backup(BackedUp::WhenAsked) } else { builder };
         let runtime = builder.start().await.map_err(Failure::usage)?;
         let deploy = runtime.deploy(HYPERTY);
         let deploy = match &client.user {

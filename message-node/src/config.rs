@@ -7,6 +7,7 @@ use hyperty_model::message::Limits;
 use hyperty_model::queue::{QUEUE_BYTES_MAX, QueueLimits};
 use hyperty_registry::RegistryLimits;
 
+use crate::components::backup::BackupLimits;
 use crate::rate::AttachRate;
 
 use crate::admission::AdmissionConfig;
@@ -92,6 +93,8 @@ pub struct NodeLimits {
     pub registry: RegistryLimits,
     /// Which addresses are given out.
     pub allocations: AllocationLimits,
+    /// What is kept for the devices of users.
+    pub backup: BackupLimits,
 }
 
 impl Default for NodeLimits {
@@ -109,6 +112,7 @@ impl Default for NodeLimits {
             pending_answers: PENDING_ANSWERS_MAX,
             registry: RegistryLimits::default(),
             allocations: AllocationLimits::default(),
+            backup: BackupLimits::default(),
         }
     }
 }
@@ -154,6 +158,8 @@ pub struct NodeConfig {
     pub enforce_subscriber: Option<bool>,
     /// What searches at the registry find.
     pub discovery: Discovery,
+    /// Whether records of objects are kept here for the devices of their users (protocol 5.19).
+    pub backup: bool,
     /// Where `/metrics` and `/status` are; `/healthz` and `/readyz` are always served.
     pub admin: AdminPages,
 }
@@ -169,6 +175,7 @@ impl NodeConfig {
             enforce_publisher: true,
             enforce_subscriber: None,
             discovery: Discovery::default(),
+            backup: true,
             admin: AdminPages::default(),
         }
     }

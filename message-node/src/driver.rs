@@ -35,6 +35,7 @@ impl NodeDriver {
             let now = Instant::now();
             if now >= registry_due {
                 self.core.expire_registrations();
+                self.core.expire_uploads();
                 registry_due = now + REGISTRY_TICK;
             }
             if absent_due.is_some_and(|due| now >= due) {

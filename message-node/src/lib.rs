@@ -57,6 +57,11 @@ mod subscriptions;
 pub mod tls;
 mod websocket;
 
+pub use components::backup::{
+    BACKUP_BYTES_PER_USER, BACKUP_CHECK, BACKUP_PARTS_CHECK, BACKUP_RECORD_BYTES_MAX, BACKUP_RECORDS_MAX,
+    BACKUP_RECORDS_PER_USER, BACKUP_UPLOAD_BYTES, BACKUP_UPLOAD_KEPT, BACKUP_UPLOADS_PER_RUNTIME,
+    BackupLimits,
+};
 pub use config::{
     AdminPages, DRAIN_WAIT, GRACE, GRACED_COUNT_MAX, IDLE_MAX, LINKS_MAX, NodeConfig, NodeLimits, NodeTimers,
     OPEN_WAIT, PENDING_ANSWERS_MAX, PING_INTERVAL, ROUTES_PER_SESSION, ROUTES_PER_SESSION_MAX, SESSIONS_MAX,
@@ -75,9 +80,11 @@ pub use streams::ASKED_MAX;
 pub use websocket::{serve, serve_tls};
 
 /// How an operator's check looks at what a node stores.
-pub const TABLE_CHECKS: [hyperty_storage::operations::TableCheck; 4] = [
+pub const TABLE_CHECKS: [hyperty_storage::operations::TableCheck; 6] = [
     admission::OWNERS_CHECK,
     hyperty_address_allocation::ALLOCATIONS_CHECK,
     hyperty_registry::REGISTRY_CHECK,
     hyperty_registry::CATALOGUE_CHECK,
+    BACKUP_CHECK,
+    BACKUP_PARTS_CHECK,
 ];

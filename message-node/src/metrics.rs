@@ -25,6 +25,7 @@ pub(crate) enum Service {
     Allocation,
     Registry,
     Catalogue,
+    Backup,
     Admission,
 }
 
@@ -52,6 +53,7 @@ pub(crate) struct Latencies {
     allocation: Histogram,
     registry: Histogram,
     catalogue: Histogram,
+    backup: Histogram,
     admission: Histogram,
 }
 
@@ -64,6 +66,7 @@ impl Latencies {
             allocation: of("allocation"),
             registry: of("registry"),
             catalogue: of("catalogue"),
+            backup: of("backup"),
             admission: of("admission"),
             all,
         }
@@ -75,6 +78,7 @@ impl Latencies {
             Service::Allocation => &self.allocation,
             Service::Registry => &self.registry,
             Service::Catalogue => &self.catalogue,
+            Service::Backup => &self.backup,
             Service::Admission => &self.admission,
         };
         of.observe(asked.at.elapsed().as_secs_f64());
@@ -106,6 +110,12 @@ impl MessageNode {
             ),
             ("queue_messages", "Messages that wait for sessions to take them", stats.queued),
             ("queue_bytes", "Bytes that wait for sessions to take them", stats.queued_bytes),
+            ("backup_records", "Records kept for the devices of users", stats.backups),
+            (
+                "backup_bytes",
+                "Bytes of the records kept for the devices of users",
+                usize::try_from(stats.backup_bytes).unwrap_or(usize::MAX),
+            ),
             ("answers_pending", "Answers that wait for the store", stats.pending),
             (
                 "store_failed",
@@ -147,6 +157,7 @@ impl MessageNode {
                 "Sessions not opened because their token did not admit them",
                 stats.not_admitted,
             ),
+            ("backups", "Records saved for the devices of users", stats.backed_up),
             ("repairs", "Reads and subscriptions seen that told a position to repair from", stats.repairs),
         ];
         for (name, help, value) in totals {

@@ -15,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::admission::{AdmissionConfig, ForeignProvider, RuntimeOwners, install_provider};
 use crate::components::Addresses;
+use crate::components::backup::{BackupTable, Uploads};
 use crate::config::NodeConfig;
 use crate::directory::Directory;
 use crate::driver::NodeDriver;
@@ -82,6 +83,8 @@ pub(crate) struct Core {
     pub(crate) allocations: AllocationTable,
     pub(crate) registry: RegistryTable,
     pub(crate) catalogue: CatalogueTable,
+    pub(crate) backup: BackupTable,
+    pub(crate) uploads: Uploads,
     pub(crate) owners: RuntimeOwners,
     pub(crate) pending: PendingAnswers,
     pub(crate) clock: Arc<dyn Clock>,
@@ -139,6 +142,7 @@ impl MessageNode {
         let registry = RegistryTable::open(Arc::clone(&tables), config.limits.registry)?;
         let owners = RuntimeOwners::open(Arc::clone(&tables))?;
         let catalogue = CatalogueTable::open(&domain, Arc::clone(&tables), CatalogueLimits::default())?;
+        let backup = BackupTable::open(Arc::clone(&tables), config.limits.backup)?;
         let core = Arc::new(Core {
             pending: PendingAnswers::new(tables.progress(), config.limits.pending_answers),
             addresses,
@@ -149,6 +153,8 @@ impl MessageNode {
             allocations,
             registry,
             catalogue,
+            backup,
+            uploads: Uploads::default(),
             owners,
             clock,
             counters: Counters::default(),
@@ -195,6 +201,7 @@ impl MessageNode {
     pub fn stats(&self) -> Stats {
         let counters = &self.0.counters;
         let sessions = self.0.directory.with_sessions(|sessions| sessions.all());
+        let (backups, backup_bytes) = self.0.backup.size();
         let (mut queued, mut queued_bytes) = (0, 0);
         for session in &sessions {
             let load = session.outbox.load();
@@ -217,6 +224,9 @@ impl MessageNode {
             ended: counters.ended.get(),
             repairs: counters.repairs.get(),
             not_admitted: counters.not_admitted.get(),
+            backups,
+            backup_bytes,
+            backed_up: counters.backed_up.get(),
             received: counters.received.get(),
             delivered: counters.delivered.get(),
             conflated: counters.conflated.get(),

@@ -54,6 +54,15 @@ pub struct Stats {
     /// Sessions that were not opened because their token did not admit them.
     #[serde(default)]
     pub not_admitted: u64,
+    /// Records kept for the devices of users (protocol 5.19).
+    #[serde(default)]
+    pub backups: usize,
+    /// The bytes of these.
+    #[serde(default)]
+    pub backup_bytes: u64,
+    /// Records saved, each time.
+    #[serde(default)]
+    pub backed_up: u64,
 }
 
 /// The counters behind [`Stats`].
@@ -72,6 +81,7 @@ pub(crate) struct Counters {
     pub(crate) ended: Counter,
     pub(crate) repairs: Counter,
     pub(crate) not_admitted: Counter,
+    pub(crate) backed_up: Counter,
 }
 
 /// One total.

@@ -9,7 +9,7 @@ use hyperty_policy::{Permissive, Policy, PolicyFile};
 use hyperty_protostub::{Connector, SessionStub, StubConfig};
 use hyperty_registry::{Catalogue, NodeRegistryClient, Registrations, RetryConfig, RuntimeRegistry};
 use hyperty_storage::{Durability, DurableTables, MemoryTables, ObjectStore, OpenError, Tables};
-use hyperty_sync_manager::{Backup, Parts, SyncManager, SyncManagerConfig};
+use hyperty_sync_manager::{Backup, NodeBackup, Parts, SyncManager, SyncManagerConfig};
 
 #[cfg(feature = "websocket")]
 use crate::access::NodeAccess;
@@ -31,7 +31,6 @@ pub struct RuntimeBuilder {
     url: String,
     tables: Option<Arc<dyn Tables>>,
     nodes: Vec<(String, Arc<dyn Connector>)>,
-    backup: Option<Arc<dyn Backup>>,
     policy: Arc<dyn Policy>,
     rules: Option<PolicyFile>,
     clock: Arc<dyn Clock>,
@@ -39,6 +38,26 @@ pub struct RuntimeBuilder {
     sync_manager: SyncManagerConfig,
     bus: BusConfig,
     sessions: Vec<AdjustSession>,
+    backup: Option<BackupAt>,
+    backed_up: BackedUp,
+}
+
+/// Which stored objects and observations are backed up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum BackedUp {
+    /// Those created or subscribed with `backup(true)`.
+    #[default]
+    WhenAsked,
+    /// All that are stored and have a user, unless they were created or subscribed with `backup(false)`.
+    AllStored,
+}
+
+/// Where stored objects are kept a second time.
+enum BackupAt {
+    /// At the message nodes of their domains.
+    Nodes,
+    /// Wherever somebody else says.
+    Elsewhere(Arc<dyn Backup>),
 }
 
 /// Changes the settings of the sessions with message nodes.
@@ -50,7 +69,6 @@ impl RuntimeBuilder {
             url: url.to_owned(),
             tables: None,
             nodes: Vec::new(),
-            backup: None,
             policy: Arc::new(Permissive),
             rules: None,
             clock: Arc::new(SystemClock),
@@ -58,6 +76,8 @@ impl RuntimeBuilder {
             sync_manager: SyncManagerConfig::default(),
             bus: BusConfig::default(),
             sessions: Vec::new(),
+            backup: None,
+            backed_up: BackedUp::WhenAsked,
         }
     }
 
@@ -119,11 +139,6 @@ impl RuntimeBuilder {
         self
     }
 
-    /// A second place for records, which all devices of a user reach: what is there of the user is found by criteria.
-    pub fn shared_backup(self, backup: Arc<dyn Backup>) -> RuntimeBuilder {
-        RuntimeBuilder { backup: Some(backup), ..self }
-    }
-
     /// Who may create, subscribe, read; the default leaves it to the application.
     pub fn policy(self, policy: impl Policy + 'static) -> RuntimeBuilder {
         RuntimeBuilder { policy: Arc::new(policy), rules: None, ..self }
@@ -137,6 +152,29 @@ impl RuntimeBuilder {
     /// [`RuleFileError`] when it cannot be taken now.
     pub fn policy_file(self, path: impl Into<PathBuf>) -> Result<RuntimeBuilder, RuleFileError> {
         Ok(RuntimeBuilder { rules: Some(PolicyFile::open(path)?), ..self })
+    }
+
+    /// Keeps stored objects and observations a second time at the message nodes of their domains, from where the user's
+    /// other devices can go on with them ([`Syncher::resume_by`](hyperty_syncher::Syncher::resume_by)): those that are
+    /// created or subscribed with `backup(true)`, or all of them, unless they say otherwise.
+    ///
+    /// ```
+    /// use hyperty_runtime::{BackedUp, Runtime};
+    /// let builder = Runtime::builder("hyperty-runtime://example.com/alice-laptop").backup(BackedUp::WhenAsked);
+    /// ```
+    pub fn backup(self, which: BackedUp) -> RuntimeBuilder {
+        self.with_backup(which, BackupAt::Nodes)
+    }
+
+    /// The same with a backup of your own.
+    pub fn backup_at(self, which: BackedUp, backup: Arc<dyn Backup>) -> RuntimeBuilder {
+        self.with_backup(which, BackupAt::Elsewhere(backup))
+    }
+
+    fn with_backup(mut self, which: BackedUp, at: BackupAt) -> RuntimeBuilder {
+        self.backup = Some(at);
+        self.backed_up = which;
+        self
     }
 
     /// Another clock, for tests and simulations.
@@ -194,6 +232,13 @@ impl RuntimeBuilder {
         };
         let policy_timeout = self.sync_manager.policy_timeout;
         let searches = Searches::start(&bus, &registry, &policy, policy_timeout);
+        let backup = match self.backup {
+            Some(BackupAt::Nodes) => Some(Arc::new(NodeBackup::new(bus.clone(), &url)?) as Arc<dyn Backup>),
+            Some(BackupAt::Elsewhere(backup)) => Some(backup),
+            None => None,
+        };
+        let mut sync_manager = self.sync_manager;
+        sync_manager.backup_by_default |= self.backed_up == BackedUp::AllStored;
         let (manager, driver) = SyncManager::new(Parts {
             runtime: url.clone(),
             bus: bus.clone(),
@@ -203,11 +248,11 @@ impl RuntimeBuilder {
             registry: registry.clone(),
             registrations: registrations.clone(),
             catalogue: Arc::clone(&catalogue) as _,
-            backup: self.backup,
+            backup,
             policy,
             ids: Arc::clone(&ids),
             clock: Arc::clone(&clock),
-            config: self.sync_manager,
+            config: sync_manager,
         })?;
 
         let tasks = Tasks::new();

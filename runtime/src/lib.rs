@@ -29,7 +29,7 @@ mod tasks;
 
 #[cfg(feature = "websocket")]
 pub use access::NodeAccess;
-pub use builder::RuntimeBuilder;
+pub use builder::{BackedUp, RuntimeBuilder};
 pub use error::{DeployError, SchemaError, StartError};
 pub use health::{RuntimeHealth, SessionHealth};
 pub use hyperty::{Deploy, Hyperty};
@@ -37,7 +37,7 @@ pub use hyperty_message_bus::StubStatus;
 pub use hyperty_protostub::{FixedToken, StubCounters, TokenError, TokenFile, TokenSource};
 #[cfg(feature = "websocket")]
 pub use hyperty_protostub::{TlsClient, TlsClientError};
-pub use hyperty_sync_manager::{SyncManagerConfig, SyncStats};
+pub use hyperty_sync_manager::{Backup, BackupError, BackupKey, NodeBackup, SyncManagerConfig, SyncStats};
 pub use notices::{ListenError, NOTICES_MAX, Notices};
 pub use rules::keep_in_force;
 pub use runtime::Runtime;

@@ -203,6 +203,7 @@ fn record(i: usize, data: serde_json::Value) -> ObjectRecord {
         store: true,
         domain_registration: true,
         domain_routing: true,
+        backup: false,
         delegation: None,
         pending: Vec::new(),
     }

@@ -48,7 +48,7 @@ pub use memory::MemoryTables;
 pub use names::Names;
 pub use object::{
     Appended, DataObjectStorage, Delegation, Grant, Invited, InvitedStage, LOG_BYTES_KEPT, ObjectRecord,
-    ObjectStore, RecordStatus, Role, Subscriber,
+    ObjectStore, PortableError, RecordStatus, Role, Subscriber,
 };
 pub use simulated::{DiskFaults, SimulatedDisk, SimulatedTables, Torn};
 pub use tables::{Batch, Op, Progress, Tables, Ticket, durable, flush, flush_and_close, reached};

@@ -53,6 +53,11 @@ impl Refusal {
         }
     }
 
+    /// Whether this says that what was asked for is not there, and will not be.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.code == StatusCode::GONE || (self.code == StatusCode::NOT_FOUND && !self.is_unreachable())
+    }
+
     /// Whether this says that the addressee could not be reached, not that it refused (M12).
     pub(crate) fn is_unreachable(&self) -> bool {
         self.code == StatusCode::TIMEOUT

@@ -113,6 +113,16 @@ pub struct SyncManagerConfig {
     pub children_max: usize,
     /// Child operations of this runtime that wait for the Reporter's side, for each object.
     pub pending_children_max: usize,
+    /// Whether stored objects and observations are backed up that say nothing of it, where the runtime has a backup.
+    pub backup_by_default: bool,
+    /// The shortest time between two saves of one object: what a lost device loses, and what a busy object costs.
+    pub backup_interval: Duration,
+    /// How fast one object is saved, in bytes per second: a large one is saved whole each time.
+    pub backup_bytes_per_second: u64,
+    /// Records that are saved at one time, of all objects.
+    pub backups_in_flight: usize,
+    /// The longest time until a record is offered again that the backup has refused: it may have room by then.
+    pub backup_refused_pause: Duration,
 }
 
 impl Default for SyncManagerConfig {
@@ -162,6 +172,11 @@ impl Default for SyncManagerConfig {
             invitations_max: 1_000,
             children_max: 100_000,
             pending_children_max: 4_096,
+            backup_by_default: false,
+            backup_interval: Duration::from_secs(1),
+            backup_bytes_per_second: 1 << 20,
+            backups_in_flight: 4,
+            backup_refused_pause: Duration::from_secs(600),
         }
     }
 }

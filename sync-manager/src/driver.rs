@@ -61,6 +61,9 @@ impl SyncManagerDriver {
                             Due::Leave => {
                                 procedures.spawn(async move { manager.tell_leaves(&object).await });
                             }
+                            Due::Backup => {
+                                procedures.spawn(async move { manager.back_up(&object).await });
+                            }
                             Due::Repair => {
                                 let span = tracing::debug_span!("repair", %object);
                                 procedures.spawn(async move { manager.repair(&object).await }.instrument(span));

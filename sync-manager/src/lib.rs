@@ -27,7 +27,7 @@ mod reporter;
 mod stats;
 mod timers;
 
-pub use backup::{Backup, BackupError};
+pub use backup::{Backup, BackupError, BackupKey, NodeBackup};
 pub use config::SyncManagerConfig;
 pub use driver::SyncManagerDriver;
 pub use manager::{Parts, StartError, SyncManager};

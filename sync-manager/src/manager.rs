@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::answer::{Question, Refusal};
-use crate::backup::Backup;
+use crate::backup::{Backup, Mirror, Watched};
 use crate::config::SyncManagerConfig;
 use crate::delegation::{Gift, Taking};
 use crate::driver::SyncManagerDriver;
@@ -93,7 +93,11 @@ pub(crate) struct Shared {
     /// Objects with child operations that wait for the store.
     pub(crate) keeping: Mutex<std::collections::BTreeMap<ObjectUrl, Arc<Observed>>>,
     pub(crate) progress: watch::Receiver<Progress>,
-    pub(crate) timers: Timers,
+    pub(crate) timers: Arc<Timers>,
+    /// What is backed up, if there is where to.
+    pub(crate) mirror: Option<Arc<Mirror>>,
+    /// What bounds the records that are being saved.
+    pub(crate) saving: tokio::sync::Semaphore,
     pub(crate) tally: Tally,
     /// Resumes run one at a time, so that a record is brought back once (INV-RES-3).
     pub(crate) resuming: tokio::sync::Mutex<()>,
@@ -155,7 +159,14 @@ impl SyncManager {
     ///
     /// # Errors
     /// [`StartError`] when the stored records cannot be read or the manager's address is taken.
-    pub fn new(parts: Parts) -> Result<(SyncManager, SyncManagerDriver), StartError> {
+    pub fn new(mut parts: Parts) -> Result<(SyncManager, SyncManagerDriver), StartError> {
+        let timers = Arc::new(Timers::default());
+        let mirror =
+            parts.backup.is_some().then(|| Arc::new(Mirror::new(parts.runtime.clone(), Arc::clone(&timers))));
+        if let Some(mirror) = &mirror {
+            let (inner, mirror) = (parts.storage, Arc::clone(mirror));
+            parts.storage = Arc::new(Watched { inner, mirror });
+        }
         let by_url =
             |records: Vec<ObjectRecord>| records.into_iter().map(|r| (r.metadata.url.clone(), r)).collect();
         let dormant = Dormant {
@@ -163,6 +174,9 @@ impl SyncManager {
             observed: by_url(parts.storage.load(Role::Observer)?),
             early: Default::default(),
         };
+        if let Some(mirror) = &mirror {
+            dormant.reported.values().chain(dormant.observed.values()).for_each(|r| mirror.enter_dormant(r));
+        }
         let (inbox, requests) = mpsc::channel(parts.config.inbox_max);
         let (jobs, work) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
@@ -173,7 +187,9 @@ impl SyncManager {
             committing: Mutex::default(),
             keeping: Mutex::default(),
             progress: parts.storage.progress(),
-            timers: Timers::default(),
+            timers,
+            mirror,
+            saving: tokio::sync::Semaphore::new(parts.config.backups_in_flight.max(1)),
             tally: Tally::default(),
             resuming: tokio::sync::Mutex::new(()),
             given: Mutex::default(),

@@ -43,6 +43,10 @@ pub struct SyncStats {
     pub given: u64,
     /// Objects that hyperties of this runtime took over.
     pub taken: u64,
+    /// Records saved at the backup (protocol 5.19).
+    pub backed_up: u64,
+    /// Records that it did not take, or that did not reach it; each is saved again.
+    pub backups_failed: u64,
     /// Position beats sent.
     pub beats: u64,
     /// Observers that were dropped because their session ended, or because they were away too long or were too many
@@ -69,6 +73,8 @@ pub(crate) struct Tally {
     pub(crate) epochs_raised: Count,
     pub(crate) given: Count,
     pub(crate) taken: Count,
+    pub(crate) backed_up: Count,
+    pub(crate) backups_failed: Count,
     pub(crate) beats: Count,
     pub(crate) observers_dropped: Count,
 }
@@ -108,6 +114,8 @@ impl Tally {
             epochs_raised: self.epochs_raised.get(),
             given: self.given.get(),
             taken: self.taken.get(),
+            backed_up: self.backed_up.get(),
+            backups_failed: self.backups_failed.get(),
             beats: self.beats.get(),
             observers_dropped: self.observers_dropped.get(),
         }

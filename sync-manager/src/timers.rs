@@ -28,6 +28,8 @@ pub(crate) enum Due {
     Leave,
     /// Forget large answers that nobody fetches any more (10.5).
     Offers,
+    /// Save an object at the backup, or remove it there (5.19). It outlives what else is due for the object.
+    Backup,
     /// Forget that an object was given away (5.11). It outlives what else is due for the object.
     Gift,
 }

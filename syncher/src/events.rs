@@ -284,8 +284,12 @@ impl ReporterEvent {
 }
 
 impl Event for ReporterEvent {
-    /// What must be answered is kept until the application takes it or its time is over.
+    /// What must be answered is kept until the application takes it or its time is over; and why it is the last.
     fn is_kept(&self) -> bool {
-        matches!(self, ReporterEvent::Subscription(_) | ReporterEvent::Read(_)) && self.is_current()
+        match self {
+            ReporterEvent::Subscription(_) | ReporterEvent::Read(_) => self.is_current(),
+            ReporterEvent::Deposed { .. } | ReporterEvent::Delegated { .. } => true,
+            _ => false,
+        }
     }
 }

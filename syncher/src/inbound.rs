@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use hyperty_model::message::{
-    CreateObject, DeleteBody, DeposedBody, ForwardBody, ForwardExecuteBody, ResponseBody, UnsubscribeBody,
+    BackedUpBody, CreateObject, DeleteBody, DeposedBody, ForwardBody, ForwardExecuteBody, ResponseBody,
+    UnsubscribeBody,
 };
 use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode};
 
@@ -58,16 +59,21 @@ impl Core {
         }
     }
 
-    /// The Sync Manager tells that an object went on without this Reporter (protocol 5.10.1).
+    /// The Sync Manager tells that an object went on without this Reporter (protocol 5.10.1), or how far it is backed up.
     fn on_event(&self, message: &Message) {
         let by_manager = !message.is_remote() && *message.from() == self.config.runtime.sync_manager();
-        let Some(body) = message.decode::<DeposedBody>().ok().filter(|_| by_manager) else { return };
-        match self.live(&body.resource) {
+        if !by_manager {
+            return;
+        }
+        let deposed = message.decode::<DeposedBody>().map(|body| body.resource.clone());
+        let told = deposed.or_else(|_| message.decode::<BackedUpBody>().map(|body| body.resource.clone()));
+        let Ok(resource) = told else { return };
+        match self.live(&resource) {
             Some(Live::Reporter(reporter)) => reporter.receive(message),
             Some(Live::Observer(_)) => {}
             // Its resume has not been answered here yet.
             None if self.is_adopting() => {
-                if let Some(Live::Reporter(reporter)) = self.hold(body.resource.clone(), message) {
+                if let Some(Live::Reporter(reporter)) = self.hold(resource, message) {
                     reporter.receive(message);
                 }
             }

@@ -58,6 +58,16 @@ impl<E: Event> EventQueue<E> {
         Ok(())
     }
 
+    /// Adds the last event there will be, whether there is room or not: it is one, and says why nothing follows.
+    pub(crate) fn push_last(&mut self, event: E) {
+        if self.events.len() >= self.limit {
+            let before = self.events.len();
+            self.events.retain(E::is_kept);
+            self.lagged |= self.events.len() < before;
+        }
+        self.events.push_back(event);
+    }
+
     /// Takes what comes next.
     pub(crate) fn take(&mut self) -> Taken<E> {
         if std::mem::take(&mut self.lagged) {

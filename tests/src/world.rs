@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyperty_message_node::{MessageNode, NodeConfig, ROUTES_PER_SESSION_MAX};
@@ -29,7 +30,7 @@ struct Inner {
     node_tables: Mutex<Arc<MemoryTables>>,
     links: Mutex<BTreeMap<String, watch::Sender<Link>>>,
     traffic: Mutex<BTreeMap<String, Arc<Meter>>>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<ManualClock>,
     seed: u64,
     starts: AtomicU64,
     configure: Configure,
@@ -103,7 +104,7 @@ impl World {
     pub fn start_node(&self) {
         let tables = Arc::new(self.inner.node_tables.lock().snapshot());
         *self.inner.node_tables.lock() = Arc::clone(&tables);
-        let clock = Arc::clone(&self.inner.clock);
+        let clock = Arc::clone(&self.inner.clock) as Arc<dyn Clock>;
         // As where sessions are admitted by token: conforming runtimes do not notice.
         let mut config = NodeConfig { enforce_subscriber: Some(true), ..NodeConfig::new(DOMAIN) };
         config.limits.routes_per_session = ROUTES_PER_SESSION_MAX;
@@ -124,6 +125,13 @@ impl World {
             node.drain(hyperty_message_node::DRAIN_WAIT).await;
         }
         self.stop_node();
+    }
+
+    /// Lets so much wall time pass at once: what is kept for days expires, and nobody waits that long.
+    pub async fn pass(&self, time: Duration) {
+        self.inner.clock.advance(time);
+        // Whoever looks at the clock now and then does so twice.
+        tokio::time::sleep(Duration::from_secs(5)).await;
     }
 
     /// The node, while it runs.
@@ -165,7 +173,7 @@ impl World {
         let builder = Runtime::builder(&format!("hyperty-runtime://{DOMAIN}/{name}"))
             .shared_storage(Arc::clone(tables) as _)
             .message_node_via(DOMAIN, Arc::new(connector))
-            .clock(Arc::clone(&self.inner.clock))
+            .clock(Arc::clone(&self.inner.clock) as Arc<dyn Clock>)
             .ids(self.ids());
         choose(builder).start().await.expect("a runtime starts")
     }

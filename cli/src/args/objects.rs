@@ -32,8 +32,9 @@ of whole data, the changes that were published before the rejected one stay. Lin
 same. Many changes are under way at a time, and are published in the order of their lines.
 
 What invited ones say is told by `invitee` events. With --delegated the command prints `waiting` with its address, and
-takes the object that somebody offers to that; with --take-over it goes on with what another device reported. Who
-reported it before prints `deposed` as soon as it is back, and leaves with 3.
+takes the object that somebody offers to that; with --take-over it goes on with what another device reported, from a
+copy of its store or, if it was created with --backup, from what the message node keeps: `backup` events tell how far that
+is. Who reported it before prints `deposed` as soon as it is back, and leaves with 3.
 
 At the end of stdin the object is served until the command is stopped, unless --exit-at-eof is given. While the
 message node cannot be reached the command keeps trying; a resumed object takes changes meanwhile.";
@@ -42,7 +43,8 @@ pub(super) const REPORT_EXAMPLES: &str = "\
 Example:
   echo '{\"attribute\":\"count\",\"value\":1}' | hyperty report --schema counter.json --store ./counter
   hyperty report --schema counter.json --name visits --store ./new --delegated
-  hyperty report --schema counter.json --name visits --store ./phone --user user://localhost/alice --take-over";
+  hyperty report --schema counter.json --name visits --store ./phone --user user://localhost/alice --backup
+  hyperty report --schema counter.json --name visits --store ./new --user user://localhost/alice --take-over";
 
 pub(super) const OBSERVE: &str = "\
 Observe an object: its state, then every change.
@@ -87,6 +89,10 @@ pub(crate) struct ReportArgs {
     /// of --user reported last, on this device or another
     #[arg(long, conflicts_with = "initial")]
     pub take_over: bool,
+    /// Keep the object at the message node, too: with --take-over another device of --user goes on with it from there,
+    /// with nothing in its store
+    #[arg(long, requires = "user")]
+    pub backup: bool,
     /// At the end of stdin wait for what is under way, then leave; with 1 if a line was rejected
     #[arg(long)]
     pub exit_at_eof: bool,

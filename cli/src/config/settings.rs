@@ -30,7 +30,7 @@ settings! {
 
     "node.listen" "HYPERTY_LISTEN" Address(node.listen) "where the node listens";
     "node.domain" "HYPERTY_DOMAIN" Text(node.config.domain) "the domain it serves";
-    "node.data" "HYPERTY_DATA" Path(node.data) "where allocations, registrations and schemas are kept; in memory if not set";
+    "node.data" "HYPERTY_DATA" Path(node.data) "where allocations, registrations, schemas and backups are kept; in memory if not set";
     "node.durability" "HYPERTY_DURABILITY" Durability(node.durability) "when that counts as kept: `durable`, on disk; or `buffered:MS`, at once, and a crash loses at most that much";
     "node.admin" "HYPERTY_NODE_ADMIN" Admin(node.admin) "who is told `/metrics` and `/status`: callers on this machine, nobody, or whoever reaches an address of their own";
     "node.admission" "HYPERTY_NODE_ADMISSION" Admission(node.admission) "who may open a session: whoever is on this machine, whoever reaches the node, or who has a token";
@@ -42,6 +42,7 @@ settings! {
 
     "node.enforce_subscriber" "HYPERTY_NODE_ENFORCE_SUBSCRIBER" MaybeFlag(node.config.enforce_subscriber) "only runtimes that the owner of an object has accepted listen to it; if not set, where sessions need a token";
     "node.discovery" "HYPERTY_NODE_DISCOVERY" Discovery(node.discovery) "what searches at the registry find of other users: everything, nothing, or what the rules in a file do not block";
+    "node.backup" "HYPERTY_NODE_BACKUP" Flag(node.config.backup) "records of objects are kept for the devices of their users";
 
     "node.limits.sessions" "HYPERTY_NODE_LIMITS_SESSIONS" Count(node.config.limits.sessions) "sessions, live and graced";
     "node.limits.sessions_per_user" "HYPERTY_NODE_LIMITS_SESSIONS_PER_USER" Count(node.config.limits.sessions_per_user) "sessions of one user, where they need a token";
@@ -60,6 +61,11 @@ settings! {
     "node.limits.queue_bytes" "HYPERTY_NODE_LIMITS_QUEUE_BYTES" Bytes(node.config.limits.queue.bytes) "bytes that wait for one connection before updates collapse";
     "node.limits.graced_messages" "HYPERTY_NODE_LIMITS_GRACED_MESSAGES" Count(node.config.limits.graced.count) "messages kept for a session that lost its connection";
     "node.limits.graced_bytes" "HYPERTY_NODE_LIMITS_GRACED_BYTES" Bytes(node.config.limits.graced.bytes) "bytes kept for a session that lost its connection";
+    "node.limits.backup_records_per_user" "HYPERTY_NODE_LIMITS_BACKUP_RECORDS_PER_USER" Count(node.config.limits.backup.records_per_user) "records kept for the devices of one user";
+    "node.limits.backup_bytes_per_user" "HYPERTY_NODE_LIMITS_BACKUP_BYTES_PER_USER" Bytes(node.config.limits.backup.bytes_per_user) "bytes of the records of one user";
+    "node.limits.backup_record_bytes" "HYPERTY_NODE_LIMITS_BACKUP_RECORD_BYTES" Bytes(node.config.limits.backup.record_bytes) "length of one record";
+    "node.limits.backup_records" "HYPERTY_NODE_LIMITS_BACKUP_RECORDS" Count(node.config.limits.backup.records) "records of all users";
+    "node.limits.backup_upload_bytes" "HYPERTY_NODE_LIMITS_BACKUP_UPLOAD_BYTES" Bytes(node.config.limits.backup.upload_bytes) "bytes of records that are under way in parts";
     "node.limits.pending_answers" "HYPERTY_NODE_LIMITS_PENDING_ANSWERS" Count(node.config.limits.pending_answers) "answers that wait for the store; more are refused";
 
     "node.timers.grace" "HYPERTY_NODE_TIMERS_GRACE" Time(node.config.timers.grace) "how long the routes of a lost connection are kept";

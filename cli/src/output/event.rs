@@ -203,6 +203,13 @@ pub(crate) enum Event<'a> {
         /// The object.
         url: &'a ObjectUrl,
     },
+    /// The message node keeps the object for the user's other devices.
+    Backup {
+        /// In which epoch it stands there.
+        epoch: u64,
+        /// At which version.
+        version: u64,
+    },
     /// Another hyperty of the same user has taken the object over.
     Deposed {
         /// The object.

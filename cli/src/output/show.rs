@@ -75,6 +75,9 @@ impl fmt::Display for Event<'_> {
             Event::Offered(notice) => write!(f, "offered {notice}"),
             Event::Delegated { url, to, line } => write!(f, "{url} is reported by {to} now (line {line})"),
             Event::Declined { url } => write!(f, "declined {url}"),
+            Event::Backup { epoch, version } => {
+                write!(f, "kept by the node at version {version} (epoch {epoch})")
+            }
             Event::Deposed { url } => write!(f, "another hyperty of the user has taken over {url}"),
             Event::Found(found) => write!(f, "{found}"),
             Event::Status { url, status } => write!(f, "{url} is {status}"),

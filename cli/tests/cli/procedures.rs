@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Running, Stage, set, text};
+use crate::support::{Folder, Running, SCHEMA, Stage, set, text};
 
 const ALICE: &str = "user://localhost/alice";
 const BOB: &str = "user://localhost/bob";
@@ -168,6 +168,61 @@ fn another_device_of_the_user_takes_over_and_the_first_stands_down() {
     assert_eq!(code, 3, "{stderr}");
     assert!(events.iter().any(|event| event["event"] == "deposed"), "{events:?}");
     second.stop();
+}
+
+/// The laptop is lost with its store; the phone goes on with what the node keeps, also after a restart of the node.
+#[test]
+fn another_device_with_an_empty_store_takes_over_from_the_backup() {
+    let folder = Folder::new();
+    std::fs::write(folder.path("schema.json"), SCHEMA).unwrap();
+    let schema = folder.path("schema.json");
+    let data = folder.path("node");
+    let grace = ["--set", "node.timers.grace=1s"];
+    let node = |listen: &str| {
+        let mut node = Running::start(&[&["node", "--listen", listen, "--data", &data], &grace[..]].concat());
+        let url = text(&node.expect("listening")["url"]);
+        (node, url)
+    };
+    let (first_node, url) = node("127.0.0.1:0");
+    let at_node = ["--node", &url, "--user", ALICE];
+    let start = |arguments: &[&str]| Running::start(&[arguments, &at_node].concat());
+    let (laptop, phone) = (folder.path("laptop"), folder.path("phone"));
+    let mut first = start(&["report", "--schema", &schema, "--store", &laptop, "--backup"]);
+    let object = text(&first.expect("created")["url"]);
+    first.line(&set("count", json!(1)));
+    first.until("backup", |event| event["version"] == 1);
+    first.kill();
+    std::fs::remove_dir_all(&laptop).unwrap();
+    first_node.stop();
+    let address = url.trim_start_matches("ws://").trim_end_matches("/ws").to_owned();
+    let (second_node, _) = node(&address);
+    // The node knows that the laptop is gone once its grace is over.
+    let is_gone = || {
+        let mut looking = Running::start(&["discover", &object, "--node", &url]);
+        looking.eof();
+        looking.output().0.iter().any(|found| found["status"] == "disconnected")
+    };
+    while !is_gone() {
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    let take = ["report", "--schema", &schema, "--store", &phone, "--take-over", "--exit-at-eof"];
+    let mut stranger = Running::start(&[&take[..], &["--node", &url, "--user", EVE]].concat());
+    stranger.eof();
+    assert_eq!(stranger.output().1, 4, "it is not Eve's");
+    std::fs::remove_dir_all(&phone).unwrap();
+    let mut second = start(&take[..6]);
+    let resumed = second.expect("resumed");
+    assert_eq!((&resumed["url"], &resumed["version"]), (&json!(object), &json!(2)));
+    second.until("backup", |event| event["epoch"] == 1);
+    second.line(&set("count", json!(2)));
+    second.until("published", |_| true);
+    let mut reader = start(&["read", &object]);
+    reader.eof();
+    let (events, code, stderr) = reader.output();
+    assert_eq!(code, 0, "{stderr}");
+    assert_eq!(events[0]["data"]["count"], 2, "{events:?}");
+    second.stop();
+    second_node.stop();
 }
 
 #[test]

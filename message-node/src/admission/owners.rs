@@ -76,6 +76,12 @@ impl RuntimeOwners {
         Ok(RuntimeOwners { tables, state: Mutex::new(state) })
     }
 
+    /// Whether a runtime is known to be this user's.
+    pub(crate) fn is_of(&self, runtime: &RuntimeUrl, who: &Who) -> bool {
+        let state = self.state.lock();
+        state.owners.get(runtime.key()).is_some_and(|owner| owner.user == who.user().key())
+    }
+
     /// Lets `who` have `runtime`, unless somebody else has it. What is returned is on disk before this is promised.
     pub(crate) fn claim(
         &self,

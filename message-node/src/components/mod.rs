@@ -1,5 +1,6 @@
 //! The services of a domain that a node answers for (protocol 5.12 to 5.14, M22).
 
+pub(crate) mod backup;
 mod registry;
 mod subscriptions;
 
@@ -23,6 +24,8 @@ pub(crate) struct Addresses {
     pub(crate) registry: Url,
     /// The schema catalogue.
     pub(crate) catalogue: Url,
+    /// The records of users' objects.
+    pub(crate) backup: Url,
 }
 
 impl Addresses {
@@ -38,6 +41,7 @@ impl Addresses {
             ],
             registry: node::registry(domain)?,
             catalogue: node::catalogue(domain)?,
+            backup: node::backup(domain)?,
         })
     }
 }
@@ -53,8 +57,8 @@ impl Core {
             let asked = Asked::now(Service::Subscriptions);
             return self.serve_subscriptions(session, message, asked);
         }
-        let stores =
-            addresses.allocation.contains(to) || *to == addresses.registry || *to == addresses.catalogue;
+        let services = [&addresses.registry, &addresses.catalogue, &addresses.backup];
+        let stores = addresses.allocation.contains(to) || services.contains(&to);
         if stores && !self.pending.has_room() {
             let text = "the node's store does not keep up";
             return self.refuse(session, message, StatusCode::INTERNAL, "limit", text);
@@ -65,6 +69,8 @@ impl Core {
             self.answer_when_durable(session, message, self.marked(answer), ticket, asked);
         } else if *to == addresses.registry {
             self.serve_registry(session, message);
+        } else if *to == addresses.backup {
+            self.serve_backup(session, message);
         } else if *to == addresses.catalogue {
             let asked = Asked::now(Service::Catalogue);
             let (answer, ticket) = self.catalogue.handle(message);

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use hyperty_model::{Message, MessageType, RuntimeUrl, StatusCode, Url};
+use hyperty_model::{Identity, Message, MessageType, RuntimeUrl, StatusCode, Url};
 use hyperty_registry::{RegistrationRecord, RegistrationStatus, StatusEvent};
 use hyperty_storage::Ticket;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::authority::Holder;
 use crate::discovery::Seeker;
@@ -52,7 +52,10 @@ impl Core {
             Holder::Runtime(owner) => Some(owner),
             Holder::Nobody => bound(),
         };
-        owner.is_none_or(|owner| owner == session.runtime)
+        let named = identity(&body["value"]);
+        owner.is_none_or(|owner| {
+            owner == session.runtime || self.may_go_on_for(session, &owner, &url, named.as_ref())
+        })
     }
 
     /// What a runtime had registered is disconnected with its session (M13).
@@ -84,12 +87,19 @@ impl Core {
     /// One event for each change of a status (INV-REG-2), to whoever asked for them.
     fn publish_status(&self, events: Vec<StatusEvent>, ticket: Ticket) {
         for event in events {
+            self.forget_backup_of(&event);
             // A URL that is too long to have anything derived from it has nobody who asked.
             if let Ok(message) = event.to_message(self.next_message_id(), &self.addresses.registry) {
                 self.publish_when_durable(message, ticket);
             }
         }
     }
+}
+
+/// The user that a registration names.
+fn identity(record: &Value) -> Option<Identity> {
+    let profile = json!({ "userURL": record["user"], "guid": record["guid"] });
+    serde_json::from_value(json!({ "userProfile": profile })).ok()
 }
 
 /// Whether a registration names nobody but the session's user, if that is known: people are found by it.

@@ -2,6 +2,7 @@
 
 mod admission;
 mod authority;
+mod backup;
 mod bad_input;
 mod components;
 mod conformance;

@@ -12,10 +12,11 @@ mod scan;
 mod update;
 
 pub use bodies::{
-    ChildBody, ClaimBody, ClaimKind, Control, ControlBody, CreateObject, DeleteBody, DeposedBody,
-    ExecuteBody, ForwardBody, ForwardExecute, ForwardExecuteBody, ForwardKind, GiveBackBody, InviteBody,
-    ObserverValue, ObserversBody, ObserversOperation, OneOrMany, PassedBody, ReadBody, ReadCriteria,
-    ResponseBody, ResumeBody, RoutesBody, Scope, SubscribeBody, UnsubscribeBody,
+    BackedUpBody, BackupBody, BackupEntry, BackupSide, ChildBody, ClaimBody, ClaimKind, Control, ControlBody,
+    CreateObject, DeleteBody, DeposedBody, ExecuteBody, ForwardBody, ForwardExecute, ForwardExecuteBody,
+    ForwardKind, GiveBackBody, InviteBody, ObserverValue, ObserversBody, ObserversOperation, OneOrMany,
+    PassedBody, ReadBody, ReadCriteria, ResponseBody, ResumeBody, RoutesBody, Scope, SubscribeBody,
+    UnsubscribeBody,
 };
 pub use body::{Body, BodyError, WireBody};
 pub use code::StatusCode;

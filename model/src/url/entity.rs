@@ -287,6 +287,14 @@ pub mod node {
         Url::parse(&format!("domain://catalogue.{domain}"))
     }
 
+    /// `domain://msg-node.<domain>/backup`, where records of objects are kept for the devices of their users.
+    ///
+    /// # Errors
+    /// [`UrlError`] when `domain` is no valid authority.
+    pub fn backup(domain: &str) -> Result<Url, UrlError> {
+        Url::parse(&format!("domain://msg-node.{domain}/backup"))
+    }
+
     /// `mn:/session`, where sessions are opened, re-opened and closed.
     pub fn session() -> Url {
         Url::parse("mn:/session").unwrap_or_else(|_| unreachable!("a constant that parses"))

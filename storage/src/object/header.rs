@@ -25,6 +25,8 @@ struct Header<'a> {
     store: bool,
     domain_registration: bool,
     domain_routing: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    backup: bool,
     #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
     pending: Cow<'a, [Value]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,6 +51,7 @@ pub(super) fn encode(record: &ObjectRecord, breaks: u64) -> Vec<u8> {
         store: record.store,
         domain_registration: record.domain_registration,
         domain_routing: record.domain_routing,
+        backup: record.backup,
         pending: Cow::Borrowed(&record.pending),
         delegation: record.delegation.as_ref().map(Cow::Borrowed),
         breaks,
@@ -82,6 +85,7 @@ pub(super) fn decode(
         store: header.store,
         domain_registration: header.domain_registration,
         domain_routing: header.domain_routing,
+        backup: header.backup,
         pending: header.pending.into_owned(),
         delegation: header.delegation.map(Cow::into_owned),
     };

@@ -9,6 +9,7 @@ mod header;
 mod json;
 mod keys;
 mod load;
+mod portable;
 mod record;
 mod runs;
 mod store;
@@ -16,6 +17,7 @@ mod subscribers;
 mod tail;
 
 pub use grant::{Grant, Invited, InvitedStage};
+pub use portable::PortableError;
 pub use record::{Delegation, ObjectRecord, RecordStatus, Role, Subscriber};
 pub use store::ObjectStore;
 

@@ -103,6 +103,9 @@ pub struct Subscriber {
     /// has confirmed that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Timestamp>,
+    /// Whether its user's other devices shall know of this observation (protocol 5.19); on the Observer's side.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub backup: bool,
 }
 
 fn yes() -> bool {
@@ -122,6 +125,7 @@ impl Subscriber {
             removed: None,
             untold: false,
             left: None,
+            backup: false,
         }
     }
 }
@@ -168,6 +172,8 @@ pub struct ObjectRecord {
     pub domain_registration: bool,
     /// Whether the object is routed by its domain's message node.
     pub domain_routing: bool,
+    /// Whether it is kept at a backup, too, for its user's other devices (protocol 5.19); on the Reporter's side.
+    pub backup: bool,
     /// That it changes hands, if it does.
     pub delegation: Option<Delegation>,
     /// Child operations of hyperties of this runtime that are not answered yet, as whole messages.

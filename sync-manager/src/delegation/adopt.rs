@@ -40,7 +40,10 @@ impl SyncManager {
         if !taking.step(|state| state.granted(&offer, epoch)) {
             return Err(Refusal::new(StatusCode::CONFLICT, "it is not waited for any more"));
         }
-        let granted = read(taking, grant, epoch)?;
+        let mut granted = read(taking, grant, epoch)?;
+        // As is usual here: what the former owner wished was for its own devices.
+        let may = taking.store && granted.options.domain_registration && taking.identity.is_some();
+        granted.options.backup = self.backs_up(None, may).unwrap_or(false);
         let object = self.new_reported(taking, &granted);
         let wish = self.host(taking, &object, &granted).await?;
         object.lock().wish = wish;
@@ -249,6 +252,7 @@ fn read(taking: &Taking, grant: &ResponseBody, epoch: u64) -> Result<Granted, Re
         resumable: taking.resumable,
         domain_registration: flag("domain_registration", true),
         domain_routing: flag("domain_routing", true),
+        backup: false,
     };
     Ok(Granted {
         snapshot,

@@ -131,7 +131,8 @@ impl SyncManager {
                 .map(|(hyperty, entry)| {
                     let resumable = entry.resumable || state.options.store;
                     let (identity, forwards) = (entry.identity, entry.routes.forwards);
-                    (hyperty, LocalObserver { identity, store: state.options.store, resumable, forwards })
+                    let store = state.options.store;
+                    (hyperty, LocalObserver { identity, store, resumable, backup: false, forwards })
                 })
                 .collect();
             let metadata = state.metadata.clone();
@@ -145,6 +146,7 @@ impl SyncManager {
                 identity: user,
                 store: options.store,
                 resumable: options.resumable,
+                backup: false,
                 forwards,
             };
             observers.push((transfer.former.clone(), former));

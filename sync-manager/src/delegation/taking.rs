@@ -166,6 +166,7 @@ impl Taking {
             store: self.store,
             domain_registration: false,
             domain_routing: false,
+            backup: false,
             delegation: Some(Delegation::Taking { state: self.state().to_write(), from: None }),
             pending: Vec::new(),
         }

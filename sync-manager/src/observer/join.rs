@@ -56,6 +56,7 @@ impl Joiner<'_> {
 struct Before {
     store: bool,
     resumable: bool,
+    backup: bool,
 }
 
 impl SyncManager {
@@ -76,9 +77,13 @@ impl SyncManager {
                 return Ok(false);
             }
             let store = joiner.body.store.unwrap_or(false);
-            let resumable = store || joiner.body.resumable.unwrap_or(false);
             let identity = joiner.body.identity.clone();
-            let observer = LocalObserver { identity, store, resumable, forwards };
+            let stays = store || joiner.body.resumable.unwrap_or(false);
+            let may = identity.is_some() && (stays || joiner.body.backup == Some(true));
+            // A wish that cannot be had costs nobody the observation.
+            let backup = self.backs_up(joiner.body.backup, may).unwrap_or(false);
+            let resumable = stays || backup;
+            let observer = LocalObserver { identity, store, resumable, backup, forwards };
             let kept = state.kept();
             let before = state.observers.insert(joiner.hyperty.clone(), observer);
             let saved = match before {
@@ -89,7 +94,8 @@ impl SyncManager {
             if ticket.is_none() {
                 self.answer_joined(object, &mut state, joiner)?;
             }
-            (before.map(|LocalObserver { store, resumable, .. }| Before { store, resumable }), ticket)
+            let kept = |LocalObserver { store, resumable, backup, .. }| Before { store, resumable, backup };
+            (before.map(kept), ticket)
         };
         if let Some(ticket) = ticket {
             let kept = self.durable_by(ticket, joiner.deadline).await;
@@ -135,9 +141,10 @@ impl SyncManager {
     fn undo_join(&self, object: &Arc<Observed>, joiner: &Joiner<'_>, before: Option<Before>) {
         let mut state = object.lock();
         match before {
-            Some(Before { store, resumable }) => {
+            Some(Before { store, resumable, backup }) => {
                 if let Some(observer) = state.observers.get_mut(joiner.hyperty) {
                     (observer.store, observer.resumable) = (store, resumable);
+                    observer.backup = backup;
                 }
             }
             None => {

@@ -192,6 +192,7 @@ impl Leaves {
             store: false,
             domain_registration: false,
             domain_routing: false,
+            backup: false,
             delegation: None,
             pending: Vec::new(),
         })

@@ -74,6 +74,8 @@ pub(crate) struct LocalObserver {
     pub(crate) identity: Option<Identity>,
     pub(crate) store: bool,
     pub(crate) resumable: bool,
+    /// Whether the user's other devices shall know of it.
+    pub(crate) backup: bool,
     /// B2 and B4; none while the hyperty has not come back after a restart.
     pub(crate) forwards: Vec<Listener>,
 }
@@ -81,7 +83,8 @@ pub(crate) struct LocalObserver {
 impl LocalObserver {
     /// What is kept of it, if it asked for that.
     pub(crate) fn subscriber(&self, hyperty: &HypertyUrl) -> Option<Subscriber> {
-        let kept = || Subscriber { identity: self.identity.clone(), ..Subscriber::new(hyperty.clone()) };
+        let (identity, backup) = (self.identity.clone(), self.backup);
+        let kept = || Subscriber { identity, backup, ..Subscriber::new(hyperty.clone()) };
         self.resumable.then(kept)
     }
 }
@@ -287,6 +290,7 @@ impl State {
             store: self.stores_data(),
             domain_registration: false,
             domain_routing: false,
+            backup: false,
             delegation: None,
             pending: self
                 .pending

@@ -121,6 +121,8 @@ impl SyncManager {
             return Ok(()); // Subscribed anew in this session: that copy is younger than the record.
         }
         let names = record.children_names.clone();
+        let backed_up = record.subscriptions.iter().any(|subscriber| subscriber.backup);
+        let again = backed_up.then(|| ObjectRecord { data: None, log: Vec::new(), ..record.clone() });
         {
             let mut state = object.lock();
             if record.data.is_some() {
@@ -134,6 +136,7 @@ impl SyncManager {
                     identity: subscriber.identity,
                     store: record.store,
                     resumable: true,
+                    backup: subscriber.backup,
                     forwards: Vec::new(),
                 };
                 state.observers.insert(subscriber.hyperty, observer);
@@ -153,6 +156,9 @@ impl SyncManager {
                 }
                 None => tracing::warn!(object = %url, "a stored child operation cannot be read"),
             }
+        }
+        if let Some(record) = again {
+            self.mirror_again(&record);
         }
         Ok(())
     }

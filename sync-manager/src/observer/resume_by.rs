@@ -7,17 +7,27 @@ use hyperty_model::message::{ResponseBody, SubscribeBody, UnsubscribeBody};
 use hyperty_model::resume::Criteria;
 use hyperty_model::{HypertyUrl, Identity, MessageType, ObjectUrl, StatusCode};
 use hyperty_policy::{Point, PolicyRequest};
-use hyperty_storage::{ObjectRecord, Subscriber};
+use hyperty_storage::{Role, Subscriber};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::answer::{Question, Refusal};
+use crate::backup::BackupKey;
 use crate::manager::SyncManager;
 use crate::reporter::{MISSING_MAX, resumed_value};
 
 /// Hyperties of the user that observe an object.
 type Observers = BTreeSet<HypertyUrl>;
+
+/// What is to be gone on with.
+#[derive(Default)]
+struct Former {
+    observers: Observers,
+    /// The records at the backup that tell so, and whether the data was stored there.
+    kept: Vec<BackupKey>,
+    store: bool,
+}
 
 impl SyncManager {
     pub(crate) async fn resume_observers_by(
@@ -39,9 +49,15 @@ impl SyncManager {
         let mut failure = None;
         for (url, former) in self.observed_by_user(&hyperty, user.as_ref(), criteria, deadline).await {
             match self.inherit_observation(&url, &hyperty, user.as_ref(), &former, deadline).await {
-                Ok(value) => values.push(value),
+                Ok(value) => {
+                    values.push(value);
+                    self.hand_on_observation(user.as_ref(), former);
+                }
                 Err(refusal) => {
                     tracing::info!(object = %url, %refusal, "an observation is not taken over");
+                    if refusal.is_gone() {
+                        self.hand_on_observation(user.as_ref(), former);
+                    }
                     if refusal.is_unreachable() {
                         missing.insert(url);
                     }
@@ -74,18 +90,23 @@ impl SyncManager {
         user: Option<&Identity>,
         criteria: &Criteria,
         deadline: Instant,
-    ) -> BTreeMap<ObjectUrl, Observers> {
+    ) -> BTreeMap<ObjectUrl, Former> {
         let Some(user) = user else { return BTreeMap::new() };
-        let mut found: BTreeMap<ObjectUrl, Observers> = BTreeMap::new();
-        let mut add = |url: &ObjectUrl, observers: Observers| {
+        let mut found: BTreeMap<ObjectUrl, Former> = BTreeMap::new();
+        let mut add = |url: &ObjectUrl, observers: Observers, kept: Option<(BackupKey, bool)>| {
             let wanted = criteria.subscriber.as_ref().is_none_or(|who| observers.contains(who));
             if wanted && !observers.is_empty() && !observers.contains(hyperty) {
-                found.entry(url.clone()).or_default().extend(observers);
+                let former = found.entry(url.clone()).or_default();
+                former.observers.extend(observers);
+                if let Some((key, store)) = kept {
+                    former.kept.push(key);
+                    former.store |= store;
+                }
             }
         };
         for record in self.shared.dormant.lock().observed.values() {
             if criteria.covers(&record.metadata, record.data.as_ref()) {
-                add(&record.metadata.url, of_user(&record.subscriptions, user));
+                add(&record.metadata.url, of_user(&record.subscriptions, user), None);
             }
         }
         for object in self.all_observed() {
@@ -95,14 +116,22 @@ impl SyncManager {
                 let same = |(_, o): &(&HypertyUrl, &super::LocalObserver)| {
                     o.resumable && o.identity.as_ref().is_some_and(|it| it.same_user(user))
                 };
-                add(&object.url, state.observers.iter().filter(same).map(|(h, _)| h.clone()).collect());
+                let observers = state.observers.iter().filter(same).map(|(h, _)| h.clone());
+                add(&object.url, observers.collect(), None);
             }
         }
         if criteria.identity.is_some() {
-            for record in self.observations_elsewhere(hyperty, user, deadline).await {
-                let (url, here) = (&record.metadata.url, self.reported(&record.metadata.url).is_some());
-                if !here && criteria.covers(&record.metadata, record.data.as_ref()) {
-                    add(url, of_user(&record.subscriptions, user));
+            // What else this runtime has saved is in its store.
+            let here = self.shared.parts.runtime.clone();
+            let wanted = |key: &BackupKey| {
+                let named = criteria.resources.as_ref().is_none_or(|list| list.contains(&key.object));
+                named && key.runtime != here && self.reported(&key.object).is_none()
+            };
+            let restored = self.restored((hyperty.home(), user, Role::Observer), deadline, wanted).await;
+            for (key, record) in restored.records {
+                if criteria.covers(&record.metadata, record.data.as_ref()) {
+                    let observers = of_user(&record.subscriptions, user);
+                    add(&record.metadata.url, observers, Some((key, record.store)));
                 }
             }
         }
@@ -113,21 +142,10 @@ impl SyncManager {
         found
     }
 
-    async fn observations_elsewhere(
-        &self,
-        hyperty: &HypertyUrl,
-        user: &Identity,
-        deadline: Instant,
-    ) -> Vec<ObjectRecord> {
-        let Some(backup) = &self.shared.parts.backup else { return Vec::new() };
-        let asked = tokio::time::timeout_at(deadline, backup.observed_by(hyperty.home(), user)).await;
-        match asked {
-            Ok(Ok(records)) => records,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "the backup cannot be read");
-                Vec::new()
-            }
-            Err(_) => Vec::new(),
+    /// The records of the former devices are not needed any more: what is observed here is kept for all of them.
+    fn hand_on_observation(&self, user: Option<&Identity>, former: Former) {
+        if let Some(user) = user.filter(|_| !former.kept.is_empty()) {
+            self.give_up_backups(user, former.kept);
         }
     }
 
@@ -138,7 +156,7 @@ impl SyncManager {
         url: &ObjectUrl,
         hyperty: &HypertyUrl,
         user: Option<&Identity>,
-        former: &Observers,
+        former: &Former,
         deadline: Instant,
     ) -> Result<Value, Refusal> {
         let request = PolicyRequest::new(Point::Resume, hyperty.as_url().clone())
@@ -147,12 +165,13 @@ impl SyncManager {
         self.decide(&request).await?;
         // Whoever else observes it here keeps its place, and the copy saves a whole state.
         let dormant = self.shared.dormant.lock().observed.remove(url);
-        let store = dormant.as_ref().is_none_or(|record| record.store);
+        let store = dormant.as_ref().map_or(former.kept.is_empty() || former.store, |record| record.store);
+        let backup = !former.kept.is_empty();
         if let Some(record) = dormant {
             self.restore_observed(record).await?;
         }
-        self.observe_for(url, hyperty, user, store, deadline).await?;
-        for old in former {
+        self.observe_for(url, (hyperty, user), (store, backup), deadline).await?;
+        for old in &former.observers {
             if !self.shared.parts.registry.has_hyperty(old) && self.observes_here(url, old) {
                 let body = UnsubscribeBody { resource: Some(url.clone()), ..UnsubscribeBody::default() };
                 if let Err(refusal) = self.unsubscribe(old, &body).await {
@@ -173,9 +192,8 @@ impl SyncManager {
     async fn observe_for(
         &self,
         url: &ObjectUrl,
-        hyperty: &HypertyUrl,
-        user: Option<&Identity>,
-        store: bool,
+        (hyperty, user): (&HypertyUrl, Option<&Identity>),
+        (store, backup): (bool, bool),
         deadline: Instant,
     ) -> Result<(), Refusal> {
         let body = SubscribeBody {
@@ -184,6 +202,7 @@ impl SyncManager {
             identity: user.cloned(),
             store: Some(store),
             resumable: Some(true),
+            backup: backup.then_some(true),
             ..SubscribeBody::default()
         };
         let request =

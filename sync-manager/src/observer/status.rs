@@ -38,6 +38,7 @@ impl SyncManager {
         self.announce_domain(domain);
         self.invite_domain(domain);
         self.tell_leaves_at(domain);
+        self.backup_domain_live(domain);
         let mut observed = 0;
         for object in self.observed_at(domain) {
             observed += 1;

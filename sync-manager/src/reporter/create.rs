@@ -40,6 +40,7 @@ struct Wanted {
     observer_storage: Option<bool>,
     mutual_authentication: Option<bool>,
     store: Option<bool>,
+    backup: Option<bool>,
     #[serde(rename = "domain_registration")]
     domain_registration: Option<bool>,
     #[serde(rename = "domain_routing")]
@@ -144,20 +145,35 @@ impl SyncManager {
         let data = wanted.data.clone().unwrap_or_else(|| Value::Object(Map::new()));
         check_data(&schema, &data)?;
         self.check_data_size(&data)?;
-        let options = self.options(hyperty, body, &wanted);
+        let options = self.options(hyperty, body, &wanted)?;
         Ok(Plan { wanted, name, schema, schema_url, data, options })
     }
 
-    fn options(&self, hyperty: &HypertyUrl, body: &CreateObject, wanted: &Wanted) -> Options {
+    fn options(
+        &self,
+        hyperty: &HypertyUrl,
+        body: &CreateObject,
+        wanted: &Wanted,
+    ) -> Result<Options, Refusal> {
         let store = body.store.or(wanted.store).unwrap_or(false);
         // Without a message node for the domain there is nothing to register at or to route by, unless asked for.
         let has_node = self.stub_of(hyperty.home()).is_some();
-        Options {
+        let registration = body.domain_registration.or(wanted.domain_registration).unwrap_or(has_node);
+        let asked = body.backup.or(wanted.backup);
+        // The registry says who may go on with it, and a user whose other devices these are (5.10.1).
+        let may = registration && body.identity.is_some() && (store || asked == Some(true));
+        let backup = self.backs_up(asked, may).ok_or_else(|| {
+            let text = "a backup needs a runtime that has one, a user, and a registered object";
+            Refusal::new(StatusCode::CONDITION, text).because("backup")
+        })?;
+        let store = store || backup;
+        Ok(Options {
             store,
             resumable: store || body.resumable.unwrap_or(false),
-            domain_registration: body.domain_registration.or(wanted.domain_registration).unwrap_or(has_node),
+            domain_registration: registration,
             domain_routing: body.domain_routing.or(wanted.domain_routing).unwrap_or(has_node),
-        }
+            backup,
+        })
     }
 
     async fn allocate(&self, hyperty: &HypertyUrl, plan: &Plan) -> Result<ObjectUrl, Refusal> {

@@ -99,6 +99,8 @@ impl SyncManager {
         self.shared.reported.remove(url);
         self.shared.timers.forget(url);
         self.shared.parts.registry.remove_object(url);
+        // The record there is the successor's, or what yet another device goes on from.
+        self.leave_backup(url);
         self.storage().remove(Role::Reporter, url);
         if let Some(copy) = copy {
             self.observe_instead(copy).await;

@@ -40,7 +40,8 @@ mod update;
 
 pub(crate) use former::{Ended, Former};
 pub(crate) use object::{
-    ObserverEntry, ObserverRoutes, Options, Phase, Reported, State, State as ReportedState,
+    ObserverEntry, ObserverRoutes, Options, Phase, Phase as ReportedPhase, Reported, State,
+    State as ReportedState,
 };
 pub(crate) use remove::{REMOVED, removed_refusal};
 pub(crate) use resume::{homes_of, resumed_reporter_value, resumed_value, snapshot_of};

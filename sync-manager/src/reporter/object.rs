@@ -104,6 +104,8 @@ pub(crate) struct Options {
     pub(crate) resumable: bool,
     pub(crate) domain_registration: bool,
     pub(crate) domain_routing: bool,
+    /// Whether the domain's backup keeps it, too.
+    pub(crate) backup: bool,
 }
 
 /// Where an object is in its life.
@@ -364,6 +366,7 @@ impl State {
             store: self.options.store,
             domain_registration: self.options.domain_registration,
             domain_routing: self.options.domain_routing,
+            backup: self.options.backup,
             delegation: self.origin.clone(),
             pending: Vec::new(),
         }
@@ -371,6 +374,16 @@ impl State {
 
     /// What the store keeps: everything taken in, released or not.
     pub(crate) fn record(&self, names: Vec<ChildrenName>, status: RecordStatus) -> ObjectRecord {
+        ObjectRecord {
+            data: self.head.clone(),
+            children: self.children.clone(),
+            subscriptions: self.subscribers(),
+            ..self.header(names, status)
+        }
+    }
+
+    /// Who observes and is remembered, and who was removed.
+    pub(crate) fn subscribers(&self) -> Vec<Subscriber> {
         let observers = self.observers.iter().filter(|(_, entry)| entry.resumable || self.options.store);
         let joining = self.joining.iter().filter(|joining| !self.observers.contains_key(&joining.hyperty));
         let subscriptions =
@@ -379,11 +392,6 @@ impl State {
             self.observers.contains_key(hyperty) || self.joining.find(hyperty).is_some()
         };
         let removed = self.removed.subscribers().filter(|removed| !returned(&removed.hyperty));
-        ObjectRecord {
-            data: self.head.clone(),
-            children: self.children.clone(),
-            subscriptions: subscriptions.chain(removed).collect(),
-            ..self.header(names, status)
-        }
+        subscriptions.chain(removed).collect()
     }
 }

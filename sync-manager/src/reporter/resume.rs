@@ -155,6 +155,7 @@ impl SyncManager {
             let (observers, kept) = (state.observers.len(), state.log.len());
             tracing::info!(object = %url, position = %state.position, observers, changes_kept = kept, "an object is resumed");
         }
+        self.mirror_reported(&object);
         self.welcome_early(&object);
         self.remind_removed(&object, &object.lock(), None);
         self.schedule_beat(&object, &mut object.lock());
@@ -224,6 +225,7 @@ impl SyncManager {
             resumable: true,
             domain_registration: record.domain_registration,
             domain_routing: record.domain_routing,
+            backup: record.backup && self.shared.parts.backup.is_some(),
         };
         let mut position = record.position;
         let broken = record.data.is_none() || record.broken;

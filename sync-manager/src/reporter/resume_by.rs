@@ -7,14 +7,15 @@ use hyperty_model::message::{CreateObject, ResponseBody};
 use hyperty_model::resume::Criteria;
 use hyperty_model::{HypertyUrl, Identity, ObjectUrl, StatusCode};
 use hyperty_policy::{Point, PolicyRequest};
-use hyperty_registry::{Query, QueryError, RegistrationRecord};
-use hyperty_storage::{ObjectRecord, RecordStatus};
+use hyperty_registry::{Query, QueryError, RegistrationRecord, RegistrationStatus};
+use hyperty_storage::{ObjectRecord, RecordStatus, Role};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::resume::resumed_reporter_value;
-use super::takeover::Heir;
+use super::takeover::{Candidate, Heir};
 use crate::answer::{Question, Refusal};
+use crate::backup::{BackupKey, Restored};
 use crate::manager::SyncManager;
 
 /// Most objects whose loss is told in one answer: with the longest URLs still half of a small message.
@@ -23,8 +24,8 @@ pub(crate) const MISSING_MAX: usize = 256;
 /// What a search on other devices found.
 #[derive(Default)]
 pub(super) struct Elsewhere {
-    /// Records that a backup delivered.
-    pub(super) records: Vec<ObjectRecord>,
+    /// What a backup delivered, and what of it did not come.
+    pub(super) restored: Restored,
     /// What the domain's registry knows of the user's objects.
     pub(super) registered: BTreeMap<ObjectUrl, RegistrationRecord>,
 }
@@ -63,16 +64,21 @@ impl SyncManager {
         let mut values = self.resume_own(hyperty, criteria).await?;
         // b. What another hyperty of the user left in this runtime's store.
         let mut candidates = self.left_here(hyperty, user.as_ref(), criteria);
+        let mut from_backup = BTreeSet::new();
         // c. What the user has on other devices.
         let mut missing = BTreeSet::new();
         let mut registered = BTreeMap::new();
         let on_other_devices = criteria.identity.as_ref().and(user.as_ref());
         if let Some(user) = on_other_devices {
             let found = self.look_elsewhere(hyperty, user, criteria, deadline).await?;
-            for record in found.records {
+            for (_, record) in found.restored.records.into_iter().filter(|(_, r)| is_candidate(r, criteria)) {
+                if self.shared.parts.backup.as_ref().is_some_and(|backup| backup.has_the_latest()) {
+                    from_backup.insert(record.metadata.url.clone());
+                }
                 add_newest(&mut candidates, record);
             }
             missing = self.not_delivered(&found.registered, &candidates, criteria);
+            missing.extend(found.restored.missing.into_iter().filter(|url| !candidates.contains_key(url)));
             registered = found.registered;
         }
         let heir = Heir { hyperty: hyperty.clone(), user };
@@ -82,7 +88,8 @@ impl SyncManager {
                 failure = Some(Refusal::new(StatusCode::CONFLICT, format!("{url} is reported here")));
                 continue;
             }
-            match self.take_over(record, &heir, registered.get(&url), deadline).await {
+            let candidate = Candidate { record, from_backup: from_backup.contains(&url) };
+            match self.take_over(candidate, &heir, registered.get(&url), deadline).await {
                 Ok(object) => values.extend(resumed_reporter_value(&object, &object.lock())),
                 Err(refusal) => {
                     tracing::info!(object = %url, %refusal, "an object is not taken over");
@@ -185,18 +192,26 @@ impl SyncManager {
             let owner = identity_of(&record)?;
             owner.same_user(user).then_some((url, record))
         });
-        let mut found = Elsewhere { registered: registered.collect(), records: Vec::new() };
-        if let Some(backup) = &self.shared.parts.backup {
-            let stored = tokio::time::timeout_at(deadline, backup.of_user(domain, user)).await;
-            match stored {
-                Ok(Ok(records)) => {
-                    found.records = records.into_iter().filter(|r| is_candidate(r, criteria)).collect();
-                }
-                Ok(Err(error)) => tracing::warn!(%error, domain, "the backup cannot be read"),
-                Err(_) => tracing::warn!(domain, "the backup does not answer in time"),
-            }
-        }
-        Ok(found)
+        let registered: BTreeMap<_, _> = registered.collect();
+        let wanted = |key: &BackupKey| self.wants_backup(key, registered.get(&key.object), criteria);
+        let restored = self.restored((domain, user, Role::Reporter), deadline, wanted).await;
+        Ok(Elsewhere { registered, restored })
+    }
+
+    /// Whether a record at the backup is worth fetching: it may be meant, nothing here is further, and it is not live
+    /// elsewhere. One that was asked for by its address is: whoever asks shall hear why it is not to be had.
+    fn wants_backup(
+        &self,
+        key: &BackupKey,
+        registered: Option<&RegistrationRecord>,
+        criteria: &Criteria,
+    ) -> bool {
+        let here = &self.shared.parts.runtime;
+        let lives = registered.is_some_and(|it| it.status == RegistrationStatus::Live && it.runtime != *here);
+        let dormant = self.shared.dormant.lock();
+        let known = dormant.reported.get(&key.object).is_some_and(|record| record.position >= key.position);
+        let named = criteria.resources.as_ref().map(|list| list.contains(&key.object));
+        self.reported(&key.object).is_none() && !known && named.unwrap_or(!lives)
     }
 
     /// Objects of the user that are registered, not live, and that no storage delivers.
@@ -207,7 +222,7 @@ impl SyncManager {
         criteria: &Criteria,
     ) -> BTreeSet<ObjectUrl> {
         let lost = registered.iter().filter(|(url, record)| {
-            let elsewhere = record.status != hyperty_registry::RegistrationStatus::Live;
+            let elsewhere = record.status != RegistrationStatus::Live;
             elsewhere
                 && !candidates.contains_key(url)
                 && self.reported(url).is_none()

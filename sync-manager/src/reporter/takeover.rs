@@ -20,6 +20,13 @@ use crate::answer::Refusal;
 use crate::manager::SyncManager;
 use crate::observer::LocalObserver;
 
+/// A record that is to be gone on with.
+pub(super) struct Candidate {
+    pub(super) record: ObjectRecord,
+    /// It is the latest that the user's devices have saved, not only the latest that this one has.
+    pub(super) from_backup: bool,
+}
+
 /// Who takes over.
 pub(super) struct Heir {
     pub(super) hyperty: HypertyUrl,
@@ -33,19 +40,20 @@ impl SyncManager {
     /// goes above it. So no two runtimes are ever Reporter at one epoch (INV-RES-5).
     pub(super) async fn take_over(
         &self,
-        record: ObjectRecord,
+        candidate: Candidate,
         heir: &Heir,
         known: Option<&RegistrationRecord>,
         deadline: Instant,
     ) -> Result<Arc<Reported>, Refusal> {
+        let record = &candidate.record;
         let url = record.metadata.url.clone();
         check_same_user(record.reporter_user.as_ref(), heir)?;
-        self.may_inherit(&record, heir).await?;
+        self.may_inherit(record, heir).await?;
         let from = record.position;
         // Without its data, or with a store that may have forgotten some, nobody's copy can be gone on from.
         let whole = record.data.is_some() && !record.broken;
         let epoch = match record.domain_registration {
-            true => self.epoch_to_take(&record, heir, known, deadline).await?,
+            true => self.epoch_to_take(&candidate, heir, known, deadline).await?,
             false if record.metadata.runtime == self.shared.parts.runtime => from.epoch + 1,
             false => {
                 return Err(conflict("an object that is not registered is taken over in its runtime only"));
@@ -53,8 +61,8 @@ impl SyncManager {
         };
         // From here to the durable record nobody else here may resume it (INV-RES-3).
         let _one_at_a_time = self.shared.resuming.lock().await;
-        self.check_untaken(&url, &record)?;
-        let record = inherited(self, record, heir, epoch);
+        self.check_untaken(&url, record)?;
+        let record = inherited(self, candidate.record, heir, epoch);
         if record.domain_registration {
             self.claim(&record, from, deadline).await?;
         }
@@ -86,7 +94,7 @@ impl SyncManager {
     /// The epoch to ask the registry for, if the object may be taken at all: not while it is live elsewhere.
     async fn epoch_to_take(
         &self,
-        record: &ObjectRecord,
+        Candidate { record, from_backup }: &Candidate,
         heir: &Heir,
         known: Option<&RegistrationRecord>,
         deadline: Instant,
@@ -104,8 +112,9 @@ impl SyncManager {
         if let Some(owner) = identity_of(&registered) {
             check_same_user(Some(&owner), heir)?;
         }
-        if registered.epoch > record.position.epoch && !here {
-            // Somebody took it over since, and has what we do not: our record is of the past.
+        if registered.epoch > record.position.epoch && !here && !from_backup {
+            // Somebody took it over since, and has what we do not: our record is of the past. Of what a backup has,
+            // nothing is later; who took it over was lost before it had saved anything.
             return Err(conflict(format!("{url} went on elsewhere in epoch {}", registered.epoch)));
         }
         Ok(registered.epoch.max(record.position.epoch) + 1)

@@ -31,6 +31,7 @@ pub struct Subscribe {
 pub(super) struct Options {
     store: Option<bool>,
     resumable: Option<bool>,
+    backup: Option<bool>,
     schema: Option<Url>,
     domain_subscription: Option<bool>,
     timeout: Option<Duration>,
@@ -80,6 +81,14 @@ impl Subscribe {
     /// Keeps a record for resume, without the data unless `store` is set too. As `store` if not set.
     pub fn resumable(mut self, resumable: bool) -> Subscribe {
         self.options.resumable = Some(resumable);
+        self
+    }
+
+    /// Lets the user's other devices know of the observation, by the backup of the domain: they can go on with it
+    /// ([`Syncher::resume_by`](crate::Syncher::resume_by) with the user as criterion). Implies `resumable`; as the
+    /// runtime was told to if not set, and of no effect where there is no backup or no user.
+    pub fn backup(mut self, backup: bool) -> Subscribe {
+        self.options.backup = Some(backup);
         self
     }
 
@@ -181,6 +190,7 @@ fn body(shared: &ObserverShared, options: &Options) -> SubscribeBody {
         schema: options.schema.clone(),
         store: options.store,
         resumable: options.resumable,
+        backup: options.backup,
         domain_subscription: options.domain_subscription,
         identity: shared.core.config.identity.clone(),
         ..SubscribeBody::default()

@@ -31,6 +31,7 @@ pub struct Create {
     resources: Vec<String>,
     store: Option<bool>,
     resumable: Option<bool>,
+    backup: Option<bool>,
     public_observation: bool,
     authorise: Vec<Url>,
     invite: Vec<Url>,
@@ -82,6 +83,7 @@ impl Create {
             resources: Vec::new(),
             store: None,
             resumable: None,
+            backup: None,
             public_observation: false,
             authorise: Vec::new(),
             invite: Vec::new(),
@@ -131,6 +133,15 @@ impl Create {
     /// Keeps a record for resume, without the data unless `store` is set too. As `store` if not set.
     pub fn resumable(mut self, resumable: bool) -> Create {
         self.resumable = Some(resumable);
+        self
+    }
+
+    /// Keeps the object at the backup of its domain, too: the user's other devices can go on with it there if this one is
+    /// lost ([`Syncher::resume_by`](crate::Syncher::resume_by) with the user as criterion), from a state of a moment ago
+    /// ([`Reporter::backed_up`] tells which). Implies `store`; as the runtime was told to if not set. Refused with 412
+    /// where there is no backup, no user, or no registration.
+    pub fn backup(mut self, backup: bool) -> Create {
+        self.backup = Some(backup);
         self
     }
 
@@ -233,6 +244,7 @@ impl Create {
             value: Some(value),
             store: self.store,
             resumable: self.resumable,
+            backup: self.backup,
             identity: core.config.identity.clone(),
             authorise: OneOrMany(self.authorise.clone()),
             domain_registration: self.domain_registration,

@@ -21,7 +21,7 @@ impl ReporterShared {
         let unpublished =
             body.unpublished.as_ref().map(|updates| updates.iter().filter_map(change).collect());
         let epoch = body.epoch;
-        self.raise(ReporterEvent::Deposed { epoch, reporter: body.reporter.clone(), unpublished });
+        self.raise_last(ReporterEvent::Deposed { epoch, reporter: body.reporter.clone(), unpublished });
         let error = match body.reporter {
             Some(_) => WriteError::Deposed { epoch },
             None => WriteError::Deleted,

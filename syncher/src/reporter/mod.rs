@@ -2,6 +2,7 @@
 
 mod accept;
 mod answers;
+mod backup;
 mod commit;
 mod create;
 mod delete;

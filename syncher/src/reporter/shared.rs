@@ -9,7 +9,7 @@ use hyperty_model::{
 };
 use parking_lot::{Mutex, ReentrantMutex};
 use serde_json::Value;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use super::invite::Invites;
@@ -33,6 +33,8 @@ pub(crate) struct ReporterShared {
     pub(super) state: Mutex<State>,
     pub(super) outbox: Outbox,
     pub(super) invites: Invites,
+    /// How far the backup is.
+    pub(super) backed_up: watch::Sender<Option<Position>>,
     /// Held by whoever makes changes, so that an edit sees nobody else's between its copy and its changes. The same
     /// thread may make others within an edit. Never held while something is posted.
     pub(super) writing: ReentrantMutex<()>,
@@ -105,6 +107,7 @@ impl ReporterShared {
             state: Mutex::new(state),
             outbox: Outbox::default(),
             invites: Invites::default(),
+            backed_up: watch::Sender::new(None),
             writing: ReentrantMutex::new(()),
             itself: Weak::clone(itself),
         });
@@ -138,7 +141,7 @@ impl ReporterShared {
             return self.on_answer(message);
         }
         if message.kind() == MessageType::Event {
-            return self.on_deposed(message);
+            return self.on_event(message);
         }
         if message.to() == self.core.hyperty().as_url() {
             if message.kind() == MessageType::Execute {
@@ -172,6 +175,16 @@ impl ReporterShared {
             (state.events.push(event).err(), state.events.waiters())
         };
         drop(refused);
+        waiters.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// Tells why the object has ended here: this is never lost, however far behind its reader is.
+    pub(super) fn raise_last(&self, event: ReporterEvent) {
+        let waiters = {
+            let mut state = self.state.lock();
+            state.events.push_last(event);
+            state.events.waiters()
+        };
         waiters.into_iter().for_each(std::task::Waker::wake);
     }
 
@@ -215,6 +228,7 @@ impl ReporterShared {
             let _ = waiting.send(Err(error.clone()));
         }
         waiters.into_iter().for_each(std::task::Waker::wake);
+        self.backed_up.send_modify(|_| ());
         self.core.remove(&self.url, std::ptr::from_ref(self).cast());
     }
 
@@ -222,7 +236,7 @@ impl ReporterShared {
     /// this hyperty goes on from as an observer.
     pub(crate) fn hand_over(&self, to: HypertyUrl) -> (Snapshot, Vec<ChildrenName>) {
         let children = self.board.with_children(|children| children);
-        let (snapshot, waiting, listeners, refused, waiters) = {
+        let (snapshot, waiting, listeners, waiters) = {
             let mut state = self.state.lock();
             state.closed = Some(WriteError::Delegated);
             state.ended = true;
@@ -231,11 +245,11 @@ impl ReporterShared {
             let Position { epoch, version } = state.journal.position();
             let data = Value::clone(state.journal.data());
             let snapshot = Snapshot { metadata: state.metadata.clone(), version, epoch, data, children };
-            let refused = state.events.push(ReporterEvent::Delegated { to }).err();
+            state.events.push_last(ReporterEvent::Delegated { to });
             let listeners = std::mem::take(&mut state.listeners);
-            (snapshot, waiting, listeners, refused, state.events.waiters())
+            (snapshot, waiting, listeners, state.events.waiters())
         };
-        drop((listeners, refused));
+        drop(listeners);
         for waiting in waiting {
             let _ = waiting.send(Err(WriteError::Delegated));
         }

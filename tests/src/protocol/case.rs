@@ -22,6 +22,8 @@ pub enum Capability {
     StatusEvents,
     /// Node: the schema catalogue (M22).
     Catalogue,
+    /// Node: records of objects are kept for the devices of their users (5.19).
+    Backup,
     /// Node: a lost session keeps its routes and what is sent to it, and is re-opened with its token (5.15).
     Grace,
     /// Node: only who holds or allocated an object publishes its changes (5.14).
@@ -72,6 +74,7 @@ impl Capability {
         Capability::Registry,
         Capability::StatusEvents,
         Capability::Catalogue,
+        Capability::Backup,
         Capability::Grace,
         Capability::EnforcePublisher,
         Capability::ExclusiveRoutes,
@@ -101,6 +104,7 @@ impl Capability {
             Capability::Registry => "registry",
             Capability::StatusEvents => "status-events",
             Capability::Catalogue => "catalogue",
+            Capability::Backup => "backup",
             Capability::Grace => "grace",
             Capability::EnforcePublisher => "enforce-publisher",
             Capability::ExclusiveRoutes => "exclusive-routes",

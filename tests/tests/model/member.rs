@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::world::{DOMAIN, World};
 use hyperty_model::Url;
-use hyperty_runtime::{Hyperty, Runtime};
+use hyperty_runtime::{BackedUp, Hyperty, Runtime};
 use hyperty_storage::{FaultPlan, FaultyTables, MemoryTables};
 use hyperty_syncher::Delegation;
 
@@ -48,8 +48,11 @@ impl Member {
         shelf: &Arc<Shelf>,
     ) -> Member {
         let tables = Arc::new(FaultyTables::new(disk, FaultPlan::default()));
-        let runtime =
-            world.runtime_with(name, &tables, |builder| builder.shared_backup(Arc::clone(shelf) as _)).await;
+        let runtime = world
+            .runtime_with(name, &tables, |builder| {
+                builder.backup_at(BackedUp::WhenAsked, Arc::clone(shelf) as _)
+            })
+            .await;
         let schema = runtime.schema(SCHEMA).expect("the schema is read");
         let user = user_of(name);
         let hyperty = runtime.deploy("app").user(&user).await.expect("the hyperty is deployed");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use hyperty_model::{Identity, ObjectUrl};
 use hyperty_storage::{DataObjectStorage, MemoryTables, ObjectRecord, ObjectStore, RecordStatus, Role};
-use hyperty_sync_manager::{Backup, BackupError};
+use hyperty_sync_manager::{Backup, BackupError, BackupKey};
 use parking_lot::Mutex;
 
 /// A backup that keeps nothing by itself: the test says what is in it.
@@ -51,43 +51,66 @@ fn records(disk: &MemoryTables, role: Role) -> Vec<ObjectRecord> {
 }
 
 impl Backup for Shelf {
-    fn save<'a>(&'a self, _: &'a Identity, _: &'a ObjectRecord) -> BoxFuture<'a, Result<(), BackupError>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn remove<'a>(
+    fn save<'a>(
         &'a self,
         _: &'a Identity,
-        _: Role,
-        _: &'a ObjectUrl,
+        _: &'a BackupKey,
+        _: &'a ObjectRecord,
     ) -> BoxFuture<'a, Result<(), BackupError>> {
         Box::pin(async { Ok(()) })
     }
 
-    fn of_user<'a>(
+    fn remove<'a>(&'a self, _: &'a Identity, _: &'a BackupKey) -> BoxFuture<'a, Result<(), BackupError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// Copies of any age.
+    fn has_the_latest(&self) -> bool {
+        false
+    }
+
+    fn list<'a>(
         &'a self,
-        _: &'a str,
+        domain: &'a str,
         user: &'a Identity,
-    ) -> BoxFuture<'a, Result<Vec<ObjectRecord>, BackupError>> {
-        let shown = self.shown.lock().clone();
-        let of_user = |record: &&ObjectRecord| {
-            Some(&record.metadata.url) == shown.as_ref()
-                && record.reporter_user.as_ref().is_some_and(|owner| owner.same_user(user))
+        role: Role,
+    ) -> BoxFuture<'a, Result<Vec<BackupKey>, BackupError>> {
+        let key = |record: ObjectRecord| BackupKey {
+            domain: domain.to_owned(),
+            role,
+            object: record.metadata.url,
+            runtime: record.metadata.runtime,
+            position: record.position,
         };
-        let found = self.reported.lock().values().filter(of_user).cloned().collect();
+        let found = self.of_user(user, role).into_iter().map(key).collect();
         Box::pin(async { Ok(found) })
     }
 
-    fn observed_by<'a>(
+    fn fetch<'a>(
         &'a self,
-        _: &'a str,
         user: &'a Identity,
-    ) -> BoxFuture<'a, Result<Vec<ObjectRecord>, BackupError>> {
-        let by_user = |record: &&ObjectRecord| {
-            let mut users = record.subscriptions.iter().filter_map(|one| one.identity.as_ref());
-            users.any(|one| one.same_user(user))
-        };
-        let found = self.observed.lock().iter().filter(by_user).cloned().collect();
-        Box::pin(async { Ok(found) })
+        key: &'a BackupKey,
+    ) -> BoxFuture<'a, Result<ObjectRecord, BackupError>> {
+        let found = self.of_user(user, key.role).into_iter().find(|record| record.metadata.url == key.object);
+        Box::pin(async { found.ok_or_else(|| BackupError::Unusable("it is gone".to_owned())) })
+    }
+}
+
+impl Shelf {
+    fn of_user(&self, user: &Identity, role: Role) -> Vec<ObjectRecord> {
+        let same = |one: &Option<Identity>| one.as_ref().is_some_and(|one| one.same_user(user));
+        if role == Role::Reporter {
+            let shown = self.shown.lock().clone();
+            let of_user = |record: &&ObjectRecord| {
+                Some(&record.metadata.url) == shown.as_ref() && same(&record.reporter_user)
+            };
+            return self.reported.lock().values().filter(of_user).cloned().collect();
+        }
+        let mut observed = self.observed.lock().clone();
+        for record in &mut observed {
+            record.subscriptions.retain(|one| same(&one.identity));
+        }
+        observed.retain(|record| !record.subscriptions.is_empty());
+        observed
     }
 }

@@ -49,6 +49,14 @@ impl Interceptor for Stop {
     }
 }
 
+/// Has a runtime stop, as far as others can tell, after so many messages; tells when it does.
+pub(crate) fn stop_after(runtime: &hyperty_runtime::Runtime, messages: u64) -> Arc<Notify> {
+    let hit = Arc::new(Notify::new());
+    let stop = Stop { left: AtomicU64::new(messages), hit: Arc::clone(&hit) };
+    runtime.bus().add_interceptor(Arc::new(stop));
+    hit
+}
+
 /// Whether the crash came before the end.
 async fn crashed(side: Side, after: u64) -> bool {
     let world = World::new(7_000 + after);
@@ -57,9 +65,8 @@ async fn crashed(side: Side, after: u64) -> bool {
     let board = alice.create(topic("before")).await;
     let copy = carol.observe(&board).await;
     board.set("n", 3).await.unwrap();
-    let bus = if side == Side::Taking { bob.runtime.bus() } else { alice.runtime.bus() };
-    let hit = Arc::new(Notify::new());
-    bus.add_interceptor(Arc::new(Stop { left: AtomicU64::new(after), hit: Arc::clone(&hit) }));
+    let runtime = if side == Side::Taking { &bob.runtime } else { &alice.runtime };
+    let hit = stop_after(runtime, after);
     let mut offers = bob.hyperty.delegations();
     let taken: Arc<Mutex<Option<Reporter>>> = Arc::default();
     let (kept, to) = (Arc::clone(&taken), bob.hyperty.url().clone());

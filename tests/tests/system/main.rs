@@ -4,6 +4,8 @@ mod actions;
 mod admission;
 mod again;
 mod away;
+mod backup;
+mod backup_crash;
 mod between;
 mod bulk;
 mod children;

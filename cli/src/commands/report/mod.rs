@@ -87,6 +87,7 @@ async fn object(
     }
     let create = session.hyperty.create(schema).name(name).store(args.store.store.is_some());
     let create = create.accept(args.accept.clone());
+    let create = if args.backup { create.backup(true) } else { create };
     let reporter = match initial {
         Some(data) => create.data(data).await?,
         None => create.await?,
@@ -139,6 +140,7 @@ async fn report(reporter: &Reporter, args: &ReportArgs, output: &Output, stop: &
     let end = tokio::select! {
         biased;
         () = stop.requested() => End::Stopped,
+        () = tell_backups(reporter, output) => End::Stopped,
         end = pump.run(lines::of_stdin()?, exit_at_eof) => end?,
         () = served => End::Deposed,
         () = requests => End::Stopped,
@@ -157,6 +159,17 @@ async fn report(reporter: &Reporter, args: &ReportArgs, output: &Output, stop: &
         }
         End::Eof => Ok(()),
     }
+}
+
+/// Tells how far the backup is, each time it is further; nothing if there is none.
+async fn tell_backups(reporter: &Reporter, output: &Output) {
+    let mut known = None;
+    while let Some(position) = reporter.backed_up_beyond(known).await {
+        known = Some(position);
+        output.emit(&Event::Backup { epoch: position.epoch, version: position.version });
+    }
+    // What has ended, others tell.
+    std::future::pending::<()>().await;
 }
 
 /// Tells what observers ask for; lines answer it.

@@ -28,6 +28,9 @@ pub struct CreateObject {
     /// Keep a record for resume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resumable: Option<bool>,
+    /// Keep it at the backup of the domain, too, so that the user's other devices can go on with it; implies `store`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<bool>,
     /// Use a P2P path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p2p: Option<bool>,

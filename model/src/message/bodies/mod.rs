@@ -3,6 +3,7 @@
 //! They read what an interoperable implementation accepts (section 6) and write what we emit. Members that they do
 //! not know stay in the message's raw body, which is what relays pass on.
 
+mod backup;
 mod create;
 mod delegation;
 mod invite;
@@ -13,6 +14,7 @@ mod response;
 mod resume;
 mod routes;
 
+pub use backup::{BackupBody, BackupEntry, BackupSide};
 pub use create::{ChildBody, CreateObject};
 pub use delegation::{ClaimBody, ClaimKind, Control, ControlBody, GiveBackBody, PassedBody};
 pub use invite::{InviteBody, Scope};
@@ -24,5 +26,5 @@ pub use observers::{
     ExecuteBody, ForwardExecute, ForwardExecuteBody, ObserverValue, ObserversBody, ObserversOperation,
 };
 pub use response::ResponseBody;
-pub use resume::{DeposedBody, ResumeBody};
+pub use resume::{BackedUpBody, DeposedBody, ResumeBody};
 pub use routes::RoutesBody;

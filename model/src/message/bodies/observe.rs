@@ -32,6 +32,9 @@ pub struct SubscribeBody {
     /// Keep a record for resume.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resumable: Option<bool>,
+    /// Let the user's other devices know of it, by the backup of the subscriber's domain; implies `resumable`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<bool>,
     /// Use a P2P path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p2p: Option<bool>,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::message::{UpdateBody, WireBody};
 use crate::resume::{Criteria, CriteriaError};
-use crate::{HypertyUrl, ObjectUrl, RuntimeUrl};
+use crate::{HypertyUrl, ObjectUrl, Position, RuntimeUrl};
 
 /// Body of a `create` or `subscribe` that goes on with what there is. Read before the procedure is known: what is not
 /// a resume has other members.
@@ -54,5 +54,17 @@ pub struct DeposedBody {
     pub unpublished: Option<Vec<UpdateBody>>,
 }
 
+/// Body of the `event` by which a Sync Manager tells a Reporter how far its object is backed up (protocol 5.19). Stays in
+/// the runtime.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackedUpBody {
+    /// The object.
+    pub resource: ObjectUrl,
+    /// Where it stood in what is kept.
+    pub backed_up: Position,
+}
+
+impl WireBody for BackedUpBody {}
 impl WireBody for ResumeBody {}
 impl WireBody for DeposedBody {}

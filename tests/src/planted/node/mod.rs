@@ -5,6 +5,7 @@
 
 mod admission;
 mod allocation;
+mod backup;
 mod faults;
 mod listening;
 mod proxy;
@@ -30,7 +31,8 @@ pub struct Planted {
 
 /// All of them.
 pub fn all() -> Vec<Planted> {
-    [faults::ALL, listening::ALL, sessions::ALL, registry::ALL, allocation::ALL, admission::ALL].concat()
+    [faults::ALL, listening::ALL, sessions::ALL, registry::ALL, allocation::ALL, admission::ALL, backup::ALL]
+        .concat()
 }
 
 /// A node without a fault behind the same proxy: what the suite says against it is wrong.

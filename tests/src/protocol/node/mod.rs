@@ -4,6 +4,7 @@
 mod admission;
 mod allocation;
 mod authority;
+mod backup;
 mod bad_input;
 mod catalogue;
 mod forms;
@@ -99,6 +100,7 @@ pub fn cases() -> Vec<NodeCase> {
         registry::cases(),
         ownership::cases(),
         catalogue::cases(),
+        backup::cases(),
         slow::cases(),
         restart::cases(),
         admission::cases(),

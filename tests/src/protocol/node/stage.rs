@@ -42,6 +42,11 @@ impl Stage<dyn NodeUnderTest> {
         format!("domain://catalogue.{}", self.subject.domain())
     }
 
+    /// Where records are kept for the devices of users.
+    pub fn backup(&self) -> String {
+        format!("domain://msg-node.{}/backup", self.subject.domain())
+    }
+
     /// The URL of a runtime that only this case has.
     pub fn runtime(&self, name: &str) -> String {
         format!("hyperty-runtime://{}/{}-{name}", self.subject.domain(), self.nonce)

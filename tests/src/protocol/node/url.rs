@@ -11,11 +11,12 @@ use super::{NodeUnderTest, issued_token};
 use crate::protocol::{Capabilities, Capability, UnderTest};
 
 /// What our node has, wherever it runs.
-pub(super) const OURS: [Capability; 10] = [
+pub(super) const OURS: [Capability; 11] = [
     Capability::Allocation,
     Capability::Registry,
     Capability::StatusEvents,
     Capability::Catalogue,
+    Capability::Backup,
     Capability::Grace,
     Capability::EnforcePublisher,
     Capability::ExclusiveRoutes,

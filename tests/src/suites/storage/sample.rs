@@ -63,6 +63,7 @@ pub fn record(role: Role, name: &str, data: Option<Value>) -> ObjectRecord {
         status: RecordStatus::Live,
         domain_registration: true,
         domain_routing: true,
+        backup: false,
         delegation: None,
         pending: Vec::new(),
     }
