@@ -69,7 +69,7 @@ pub enum Capability {
 
 impl Capability {
     /// All there are.
-    pub const ALL: [Capability; 24] = [
+    pub const ALL: [Capability; 25] = [
         Capability::Allocation,
         Capability::Registry,
         Capability::StatusEvents,
