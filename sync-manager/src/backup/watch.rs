@@ -96,6 +96,10 @@ impl DataObjectStorage for Watched {
         self.inner.remove(role, object)
     }
 
+    fn barrier(&self) -> Ticket {
+        self.inner.barrier()
+    }
+
     fn progress(&self) -> watch::Receiver<Progress> {
         self.inner.progress()
     }
