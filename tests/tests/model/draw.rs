@@ -145,6 +145,8 @@ pub(crate) struct Weights {
     pub(crate) broken_disks: usize,
     pub(crate) dozing: usize,
     pub(crate) node_stopped: bool,
+    /// Whether objects move from one Reporter to another.
+    pub(crate) moving: bool,
 }
 
 /// One command.
@@ -200,6 +202,8 @@ pub(crate) fn command(now: &Weights) -> BoxedStrategy<Command> {
         (1, (5_000..90_000u64).prop_map(Command::Pause).boxed()),
     ];
     all.extend(procedures());
-    all.extend(hands());
+    if now.moving {
+        all.extend(hands());
+    }
     Union::new_weighted(all.into_iter().filter(|(weight, _)| *weight > 0).collect()).boxed()
 }

@@ -8,17 +8,18 @@ use hyperty_conformance::world::Link;
 use proptest::prelude::*;
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 
-use crate::SEED;
 use crate::command::{Command, Creation, Loss, PARTIES};
 use crate::draw::{Weights, command};
 use crate::system::System;
 use crate::watchdog::Watchdog;
+use crate::{DRAWN, Drawn, SEED};
 
 /// What is known of a system without running it.
 #[derive(Debug, Clone)]
 pub(crate) struct Sketch {
     /// Whatever is random in the system follows from this.
     pub(crate) seed: u64,
+    drawn: Drawn,
     boards: usize,
     links: [Link; PARTIES],
     disks: [bool; PARTIES],
@@ -36,6 +37,7 @@ impl ReferenceStateMachine for Life {
     fn init_state() -> BoxedStrategy<Sketch> {
         let sketch = |seed| Sketch {
             seed,
+            drawn: DRAWN.get(),
             boards: 1,
             links: [Link::Up; PARTIES],
             disks: [false; PARTIES],
@@ -48,6 +50,7 @@ impl ReferenceStateMachine for Life {
     fn transitions(now: &Sketch) -> BoxedStrategy<Command> {
         let count = |flags: &[bool]| flags.iter().filter(|flag| **flag).count();
         command(&Weights {
+            moving: now.drawn == Drawn::Moving,
             boards: now.boards,
             broken_links: now.links.iter().filter(|link| **link != Link::Up).count(),
             broken_disks: count(&now.disks),
