@@ -63,16 +63,22 @@ impl Reference {
     pub fn granted(&mut self, who: &str) {
         self.observers.admitted.insert(who.to_owned(), true);
         self.observers.doubtful.remove(who);
+        self.may_go_on(who);
+    }
+
+    /// This one was invited, which grants (protocol 5.3.8c), and whether that holds is not known: it may be let in, or
+    /// not, and if it was removed and has not heard of that yet it may go on, or be sent away belatedly.
+    pub fn maybe_granted(&mut self, who: &str) {
+        self.observers.doubtful.insert(who.to_owned());
+        self.may_go_on(who);
+    }
+
+    fn may_go_on(&mut self, who: &str) {
         let seat = self.observers.seats.get_mut(who);
         if let Some(seat) = seat.filter(|seat| seat.ended.as_ref().is_some_and(|end| end.unheard)) {
             seat.ended = None;
             self.observers.leaving.insert(who.to_owned());
         }
-    }
-
-    /// This one was invited, and whether that holds is not known: it may be let in, or not.
-    pub fn maybe_granted(&mut self, who: &str) {
-        self.observers.doubtful.insert(who.to_owned());
     }
 
     /// What this one was granted by name was taken back before it was used: what holds for everybody holds for it.
@@ -180,11 +186,9 @@ impl Reference {
         if self.is_unheard(who) {
             self.seat(who, at)?;
         } else if !self.observes(who) {
-            return Err(self.violation(
-                Invariant::I4,
-                who,
-                format!("back at {at}, but its subscription had ended"),
-            ));
+            let ended = self.observers.seats.get(who).and_then(|seat| seat.ended.as_ref());
+            let why = ended.map_or("it never subscribed", |end| end.why);
+            return Err(self.violation(Invariant::I4, who, format!("back at {at}, but {why}")));
         }
         self.document(Invariant::I8, who, at, data)?;
         if let Some(seat) = self.observers.seats.get_mut(who) {

@@ -232,6 +232,14 @@ impl System {
         }
         let snapshot = observer.snapshot();
         let at = Position { epoch: snapshot.epoch, version: snapshot.version };
+        // Of an application that reads no events an earlier observation may have ended unread: this is another one.
+        let former = board.seats[who].watch.take_if(|watch| watch.observer.state() == ObserverState::Closed);
+        if let Some(Watch { mut observer, mut follower }) = former {
+            while let Some(event) = observer.next_event().now_or_never().flatten() {
+                follower.take(event, &mut board.reference)?;
+            }
+            board.reference.children_uncertain(&name);
+        }
         if board.seats[who].watch.is_some() {
             return board.reference.holds(&name, at, &snapshot.data);
         }
