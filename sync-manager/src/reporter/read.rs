@@ -143,15 +143,20 @@ impl SyncManager {
         self.ask_reporter(object, forward, StatusCode::UNAUTHORIZED).await
     }
 
-    /// Observers whose session had ended get their routes again with the answer, in the same step (M13).
+    /// Observers whose session had ended get their routes again with the answer, in the same step (M13). Their Sync
+    /// Manager asks for them; what a hyperty reads for itself tells nothing of who observes.
     fn welcome_back(&self, object: &Reported, state: &mut State, reader: &Reader<'_>) {
-        let (Some(runtime), Some(stub)) = (&reader.runtime, &reader.stub) else { return };
+        let (Some(runtime), Some(stub)) = (reader.manager_of(), &reader.stub) else { return };
+        let listed = state.observers.values().filter(|entry| entry.runtime.as_ref() == Some(runtime)).count();
         let mut back = Vec::new();
         for (hyperty, entry) in &mut state.observers {
             if entry.runtime.as_ref() != Some(runtime) {
                 continue;
             }
-            state.roll.heard(hyperty);
+            // Of several the Sync Manager may mean any: they are asked for.
+            if listed == 1 {
+                state.roll.heard(hyperty);
+            }
             if entry.away.is_some()
                 && let Ok(routes) = self.observer_routes(object, &Path::Stub(stub.clone()))
             {

@@ -56,7 +56,8 @@ impl System {
             Ok(()) if seat.by_invitation => {
                 seat.by_invitation = false;
                 match seat.banned {
-                    true => board.reference.refused(&name),
+                    // Its removal holds as before, whether it has heard of that or not.
+                    true => board.reference.removed(&name),
                     false => board.reference.revoked(&name),
                 }
             }

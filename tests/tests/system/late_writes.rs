@@ -15,10 +15,13 @@ use crate::delegation::given;
 use crate::support::{Party, topic};
 use crate::takeover::{of_user, second};
 
+/// To which message, with which code, and why.
+type Answer = (MessageId, u16, Option<String>);
+
 /// A seat of a hyperty of the suite's own beside the app, and the codes of all answers there.
 struct Seat {
     minibus: MiniBus,
-    answers: Arc<Mutex<Vec<(MessageId, u16, Option<String>)>>>,
+    answers: Arc<Mutex<Vec<Answer>>>,
     _listener: hyperty_message_bus::Listener,
 }
 

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use hyperty_conformance::world::{Link, World};
 use hyperty_model::MessageType;
 use hyperty_storage::{MemoryTables, Role};
-use hyperty_syncher::{ObserversChange, Reporter};
+use hyperty_syncher::{Accept, ObserversChange, Reporter};
 use tokio::time::{sleep, timeout};
 
 use crate::spy::{Spy, stored};
@@ -68,6 +68,31 @@ async fn who_knows_nothing_of_its_place_loses_it_and_who_vanished_is_away() {
         settled(&mut carol.observer(), 1).await;
         assert_eq!(list(&board), names(&[("carol", false), ("dave", false)]), "{crash}");
     }
+}
+
+/// One that has lost its place, and only looks at the object now and then: it is asked all the same.
+#[tokio::test(start_paused = true)]
+async fn who_only_reads_is_not_heard_of_as_an_observer() {
+    let world = World::new(344);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    let bob = Party::new(&world, "bob").await;
+    drop(bob.observe(&board).await);
+    let url = board.url().clone();
+    drop(board);
+    world.cut("alice");
+    bob.runtime.abort();
+    drop(bob);
+    let bob = Party::over(&world, "bob", Arc::new(MemoryTables::new())).await;
+    let alice = alice.crash().await;
+    world.heal("alice");
+    timeout(HEALED, alice.runtime.connected()).await.unwrap();
+    let board = alice.reporter();
+    board.accept(Accept::All);
+    bob.hyperty.read(&url).await.unwrap();
+    assert_eq!(list(&board), names(&[("bob", false)]), "not asked yet");
+    sleep(HEALED).await;
+    assert_eq!(list(&board), names(&[]));
 }
 
 /// One that is there and slow is served on, and is back as soon as it answers.
