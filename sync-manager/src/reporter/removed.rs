@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hyperty_model::{HypertyUrl, RuntimeUrl, Timestamp};
+use hyperty_model::{HypertyUrl, Identity, RuntimeUrl, Timestamp};
 use hyperty_storage::Subscriber;
 
 /// Hyperties that were removed. What is here is in the store too, in the place of what was kept of the observer.
@@ -95,27 +95,64 @@ fn subscriber(hyperty: &HypertyUrl, gone: &Gone) -> Subscriber {
     }
 }
 
-/// Applicants of whom it is being decided whether they may observe: they can be removed before they do. Bounded by the
-/// number of procedures.
+/// Applicants of whom it is being decided whether they may observe: they can leave, or be removed, before they do. Each
+/// subscription has its own entry, as several of one hyperty may be under way. Bounded by the number of procedures.
 #[derive(Default)]
-pub(crate) struct Deciding(BTreeMap<HypertyUrl, usize>);
+pub(crate) struct Deciding {
+    entries: Vec<Undecided>,
+    next: u64,
+}
+
+/// A subscription that is being decided.
+struct Undecided {
+    number: u64,
+    hyperty: HypertyUrl,
+    runtime: Option<RuntimeUrl>,
+    identity: Option<Identity>,
+    left: bool,
+}
 
 impl Deciding {
-    pub(crate) fn begin(&mut self, hyperty: &HypertyUrl) {
-        *self.0.entry(hyperty.clone()).or_default() += 1;
+    /// Gives the number by which it ends.
+    pub(crate) fn begin(
+        &mut self,
+        hyperty: &HypertyUrl,
+        runtime: &Option<RuntimeUrl>,
+        identity: &Option<Identity>,
+    ) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.entries.push(Undecided {
+            number,
+            hyperty: hyperty.clone(),
+            runtime: runtime.clone(),
+            identity: identity.clone(),
+            left: false,
+        });
+        number
     }
 
-    pub(crate) fn end(&mut self, hyperty: &HypertyUrl) {
-        if let Some(count) = self.0.get_mut(hyperty) {
-            *count -= 1;
-            if *count == 0 {
-                self.0.remove(hyperty);
-            }
-        }
+    /// It is decided. True if the hyperty has left meanwhile: then the decision is nobody's.
+    pub(crate) fn end(&mut self, number: u64) -> bool {
+        let at = self.entries.iter().position(|entry| entry.number == number);
+        at.is_some_and(|at| self.entries.swap_remove(at).left)
     }
 
     pub(crate) fn contains(&self, hyperty: &HypertyUrl) -> bool {
-        self.0.contains_key(hyperty)
+        self.find(hyperty).is_some()
+    }
+
+    /// Where it asks from, and for whom.
+    pub(crate) fn find(&self, hyperty: &HypertyUrl) -> Option<(&Option<RuntimeUrl>, &Option<Identity>)> {
+        let entry = self.entries.iter().find(|entry| entry.hyperty == *hyperty && !entry.left)?;
+        Some((&entry.runtime, &entry.identity))
+    }
+
+    /// It leaves before it was let in.
+    pub(crate) fn call_off(&mut self, hyperty: &HypertyUrl) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.hyperty == *hyperty) {
+            entry.left = true;
+        }
     }
 }
 
@@ -158,13 +195,17 @@ mod tests {
     }
 
     #[test]
-    fn deciding_counts() {
+    fn each_subscription_is_decided_by_itself() {
         let mut deciding = Deciding::default();
-        deciding.begin(&who(1));
-        deciding.begin(&who(1));
-        deciding.end(&who(1));
+        let first = deciding.begin(&who(1), &None, &None);
+        let second = deciding.begin(&who(1), &None, &None);
+        assert!(!deciding.end(first));
         assert!(deciding.contains(&who(1)));
-        deciding.end(&who(1));
+        deciding.call_off(&who(1));
+        assert!(!deciding.contains(&who(1)), "it has left");
+        let third = deciding.begin(&who(1), &None, &None);
+        assert!(deciding.end(second), "it left while this one was decided");
+        assert!(!deciding.end(third), "and asked again later");
         assert!(!deciding.contains(&who(1)));
     }
 }

@@ -93,13 +93,15 @@ impl SyncManager {
         applicant: &mut Applicant,
     ) -> Result<Arc<Reported>, Refusal> {
         let object = self.reported(url).ok_or_else(|| self.not_here(url))?;
-        {
+        let number = {
             let mut state = object.lock();
             self.check_not_removed(&state, &applicant.hyperty)?;
-            state.deciding.begin(&applicant.hyperty);
-        }
+            state.deciding.begin(&applicant.hyperty, &applicant.runtime, &applicant.identity)
+        };
         let decided = self.decide_applicant(url, &object, applicant).await;
-        object.lock().deciding.end(&applicant.hyperty);
+        if object.lock().deciding.end(number) {
+            return Err(Refusal::new(StatusCode::TIMEOUT, "the observer has left meanwhile"));
+        }
         decided.map(|()| object)
     }
 

@@ -33,6 +33,7 @@ impl SyncManager {
         let hyperty = HypertyUrl::try_from(source).map_err(|_| Refusal::missing("source"))?;
         self.check_leaver(&object, message, &hyperty, body.identity.as_ref())?;
         let deadline = Instant::now() + self.config().decision_timeout;
+        object.lock().deciding.call_off(&hyperty);
         if let Some(ticket) = self.drop_observer(&object, &hyperty) {
             self.durable_by(ticket, deadline).await?;
         }
@@ -52,6 +53,7 @@ impl SyncManager {
         let joining = || state.joining.find(hyperty).map(|entry| (&entry.runtime, &entry.identity));
         let (runtime, user) = observing
             .or_else(joining)
+            .or_else(|| state.deciding.find(hyperty))
             .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("{hyperty} does not observe this")))?;
         let own_runtime = *runtime == runtime_of(message.from());
         let same_user = matches!((user, identity), (Some(stored), Some(given)) if stored.same_user(given));

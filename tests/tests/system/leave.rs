@@ -1,12 +1,13 @@
 //! An observer that leaves while the Reporter's side cannot hear it (protocol 5.6): the Reporter's side hears of it all
 //! the same, sooner or later (INV-UNS-4).
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use hyperty_conformance::world::{Link, World};
 use hyperty_runtime::SyncManagerConfig;
 use hyperty_storage::{RecordStatus, Role};
-use hyperty_syncher::{Accept, Observer, Reporter};
+use hyperty_syncher::{Accept, Observer, Reporter, ReporterEvent};
 use tokio::time::{sleep, timeout};
 
 use crate::spy::stored;
@@ -101,6 +102,38 @@ async fn the_reporter_hears_of_a_leave_however_it_was_cut_off_inv_uns_4() {
             }
         }
     }
+}
+
+/// The Reporter's side hears of a subscription and of its end at once: the end does not wait for the decision, and the
+/// decision is nobody's. The observer's side was restarted, and knows nothing of an answer that comes then.
+#[tokio::test(start_paused = true)]
+async fn who_gives_up_while_it_is_decided_does_not_observe_inv_uns_4() {
+    let world = World::new(78);
+    let alice = Party::new(&world, "alice").await;
+    let bob = Party::new(&world, "bob").await;
+    let board = alice.create(topic("a")).await;
+    board.accept(Accept::Ask);
+    let mut events = board.events();
+    world.set_link("alice", Link::Stalled);
+    let subscribing = bob.hyperty.subscribe(board.url()).store(true);
+    timeout(PATIENCE, subscribing.into_future())
+        .await
+        .expect("an answer in time")
+        .expect_err("nobody answers");
+    let bob = bob.crash().await;
+    world.heal("alice");
+    let asked = async {
+        loop {
+            if let Some(ReporterEvent::Subscription(request)) = events.next().await {
+                break request;
+            }
+        }
+    };
+    let request = timeout(PATIENCE, asked).await.expect("it is asked");
+    sleep(Duration::from_secs(1)).await;
+    request.accept();
+    sleep(HEALED).await;
+    nobody_observes(&board, &alice, &bob, "decided late");
 }
 
 /// Who subscribes anew before its leave was heard of stays.
