@@ -13,7 +13,7 @@ use hyperty_storage::Role;
 use tokio::time::Instant;
 
 use super::disagreement::Next;
-use super::object::{Before, Observed, State};
+use super::object::{Before, Link, Observed, State};
 use super::pending::Kept;
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
@@ -38,6 +38,9 @@ impl SyncManager {
                 return tracing::debug!(object = %object.url, from = %message.from(), "only the Reporter writes these children");
             }
             state.disagreement.heard();
+            if state.link == Link::Disconnected {
+                return self.repair_first(object, &mut state);
+            }
             match apply_child(&mut state.children, message) {
                 Ok(ChildOutcome::Applied) => {
                     note_arrival(&mut state, message);

@@ -21,6 +21,17 @@ impl SyncManager {
         self.shared.timers.set(url, Due::Repair, Instant::now());
     }
 
+    /// Something of the stream came while it counts as cut, by a new session say, and nothing was repaired yet. An observer
+    /// here may have been removed meanwhile, of which the Reporter's side speaks ahead of its answer to a repair
+    /// (5.7): nothing is passed on before, and the repair brings this, too.
+    pub(super) fn repair_first(&self, object: &Observed, state: &mut State) {
+        if state.repair.running {
+            state.repair.again = true;
+        } else if state.repair.pause.is_none() {
+            self.repair_soon(&object.url);
+        }
+    }
+
     /// Brings the copy of an observed object up to the Reporter's, or plans the next try.
     pub(crate) async fn repair(&self, url: &ObjectUrl) {
         let Some(object) = self.observed(url) else { return };

@@ -11,7 +11,7 @@ use hyperty_storage::Role;
 use tokio::time::Instant;
 
 use super::children::All;
-use super::object::{LOCAL_LOG, Observed, State};
+use super::object::{LOCAL_LOG, Link, Observed, State};
 use crate::manager::SyncManager;
 use crate::timers::Due;
 
@@ -59,6 +59,9 @@ impl SyncManager {
             return;
         }
         state.heard = Instant::now();
+        if state.link == Link::Disconnected {
+            return self.repair_first(object, &mut state);
+        }
         match state.replica.on_update(&body) {
             Received::Applied { then } => {
                 self.keep_observed(&mut state, std::iter::once(&body).chain(&then));

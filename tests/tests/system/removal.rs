@@ -1,9 +1,14 @@
 //! The Reporter removes observers (protocol 5.7, 10.4; INV-KICK-1 to 3, INV-LSN-2).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::world::{Link, World};
+use hyperty_message_bus::Direction;
+use hyperty_message_node::NodeConfig;
+use hyperty_model::MessageType;
 use hyperty_storage::Role;
 use hyperty_syncher::{
     Accept, ChildError, CloseReason, Observer, ObserverEvent, ObserverState, ReadError, RemoveError,
@@ -12,7 +17,7 @@ use hyperty_syncher::{
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
-use crate::spy::stored;
+use crate::spy::{gate, stored};
 use crate::support::{Party, settled, topic};
 
 /// Reads events to the end, which must be the removal; gives the last version that was told.
@@ -134,6 +139,48 @@ async fn who_is_away_is_removed_when_it_comes_back() {
             }
         }
     }
+}
+
+/// INV-KICK-1: the node delivers to a new session whatever it listens to, where it enforces nothing; what comes before the
+/// repair, in which it is told of a removal, reaches nobody who may have been removed.
+#[tokio::test(start_paused = true)]
+async fn nothing_that_comes_ahead_of_the_repair_reaches_who_was_removed() {
+    let world = World::with_node(721, |config| NodeConfig { enforce_subscriber: Some(false), ..config });
+    let alice = Party::new(&world, "alice").await;
+    let bob = Party::new(&world, "bob").await;
+    let schema = alice.runtime.schema(SCHEMA).unwrap();
+    // Not stored: a change is published in the call that makes it.
+    let create = alice.hyperty.create(schema).name("board").data(topic("a"));
+    let board = create.accept(Accept::All).await.unwrap();
+    let mut of_bob = bob.observe(&board).await;
+    let second = bob.runtime.deploy("second").await.unwrap();
+    let mut of_second = second.subscribe(board.url()).store(true).await.unwrap();
+    world.cut("bob");
+    sleep(Duration::from_secs(200)).await;
+    board.remove_observer(bob.hyperty.url()).await.unwrap();
+    let reads = Arc::new(AtomicUsize::new(0));
+    {
+        let (board, reads, object) = (board.clone(), Arc::clone(&reads), board.url().clone());
+        gate(alice.runtime.bus(), move |direction, message| {
+            let is_repair = direction == Direction::Incoming
+                && message.kind() == MessageType::Read
+                && message.to() == object.as_url();
+            if is_repair && reads.fetch_add(1, Ordering::Relaxed) == 0 {
+                drop(board.set("topic", "b"));
+                drop(board.children("notes").unwrap().add(json!({"n": 1})));
+            }
+            true
+        });
+    }
+    world.heal("bob");
+    settled(&mut of_second, 1).await;
+    assert_eq!((to_the_end(&mut of_bob).await, of_bob.data()), (None, topic("a")));
+    assert!(of_bob.children("notes").unwrap().list().is_empty());
+    assert!(reads.load(Ordering::Relaxed) > 0);
+    // Who stays has all of it.
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(of_second.children("notes").unwrap().list().len(), 1);
+    assert_eq!(of_second.data(), topic("b"));
 }
 
 /// INV-KICK-1 after restarts of the Reporter's runtime, of the observer's, and of both.

@@ -232,3 +232,32 @@ async fn an_observation_that_ended_with_its_object_is_not_resumed_inv_del_3() {
     let bob = bob.crash().await;
     assert!(bob.hyperty.resumed().observers.is_empty());
 }
+
+/// Who observes anew has what the Reporter's side has: nothing of its former observation, its own children included.
+#[tokio::test(start_paused = true)]
+async fn an_own_child_that_was_lost_meanwhile_is_not_there_for_who_observes_anew() {
+    let world = World::new(779);
+    let alice = Party::new(&world, "alice").await;
+    let bob = Party::new(&world, "bob").await;
+    let board = alice.create(topic("a")).await;
+    let copy = bob.observe(&board).await;
+    let notes = copy.children("notes").unwrap();
+    notes.add(json!({"n": 1})).await.unwrap();
+    let before = Arc::new(alice.tables.snapshot());
+    let lost = notes.add(json!({"n": 2})).await.unwrap();
+    copy.unsubscribe().await.unwrap();
+    drop(board);
+    alice.runtime.abort();
+    drop(alice);
+    let alice = Party::over(&world, "alice", before).await;
+    alice.reporter().accept(Accept::All);
+    let copy = bob.observe(&alice.reporter()).await;
+    let numbers = |list: Vec<hyperty_syncher::ChildView>| {
+        list.into_iter().map(|child| child.data["n"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers(copy.children("notes").unwrap().list()), [json!(1)]);
+    // No id is drawn twice all the same.
+    let next = copy.children("notes").unwrap().add(json!({"n": 3})).await.unwrap();
+    assert_ne!(next.id(), lost.id());
+    assert_eq!(numbers(alice.reporter().children("notes").unwrap().list()), [json!(1), json!(3)]);
+}
