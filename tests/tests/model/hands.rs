@@ -247,7 +247,8 @@ impl Board {
         let mut waiting = Vec::new();
         for mut former in std::mem::take(&mut self.formers) {
             former.take_answers();
-            match former.told().filter(|_| awake[former.who]) {
+            // Looking takes what it is told.
+            match awake[former.who].then(|| former.told()).flatten() {
                 Some(unpublished) => {
                     self.reference.deposed(&former.name)?;
                     former.judge(unpublished)?;
