@@ -76,11 +76,13 @@ pub(crate) enum Live {
     Observer(Arc<ObserverShared>),
 }
 
-/// A request whose answer nobody waits for any more; if it turns out a success it is undone.
+/// A request whose answer nobody waits for any more; if it turns out a success it is undone, but for a delegation, which
+/// cannot be: its Reporter goes on as an observer.
 #[derive(Clone)]
 pub(crate) enum Abandoned {
     Create,
     Subscribe(ObjectUrl),
+    Delegate(Weak<ReporterShared>, HypertyUrl),
 }
 
 impl Core {

@@ -180,7 +180,8 @@ pub enum ReporterEvent {
         unpublished: Option<Vec<ChangeEvent>>,
     },
     /// The object was given to another Reporter: the last event. This hyperty observes it from now on, by the
-    /// [`Observer`](crate::Observer) that [`Reporter::delegate`](crate::Reporter::delegate) gave.
+    /// [`Observer`](crate::Observer) that [`Reporter::delegate`](crate::Reporter::delegate) gave, or, where that was given
+    /// up before, by the one among [`Syncher::observers`](crate::Syncher::observers).
     Delegated {
         /// To whom.
         to: HypertyUrl,

@@ -82,7 +82,7 @@ impl Core {
     }
 
     /// A response that no waiting request took.
-    fn on_response(&self, message: &Message) {
+    fn on_response(self: &Arc<Core>, message: &Message) {
         let Ok(body) = message.decode::<ResponseBody>() else { return };
         if let Some((board, key)) = self.child_answer(message) {
             board.on_answer(&key, message.id(), &body);
@@ -104,6 +104,12 @@ impl Core {
                 tracing::info!(%object, "a subscription was answered after it was given up: it is ended");
                 self.minibus
                     .post(self.to_sync_manager(MessageType::Unsubscribe, self.unsubscribe_body(&object)));
+            }
+            Some(Abandoned::Delegate(reporter, to)) if body.code.is_success() => {
+                if let Some(reporter) = reporter.upgrade().filter(|it| !it.has_ended()) {
+                    tracing::info!(object = %reporter.url(), "an offer was answered after it was given up");
+                    self.go_on_observing(&reporter, to);
+                }
             }
             _ => {}
         }

@@ -1,12 +1,13 @@
 //! A Reporter gives its object to another hyperty, and goes on as an observer (protocol 5.11 steps 1 and 14).
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use hyperty_message_bus::BusError;
 use hyperty_model::message::{CreateObject, OneOrMany, ResponseBody};
 use hyperty_model::{HypertyUrl, MessageType, StatusCode};
 
 use crate::Observer;
+use crate::core::{Abandoned, Asked, Core};
 use crate::observer::ObserverShared;
 use crate::reporter::ReporterShared;
 
@@ -31,7 +32,8 @@ pub enum DelegateError {
         /// Why.
         reason: String,
     },
-    /// Nothing was heard of the runtime. Whose the object is is known when this hyperty resumes.
+    /// No answer in time: the store hangs. The Reporter is told what comes of it: by
+    /// [`ReporterEvent::Delegated`](crate::ReporterEvent::Delegated), or that it stays its own.
     #[error("no answer in time")]
     Timeout,
     /// The answer makes no sense: the Sync Manager is not one of this protocol.
@@ -67,10 +69,13 @@ async fn give(reporter: Arc<ReporterShared>, to: HypertyUrl) -> Result<Observer,
     // What arrives for the object between its two roles is kept.
     let adopting = core.adopt();
     reporter.set_giving(true);
-    let answer = core.ask(MessageType::Create, body).await;
+    let message = core.to_sync_manager(MessageType::Create, body);
+    let asked = Asked::new(&core, message.id(), Abandoned::Delegate(Arc::downgrade(&reporter), to.clone()));
+    let answer = core.minibus.request(message).timeout(core.config.timeouts.response).await;
     reporter.set_giving(false);
     let body =
         answer.decode::<ResponseBody>().map_err(|error| DelegateError::Malformed(error.to_string()))?;
+    asked.answered(body.code);
     let reason = || body.why().to_owned();
     match body.code {
         code if code.is_success() => {}
@@ -79,11 +84,36 @@ async fn give(reporter: Arc<ReporterShared>, to: HypertyUrl) -> Result<Observer,
         StatusCode::TIMEOUT => return Err(DelegateError::Expired(reason())),
         code => return Err(DelegateError::Refused { code, reason: reason() }),
     }
-    let (snapshot, names) = reporter.hand_over(to);
-    let shared = ObserverShared::resumed(&core, snapshot, &names, false)?;
+    let shared = go_on(&reporter, to)?;
     drop(adopting);
-    let shared = shared.ok_or_else(|| DelegateError::Malformed("it reports the object still".to_owned()))?;
     let observer = Observer::of(Arc::clone(&shared));
     shared.catch_up().await;
     Ok(observer)
+}
+
+/// The Reporter is none any more: what it made and did not commit is answered, and it observes.
+fn go_on(reporter: &ReporterShared, to: HypertyUrl) -> Result<Arc<ObserverShared>, DelegateError> {
+    let (snapshot, names) = reporter.hand_over(to);
+    let shared = ObserverShared::resumed(reporter.core(), snapshot, &names, false)?;
+    shared.ok_or_else(|| DelegateError::Malformed("it reports the object still".to_owned()))
+}
+
+impl Core {
+    /// An object was given away when nobody waited to hear it any more: a store that hung held the answer up. The observer
+    /// is kept until the hyperty goes.
+    pub(crate) fn go_on_observing(self: &Arc<Core>, reporter: &ReporterShared, to: HypertyUrl) {
+        let shared = match go_on(reporter, to) {
+            Ok(shared) => shared,
+            Err(error) => {
+                return tracing::warn!(object = %reporter.url(), %error, "what was given away is not observed");
+            }
+        };
+        let observer = Observer::of(Arc::clone(&shared));
+        if let Some(kept) = self.kept.get().and_then(Weak::upgrade) {
+            let mut kept = kept.lock();
+            kept.observers.retain(|known| known.url() != observer.url());
+            kept.observers.push(observer);
+        }
+        self.run_later(async move { shared.catch_up().await });
+    }
 }

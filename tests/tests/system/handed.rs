@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::world::World;
 use hyperty_runtime::Hyperty;
 use hyperty_storage::{DataObjectStorage, ObjectStore, Role};
-use hyperty_syncher::{Accept, Reporter};
+use hyperty_syncher::{Accept, DelegateError, Reporter, ReporterEvent, TakeOverError, WriteError};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::support::{Party, topic};
+use crate::held::Held;
+use crate::support::{Party, settled, topic};
 use crate::takeover::{of_user, second, stopped};
 
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -108,4 +110,50 @@ async fn a_crash_leaves_no_observation_of_what_was_taken_over() {
     assert_eq!((hyperty.resumed().reporters.len(), hyperty.resumed().observers.len()), (1, 0));
     assert_eq!(listed(&hyperty.resumed().reporters[0]), Vec::<String>::new());
     assert!(ObjectStore::new(image).load(Role::Observer).unwrap().is_empty());
+}
+
+/// A store that hangs decides whose the object is when nobody waits to hear it any more: what the former Reporter made
+/// while it was stopped is answered all the same, and both sides go on as if they had heard (INV-MSG-1).
+#[tokio::test(start_paused = true)]
+async fn changes_made_while_an_offer_hangs_are_answered_inv_msg_1() {
+    let world = World::new(9104);
+    let tables = Arc::new(Held::new());
+    let runtime = world.runtime("alice", &tables).await;
+    let schema = runtime.schema(SCHEMA).unwrap();
+    let alice = runtime.deploy("app").await.unwrap();
+    let create = alice.create(schema).name("board").data(topic("a")).store(true);
+    let board = create.accept(Accept::All).await.unwrap();
+    let bob = Party::new(&world, "bob").await;
+    let mut events = board.events();
+    let mut offers = bob.hyperty.delegations();
+    let taking = tokio::spawn(async move { offers.next().await.expect("an offer").accept().await });
+
+    tables.hold();
+    let giving = tokio::spawn({
+        let (board, to) = (board.clone(), bob.hyperty.url().clone());
+        async move { board.delegate(&to).await }
+    });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let change = board.set("topic", "too late");
+    let gives = timeout(PATIENCE, giving).await.expect("an end").unwrap();
+    assert!(matches!(gives, Err(DelegateError::Timeout)), "{gives:?}");
+    let takes = timeout(PATIENCE, taking).await.expect("an end").unwrap();
+    assert!(matches!(takes, Err(TakeOverError::Timeout)), "{takes:?}");
+    tables.let_go();
+
+    assert_eq!(timeout(PATIENCE, change).await.expect("an answer"), Err(WriteError::Delegated));
+    let told = async {
+        loop {
+            match events.next().await {
+                Some(ReporterEvent::Delegated { to }) => break to,
+                event => assert!(event.is_some(), "it ends without a word"),
+            }
+        }
+    };
+    assert_eq!(timeout(PATIENCE, told).await.expect("it is told"), *bob.hyperty.url());
+    let mut copy = alice.observers().pop().expect("it observes");
+    assert_eq!(copy.data(), topic("a"));
+    bob.hyperty.reporters()[0].set("topic", "b").await.unwrap();
+    settled(&mut copy, 2).await;
+    assert_eq!(copy.data(), topic("b"));
 }
