@@ -1,11 +1,12 @@
 //! What a Syncher and the handles of its objects share.
 
+mod held;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use hyperty_message_bus::{BusError, Listener, MiniBus, Request};
-use hyperty_model::message::ForwardBody;
 use hyperty_model::{
     Body, HypertyUrl, Message, MessageId, MessageType, ObjectUrl, StatusCode, Timestamp, Url,
 };
@@ -13,15 +14,12 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::SyncherConfig;
-use crate::children::{Board, Key};
+use crate::children::{Asking, Board, Key};
 use crate::decisions::Decisions;
 use crate::driver::Job;
 use crate::notifications::Notifications;
 use crate::observer::ObserverShared;
 use crate::reporter::ReporterShared;
-
-/// Most messages kept while creations or resumes are under way: what arrives for objects that are about to appear.
-const HELD_MAX: usize = 4_096;
 
 /// Most requests that were given up and whose late answer is still undone.
 const ABANDONED_MAX: usize = 1_024;
@@ -235,6 +233,12 @@ impl Core {
         objects.boards.insert(object.clone(), Arc::downgrade(&board));
         board
     }
+
+    /// Snapshots of whatever is known are being asked for.
+    pub(crate) fn ask_all(&self) -> Vec<Asking> {
+        let boards: Vec<Arc<Board>> = self.objects.lock().boards.values().filter_map(Weak::upgrade).collect();
+        boards.iter().map(Board::ask).collect()
+    }
 }
 
 impl Entry {
@@ -265,63 +269,6 @@ impl Live {
         match self {
             Live::Reporter(reporter) => reporter.receive(message),
             Live::Observer(observer) => observer.receive(message),
-        }
-    }
-}
-
-/// Messages for objects that are about to appear (protocol 5.1.1).
-impl Core {
-    /// Keeps what arrives for unknown objects until the guard is dropped.
-    pub(crate) fn adopt(self: &Arc<Core>) -> Adopting {
-        self.adopting.fetch_add(1, Ordering::SeqCst);
-        Adopting(Arc::clone(self))
-    }
-
-    pub(crate) fn is_adopting(&self) -> bool {
-        self.adopting.load(Ordering::SeqCst) > 0
-    }
-
-    /// Whatever comes for an address that is not the hyperty's own, while something is about to appear.
-    fn on_any(&self, message: &Message) {
-        let Some((object, _)) = message.to().split_derived() else { return };
-        // Its own listeners may have been added while this message was on its way: they know a double.
-        if let Some(live) = self.hold(object, message) {
-            live.receive(message);
-        }
-    }
-
-    /// Keeps a message for an object; if the object is there it is returned instead.
-    pub(crate) fn hold(&self, object: ObjectUrl, message: &Message) -> Option<Live> {
-        let mut objects = self.objects.lock();
-        if let Some(live) = objects.live.get(&object).and_then(Entry::upgrade) {
-            return Some(live);
-        }
-        if objects.held.len() < HELD_MAX {
-            objects.held.push_back((object, message.clone()));
-        } else {
-            tracing::warn!(?message, "too many messages for objects that are not here yet: dropped");
-        }
-        None
-    }
-
-    /// Nothing is about to appear any more: requests that were kept are answered.
-    fn release_held(&self) {
-        let held = std::mem::take(&mut self.objects.lock().held);
-        for (_, message) in held {
-            if message.decode::<ForwardBody>().is_ok() {
-                self.refuse(&message, StatusCode::NOT_FOUND, "no such object here");
-            }
-        }
-    }
-}
-
-/// While it lives, messages for unknown objects are kept.
-pub(crate) struct Adopting(Arc<Core>);
-
-impl Drop for Adopting {
-    fn drop(&mut self) {
-        if self.0.adopting.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.release_held();
         }
     }
 }

@@ -9,6 +9,7 @@ use hyperty_model::message::{
 use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode};
 
 use crate::core::{Abandoned, Core, Live};
+use crate::observer::ObserverShared;
 
 impl Core {
     pub(crate) fn on_message(self: &Arc<Core>, message: &Message) {
@@ -48,13 +49,9 @@ impl Core {
         }
         match self.live(&object) {
             Some(Live::Reporter(reporter)) => reporter.receive(message),
-            Some(Live::Observer(_)) => self.refuse(message, StatusCode::NOT_FOUND, "not reported here"),
             // The object was announced before its creation or resume was answered here (protocol 5.1.1).
-            None if self.is_adopting() => {
-                if let Some(Live::Reporter(reporter)) = self.hold(object, message) {
-                    reporter.receive(message);
-                }
-            }
+            _ if self.is_adopting() => self.hold_for_reporter(object, message),
+            Some(Live::Observer(_)) => self.refuse(message, StatusCode::NOT_FOUND, "not reported here"),
             None => self.refuse(message, StatusCode::NOT_FOUND, "no such object here"),
         }
     }
@@ -70,14 +67,9 @@ impl Core {
         let Ok(resource) = told else { return };
         match self.live(&resource) {
             Some(Live::Reporter(reporter)) => reporter.receive(message),
-            Some(Live::Observer(_)) => {}
             // Its resume has not been answered here yet.
-            None if self.is_adopting() => {
-                if let Some(Live::Reporter(reporter)) = self.hold(resource, message) {
-                    reporter.receive(message);
-                }
-            }
-            None => {}
+            _ if self.is_adopting() => self.hold_for_reporter(resource, message),
+            _ => {}
         }
     }
 
@@ -129,26 +121,37 @@ impl Core {
         };
         let by_manager = !message.is_remote() && *message.from() == self.config.runtime.sync_manager();
         match self.live(&object) {
-            Some(Live::Observer(observer)) if by_manager => {
-                self.minibus.post(message.reply(ResponseBody::ok()));
-                let reason = body.and_then(|body| body.reason.clone()).unwrap_or_default();
-                match reason.as_str() {
-                    "removed" => observer.removed(),
-                    _ => observer.refused(StatusCode::FORBIDDEN, reason),
-                }
-            }
             // Its subscription has not been answered here: who reports it will be known then.
-            Some(Live::Observer(observer)) if observer.note_removal(message.from()) => {
+            Some(Live::Observer(observer)) if !by_manager && observer.note_removal(message.from()) => {
                 self.minibus.post(message.reply(ResponseBody::ok()));
             }
-            Some(Live::Observer(observer)) if observer.is_reported_by(message.from()) => {
+            Some(Live::Observer(observer)) if by_manager || observer.is_reported_by(message.from()) => {
                 self.minibus.post(message.reply(ResponseBody::ok()));
-                observer.removed();
+                self.end_observation(&observer, message);
             }
             Some(_) => {
                 self.refuse(message, StatusCode::FORBIDDEN, "only the reporter may remove an observer")
             }
+            // Its resume has not been answered here yet: it begins with its end.
+            None if self.is_adopting() => {
+                self.minibus.post(message.reply(ResponseBody::ok()));
+                if let Some(Live::Observer(observer)) = self.hold(object, message) {
+                    self.end_observation(&observer, message);
+                }
+            }
             None => self.refuse(message, StatusCode::NOT_FOUND, "not observed here"),
+        }
+    }
+
+    /// Ends an observation, if it is the Reporter who says so, or the Sync Manager of this runtime.
+    pub(crate) fn end_observation(&self, observer: &ObserverShared, message: &Message) {
+        let by_manager = !message.is_remote() && *message.from() == self.config.runtime.sync_manager();
+        let body = message.decode::<UnsubscribeBody>().ok();
+        let reason = body.and_then(|body| body.reason.clone()).unwrap_or_default();
+        match by_manager && reason != "removed" {
+            true => observer.refused(StatusCode::FORBIDDEN, reason),
+            false if by_manager || observer.is_reported_by(message.from()) => observer.removed(),
+            false => {}
         }
     }
 }

@@ -59,6 +59,7 @@ pub(crate) async fn resume(core: &Arc<Core>) -> (Resumed, Result<(), ResumeError
     }
     // Until an object is entered here, what arrives for it is kept.
     let _adopting = core.adopt();
+    let _asking = core.ask_all();
     // Without criteria, an identity would be one: those of this hyperty.
     let create = CreateObject { resume: true, ..CreateObject::default() };
     let subscribe = SubscribeBody { resume: true, ..SubscribeBody::default() };
@@ -76,6 +77,7 @@ pub(crate) async fn resume_by(core: &Arc<Core>, criteria: &Criteria) -> (Resumed
         return (Resumed::default(), Err(ResumeError::Stopped));
     }
     let _adopting = core.adopt();
+    let _asking = core.ask_all();
     let mut resumed = Resumed::default();
     let reported = core.ask(MessageType::Create, ResumeBody::of(criteria)).await;
     let first = take_up_all(core, &reported, true, &mut resumed);

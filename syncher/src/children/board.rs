@@ -32,6 +32,15 @@ pub(crate) struct Board {
     itself: Weak<Board>,
 }
 
+/// A snapshot of an object is being asked for; ends when dropped.
+pub(crate) struct Asking(Arc<Board>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.state.lock().asked();
+    }
+}
+
 impl Board {
     pub(crate) fn new(core: &Arc<Core>, object: ObjectUrl) -> Arc<Board> {
         Arc::new_cyclic(|itself| Board {
@@ -49,9 +58,10 @@ impl Board {
         self.state.lock().begin();
     }
 
-    /// A snapshot is being asked for: what arrives from now on stays when it comes.
-    pub(crate) fn ask(&self) {
+    /// A snapshot is being asked for: what arrives stays when it is taken over, until what this gives is dropped.
+    pub(crate) fn ask(self: &Arc<Board>) -> Asking {
         self.state.lock().ask();
+        Asking(Arc::clone(self))
     }
 
     /// Adds names; true if there were new ones.

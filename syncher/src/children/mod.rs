@@ -8,7 +8,7 @@ mod handle;
 mod own;
 mod state;
 
-pub(crate) use board::Board;
+pub(crate) use board::{Asking, Board};
 pub use child::{Child, ChildView};
 pub use commit::ChildCommit;
 pub use error::{ChildError, UnknownChildren};

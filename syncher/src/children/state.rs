@@ -34,8 +34,10 @@ pub(super) struct ChildrenState {
     waiting: Option<VecDeque<Message>>,
     /// One's own children of an observation that has ended, until the first snapshot of the next one.
     pub(super) former: BTreeSet<Key>,
-    /// Of which children something arrived since a snapshot was asked for: it may be too old to know of it.
-    arrived: Option<BTreeSet<Key>>,
+    /// How many snapshots are being asked for.
+    asking: usize,
+    /// Of which children something arrived meanwhile: an answer may be too old to know of it.
+    arrived: BTreeSet<Key>,
     /// The schema of the object; it travels with a new child.
     pub(super) schema: Option<Url>,
     /// Why no own operation is possible any more.
@@ -88,7 +90,8 @@ impl ChildrenState {
             next: BTreeMap::new(),
             waiting: Some(VecDeque::new()),
             former: BTreeSet::new(),
-            arrived: None,
+            asking: 0,
+            arrived: BTreeSet::new(),
             schema: None,
             closed: None,
         }
@@ -124,7 +127,15 @@ impl ChildrenState {
 
     /// A snapshot is being asked for.
     pub(super) fn ask(&mut self) {
-        self.arrived = Some(BTreeSet::new());
+        self.asking += 1;
+    }
+
+    /// The answer was taken over, or will not come.
+    pub(super) fn asked(&mut self) {
+        self.asking -= 1;
+        if self.asking == 0 {
+            self.arrived.clear();
+        }
     }
 
     /// Takes over the children of a snapshot. One's own of this observation stay: their reporter is the truth (protocol
@@ -134,11 +145,11 @@ impl ChildrenState {
         let mut keep: BTreeSet<Key> = own.map(|(name, id, _)| (name.clone(), id.clone())).collect();
         keep.retain(|key| !self.former.contains(key));
         self.former.clear();
-        for (name, id) in self.arrived.take().unwrap_or_default() {
-            if self.known.get(&name, id.as_str()).is_none() {
-                snapshot.forget(&name, id.as_str());
+        for (name, id) in &self.arrived {
+            if self.known.get(name, id.as_str()).is_none() {
+                snapshot.forget(name, id.as_str());
             }
-            keep.insert((name, id));
+            keep.insert((name.clone(), id.clone()));
         }
         let first = self.waiting.is_some();
         let mut heard = self.merge_keeping(snapshot, &keep);
@@ -207,10 +218,11 @@ impl ChildrenState {
             MessageType::Delete => self.hear_delete(&name, message),
             _ => None,
         };
-        if let (Some(arrived), Some(Ok(event))) = (&mut self.arrived, &outcome)
+        if let Some(Ok(event)) = &outcome
+            && self.asking > 0
             && let Ok(id) = ChildId::parse(&event.id)
         {
-            arrived.insert((name, id));
+            self.arrived.insert((name, id));
         }
         match outcome {
             Some(Ok(event)) => Heard { events: vec![event], missing: false },

@@ -49,20 +49,15 @@ impl ObserverShared {
 
     /// What to ask for now; without anything the repair has ended, in the same step.
     fn next_wanted(&self) -> Option<Wanted> {
-        let wanted = {
-            let mut state = self.state.lock();
-            let wanted = self.wanted(&state);
-            state.repairing = wanted.is_some();
-            wanted
-        };
-        if wanted.is_some() {
-            self.board.ask();
-        }
+        let mut state = self.state.lock();
+        let wanted = self.wanted(&state);
+        state.repairing = wanted.is_some();
         wanted
     }
 
     /// Asks once for what may have been missed.
     pub(crate) async fn catch_up(&self) {
+        let _asking = self.board.ask();
         if let Ok(repair) = self.core.read(&self.url, self.stands_at()).await {
             self.take_over(repair);
         }
@@ -90,12 +85,14 @@ impl ObserverShared {
 async fn make_up(core: Arc<Core>, url: ObjectUrl, weak: Weak<ObserverShared>) {
     let mut backoff = Backoff::new(&core);
     loop {
-        let Some(wanted) = weak.upgrade().and_then(|observer| observer.next_wanted()) else { return };
+        let next = weak.upgrade().and_then(|it| it.next_wanted().map(|wanted| (wanted, it.board.ask())));
+        let Some((wanted, asking)) = next else { return };
         let answer = core.read(&url, wanted).await;
         let Some(observer) = weak.upgrade() else { return };
         match answer {
             Ok(repair) => {
                 observer.take_over(repair);
+                drop(asking);
                 if observer.next_wanted().is_none() {
                     return;
                 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use hyperty_message_bus::{BusError, Listener};
-use hyperty_model::{ChildrenName, Message, ObjectUrl, Position, Snapshot, Url};
+use hyperty_model::{ChildrenName, Message, MessageType, ObjectUrl, Position, Snapshot, Url};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -192,9 +192,13 @@ impl ObserverShared {
             shared.state.lock().cut = Some(Cut { at: snapshot.position(), mending: false });
         }
         shared.learn(names);
-        core.take_held(&url).iter().for_each(|message| shared.receive(message));
+        let held = core.take_held(&url);
+        held.iter().for_each(|message| shared.receive(message));
         shared.install(snapshot, names);
         shared.mended();
+        // That it has ended meanwhile; who may say so is known now.
+        let ends = held.iter().filter(|message| message.kind() == MessageType::Unsubscribe);
+        ends.for_each(|message| core.end_observation(&shared, message));
         let deaf = shared.state.lock().deaf.take();
         deaf.map_or(Ok(Some(shared)), Err)
     }

@@ -148,6 +148,7 @@ pub(super) async fn subscribe(
     options: &Options,
 ) -> Result<Observer, SubscribeError> {
     let core = &shared.core;
+    let _asking = shared.board.ask();
     let message = core.to_sync_manager(MessageType::Subscribe, body(shared, options));
     let asked = Asked::new(core, message.id(), Abandoned::Subscribe(shared.url.clone()));
     let weak = Arc::downgrade(shared);

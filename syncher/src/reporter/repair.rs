@@ -28,6 +28,7 @@ async fn read_anew(weak: Weak<ReporterShared>) {
     };
     let mut backoff = Backoff::new(&core);
     loop {
+        let Some(_asking) = weak.upgrade().map(|reporter| reporter.board.ask()) else { return };
         let answer = core.read(&url, None).await;
         let Some(reporter) = weak.upgrade() else { return };
         match answer {

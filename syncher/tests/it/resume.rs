@@ -1,12 +1,15 @@
 //! Going on after a restart (5.10).
 
-use hyperty_model::message::{CreateObject, ResponseBody, SubscribeBody, UpdateBody, UpdateKind};
+use hyperty_model::message::{
+    CreateObject, ResponseBody, SubscribeBody, UnsubscribeBody, UpdateBody, UpdateKind,
+};
+use hyperty_model::object::ChildId;
 use hyperty_model::{Message, MessageType, StatusCode};
-use hyperty_syncher::{ObserverState, ResumeError, Resumed};
+use hyperty_syncher::{ChildOp, CloseReason, ObserverEvent, ObserverState, ResumeError, Resumed};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::children::{created_by, hyperty};
+use crate::children::{NAME, created_by, hyperty, watching};
 use crate::manager::{Hyperty, Manager, change, name, object, schema, snapshot};
 
 fn resume(hyperty: &Hyperty) -> JoinHandle<Result<Resumed, ResumeError>> {
@@ -111,6 +114,30 @@ async fn an_observer_goes_on_with_what_arrived_meanwhile() {
     assert_eq!(observer.state(), ObserverState::Live);
 }
 
+/// What tells of the removal is there before the application sees what it ends.
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_is_removed_while_it_resumes_hears_of_it() {
+    for by_manager in [false, true] {
+        let manager = Manager::new();
+        let bob = manager.hyperty("bob");
+        let resuming = resume(&bob);
+        let (create, subscribe) = both(&manager).await;
+        manager.open_observer(&bob.url, &[]);
+        manager.answer(&create, nothing());
+        manager.answer(&subscribe, ResponseBody::ok().with_value(json!([snapshot(7, json!({}))])));
+        let reason = by_manager.then(|| "removed".to_owned());
+        let body = UnsubscribeBody { resource: Some(object()), reason, ..UnsubscribeBody::default() };
+        let from = if by_manager { manager.url() } else { hyperty("alice").into() };
+        let said = manager.bus.new_message(MessageType::Unsubscribe, &from, &bob.url, body);
+        let answer = manager.bus.request(said).await;
+        assert_eq!(answer.code(), StatusCode::OK);
+        let mut observer = resuming.await.unwrap().unwrap().observers.remove(0);
+        let closed = ObserverEvent::Closed { reason: CloseReason::Removed };
+        assert_eq!(observer.next_event().await, Some(closed), "{by_manager}");
+        assert!(bob.syncher.observers().is_empty());
+    }
+}
+
 /// INV-RES-3.
 #[tokio::test(start_paused = true)]
 async fn resuming_twice_gives_the_same_objects() {
@@ -132,6 +159,47 @@ async fn resuming_twice_gives_the_same_objects() {
         assert_eq!(alice.syncher.reporters().len(), 1);
     }
     assert_eq!(alice.syncher.reporters()[0].version(), 5);
+}
+
+/// The answers of the Sync Manager and what it passes on are taken in by different tasks.
+#[tokio::test(start_paused = true)]
+async fn what_arrives_before_an_older_answer_is_taken_over_stays() {
+    let manager = Manager::new();
+    let (bob, mut observer, children) = watching(&manager, "bob").await;
+    let arrives = |number| {
+        let child = created_by("carol", number, json!({}));
+        manager.publish(
+            &object().children(&name(NAME)),
+            MessageType::Create,
+            hyperty("carol").as_url(),
+            child,
+        );
+    };
+    let whole = || with_names(snapshot(0, json!({})));
+
+    let resuming = resume(&bob);
+    let (create, subscribe) = both(&manager).await;
+    arrives(1);
+    manager.answer(&create, nothing());
+    manager.answer(&subscribe, ResponseBody::ok().with_value(json!([whole()])));
+    arrives(2);
+    resuming.await.unwrap().unwrap();
+    assert_eq!(children.list().len(), 2);
+
+    // So it is with one more subscription.
+    let subscribing = tokio::spawn(bob.syncher.subscribe(&object()).into_future());
+    let request = manager.expect(MessageType::Subscribe).await;
+    arrives(3);
+    manager.answer(&request, ResponseBody::ok().with_value(whole()));
+    subscribing.await.unwrap().unwrap();
+    for _ in 0..3 {
+        assert!(
+            matches!(observer.next_event().await, Some(ObserverEvent::Child(event)) if event.op == ChildOp::Create)
+        );
+    }
+    // What was there before an answer without it is gone.
+    let ids: Vec<_> = children.list().into_iter().map(|child| child.id).collect();
+    assert_eq!(ids, [ChildId::of(&hyperty("carol"), 3).to_string()]);
 }
 
 #[tokio::test(start_paused = true)]

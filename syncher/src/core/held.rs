@@ -1,0 +1,90 @@
+//! Messages for objects that are about to appear (protocol 5.1.1).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hyperty_model::message::ForwardBody;
+use hyperty_model::{DerivedTail, Message, ObjectUrl, StatusCode};
+
+use super::{Core, Entry, Live};
+
+/// Most messages kept while creations or resumes are under way: what arrives for objects that are about to appear.
+const HELD_MAX: usize = 4_096;
+
+impl Core {
+    /// Keeps what arrives for unknown objects until the guard is dropped.
+    pub(crate) fn adopt(self: &Arc<Core>) -> Adopting {
+        self.adopting.fetch_add(1, Ordering::SeqCst);
+        Adopting(Arc::clone(self))
+    }
+
+    pub(crate) fn is_adopting(&self) -> bool {
+        self.adopting.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whatever comes for an address that is not the hyperty's own, while something is about to appear.
+    pub(super) fn on_any(&self, message: &Message) {
+        let Some((object, tail)) = message.to().split_derived() else { return };
+        // What is told to Reporters only, of an object that is observed here: an answer that makes it this hyperty's is
+        // on its way.
+        if matches!(tail, Some(DerivedTail::Observers)) {
+            return self.hold_for_reporter(object, message);
+        }
+        // Its own listeners may have been added while this message was on its way: they know a double.
+        if let Some(live) = self.hold(object, message) {
+            live.receive(message);
+        }
+    }
+
+    /// Keeps a message for whoever will report an object; if it is reported by now it is received.
+    pub(crate) fn hold_for_reporter(&self, object: ObjectUrl, message: &Message) {
+        if let Some(Live::Reporter(reporter)) =
+            self.hold_unless(object, message, |it| matches!(it, Live::Reporter(_)))
+        {
+            reporter.receive(message);
+        }
+    }
+
+    /// Keeps a message for an object; if the object is there it is returned instead.
+    pub(crate) fn hold(&self, object: ObjectUrl, message: &Message) -> Option<Live> {
+        self.hold_unless(object, message, |_| true)
+    }
+
+    fn hold_unless(&self, object: ObjectUrl, message: &Message, takes: fn(&Live) -> bool) -> Option<Live> {
+        let mut objects = self.objects.lock();
+        let live = objects.live.get(&object).and_then(Entry::upgrade);
+        if live.as_ref().is_some_and(takes) {
+            return live;
+        }
+        if objects.held.len() < HELD_MAX {
+            objects.held.push_back((object, message.clone()));
+        } else {
+            tracing::warn!(?message, "too many messages for objects that are not here yet: dropped");
+        }
+        // In this order: the last handle of an object comes back to the table.
+        drop(objects);
+        drop(live);
+        None
+    }
+
+    /// Nothing is about to appear any more: requests that were kept are answered.
+    fn release_held(&self) {
+        let held = std::mem::take(&mut self.objects.lock().held);
+        for (_, message) in held {
+            if message.decode::<ForwardBody>().is_ok() {
+                self.refuse(&message, StatusCode::NOT_FOUND, "no such object here");
+            }
+        }
+    }
+}
+
+/// While it lives, messages for unknown objects are kept.
+pub(crate) struct Adopting(Arc<Core>);
+
+impl Drop for Adopting {
+    fn drop(&mut self) {
+        if self.0.adopting.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.release_held();
+        }
+    }
+}
