@@ -31,8 +31,15 @@ impl SyncManager {
         }
         let source = body.source.clone().unwrap_or_else(|| message.from().clone());
         let hyperty = HypertyUrl::try_from(source).map_err(|_| Refusal::missing("source"))?;
-        self.check_leaver(&object, message, &hyperty, body.identity.as_ref())?;
         let deadline = Instant::now() + self.config().decision_timeout;
+        if let Err(refusal) = self.check_leaver(&object, message, &hyperty, body.identity.as_ref()) {
+            if refusal.code == StatusCode::NOT_FOUND && object.lock().options.resumable {
+                // It may have left before, and the store not have kept that: a restart would bring it back after all,
+                // and nobody would tell again what is answered now.
+                self.durable_by(self.storage().barrier(), deadline).await?;
+            }
+            return Err(refusal);
+        }
         object.lock().deciding.call_off(&hyperty);
         if let Some(ticket) = self.drop_observer(&object, &hyperty) {
             self.durable_by(ticket, deadline).await?;

@@ -2,11 +2,13 @@
 //! the same, sooner or later (INV-UNS-4).
 
 use std::future::IntoFuture;
+use std::sync::Arc;
 use std::time::Duration;
 
+use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::world::{Link, World};
 use hyperty_runtime::SyncManagerConfig;
-use hyperty_storage::{RecordStatus, Role};
+use hyperty_storage::{FaultPlan, FaultyTables, MemoryTables, RecordStatus, Role};
 use hyperty_syncher::{Accept, Observer, Reporter, ReporterEvent};
 use tokio::time::{sleep, timeout};
 
@@ -237,4 +239,35 @@ async fn what_nobody_hears_is_forgotten_after_a_while_or_when_there_is_too_much(
     assert!(records.iter().all(|record| record.status == RecordStatus::Left && record.data.is_none()));
     assert_eq!(records.len(), 2);
     assert_eq!(bob.runtime.stats().observed, 0);
+}
+
+/// A leave that the Reporter's side has taken in, and does not keep yet, is answered when it is kept, however often it
+/// is told: a crash would bring the observer back, and nobody would tell again.
+#[tokio::test(start_paused = true)]
+async fn a_leave_that_is_not_kept_yet_is_not_answered() {
+    let world = World::new(73);
+    let tables = Arc::new(FaultyTables::new(MemoryTables::new(), FaultPlan::default()));
+    let runtime = world.runtime("alice", &tables).await;
+    let schema = runtime.schema(SCHEMA).unwrap();
+    let alice = runtime.deploy("app").await.unwrap();
+    let create = alice.create(schema).name("board").data(topic("a")).store(true);
+    let board = create.accept(Accept::All).await.unwrap();
+    let bob = Party::new(&world, "bob").await;
+    let copy = bob.observe(&board).await;
+    tables.freeze();
+    leave(&copy).await;
+    drop(copy);
+    sleep(HEALED).await;
+    assert_eq!(board.observers(), []);
+    let disk = Arc::new(tables.inner().snapshot());
+    runtime.abort();
+    drop((board, alice, runtime));
+
+    let runtime = world.runtime("alice", &disk).await;
+    let alice = runtime.deploy("app").await.unwrap();
+    let board = alice.resumed().reporters[0].clone();
+    assert_eq!(board.observers().len(), 1);
+    sleep(HEALED).await;
+    assert_eq!(board.observers(), []);
+    assert!(stored(&bob, Role::Observer).is_empty());
 }
