@@ -191,6 +191,11 @@ fn another_device_with_an_empty_store_takes_over_from_the_backup() {
     let object = text(&first.expect("created")["url"]);
     first.line(&set("count", json!(1)));
     first.until("backup", |event| event["version"] == 1);
+    let take = ["report", "--schema", &schema, "--store", &phone, "--take-over", "--exit-at-eof"];
+    let mut early = start(&take);
+    early.eof();
+    let (_, code, stderr) = early.output();
+    assert_eq!((code, stderr.contains("is live in")), (1, true), "{stderr}");
     first.kill();
     std::fs::remove_dir_all(&laptop).unwrap();
     first_node.stop();
@@ -205,7 +210,6 @@ fn another_device_with_an_empty_store_takes_over_from_the_backup() {
     while !is_gone() {
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
-    let take = ["report", "--schema", &schema, "--store", &phone, "--take-over", "--exit-at-eof"];
     let mut stranger = Running::start(&[&take[..], &["--node", &url, "--user", EVE]].concat());
     stranger.eof();
     assert_eq!(stranger.output().1, 4, "it is not Eve's");

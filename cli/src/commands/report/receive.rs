@@ -1,8 +1,9 @@
 //! Objects that somebody else reported before.
 
+use hyperty_model::discovery::Query;
 use hyperty_model::resume::Criteria;
 use hyperty_model::{Identity, Url};
-use hyperty_runtime::syncher::Reporter;
+use hyperty_runtime::syncher::{Found, Reporter};
 use serde_json::{Map, Value};
 
 use crate::args::ReportArgs;
@@ -43,7 +44,7 @@ pub(super) async fn offered(
 ///
 /// # Errors
 /// [`Exit::NotFound`] if there is no such object, or nobody who can be reached has its data; [`Exit::NotAuthorised`] if
-/// it is another user's.
+/// it is another user's; [`Exit::Error`] while it is live elsewhere.
 pub(super) async fn taken_over(
     session: &Session,
     args: &ReportArgs,
@@ -70,8 +71,21 @@ pub(super) async fn taken_over(
             let text = format!("nobody who can be reached has the data of {}", missing.join(", "));
             Err(Failure::new(Exit::NotFound, text))
         }
-        (None, _, true) => {
-            Err(Failure::new(Exit::NotFound, format_args!("{user} has no object named {name:?}")))
+        (None, _, true) => Err(not_there(session, user, schema, name).await),
+    }
+}
+
+/// Why there is nothing to take over: a runtime that was lost holds its objects for a while, as it may come back.
+async fn not_there(session: &Session, user: &str, schema: &Url, name: &str) -> Failure {
+    let query = Query::of_user(user).objects().schema(schema.clone());
+    let found = session.hyperty.discover(query).await.unwrap_or_default();
+    match found.iter().find(|found| found.is_live() && found.name.as_deref() == Some(name)) {
+        Some(Found { url, runtime, .. }) => {
+            let wherever = runtime.as_ref().map_or_else(String::new, |runtime| format!(" in {runtime}"));
+            Failure::error(format_args!(
+                "{url} is live{wherever}: stop it there, or try again in a minute if it was lost"
+            ))
         }
+        None => Failure::new(Exit::NotFound, format_args!("{user} has no object named {name:?}")),
     }
 }
