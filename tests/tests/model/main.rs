@@ -20,8 +20,8 @@
 //!
 //! Since the Reporter's list of observers is compared: an observer that has left and stays in the Reporter's store (I11,
 //! case 31). Not seen: a tombstone that is ignored; an observation of a deleted object that stays in its store. Not to be
-//! seen here at all: a second answer, as an application hears the first. An epoch that is not looked at was not to be seen
-//! while no object got a second one; with those that change hands it was not tried again.
+//! seen here at all: a second answer, as an application hears the first. With objects that change hands: a takeover without
+//! a new epoch (I5, case 1), a former owner that never stands down (I11, case 12).
 //!
 //! [`Reference`]: hyperty_conformance::reference::Reference
 
