@@ -62,9 +62,14 @@ impl Core {
         if !by_manager {
             return;
         }
-        let deposed = message.decode::<DeposedBody>().map(|body| body.resource.clone());
-        let told = deposed.or_else(|_| message.decode::<BackedUpBody>().map(|body| body.resource.clone()));
-        let Ok(resource) = told else { return };
+        if let Ok(body) = message.decode::<DeposedBody>() {
+            self.keep_end(&body.resource, message);
+            if let Some(Live::Reporter(reporter)) = self.live(&body.resource) {
+                reporter.receive(message);
+            }
+            return;
+        }
+        let Ok(resource) = message.decode::<BackedUpBody>().map(|body| body.resource.clone()) else { return };
         match self.live(&resource) {
             Some(Live::Reporter(reporter)) => reporter.receive(message),
             // Its resume has not been answered here yet.
@@ -127,6 +132,7 @@ impl Core {
             }
             Some(Live::Observer(observer)) if by_manager || observer.is_reported_by(message.from()) => {
                 self.minibus.post(message.reply(ResponseBody::ok()));
+                self.keep_end(&object, message);
                 self.end_observation(&observer, message);
             }
             Some(_) => {

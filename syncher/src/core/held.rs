@@ -1,10 +1,11 @@
 //! Messages for objects that are about to appear (protocol 5.1.1).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hyperty_model::message::ForwardBody;
-use hyperty_model::{DerivedTail, Message, ObjectUrl, StatusCode};
+use hyperty_model::{DerivedTail, Message, MessageType, ObjectUrl, StatusCode};
 
 use super::{Core, Entry, Live};
 
@@ -25,6 +26,13 @@ impl Core {
     /// Whatever comes for an address that is not the hyperty's own, while something is about to appear.
     pub(super) fn on_any(&self, message: &Message) {
         let Some((object, tail)) = message.to().split_derived() else { return };
+        if message.kind() == MessageType::Delete {
+            self.keep_end(&object, message);
+            if let Some(live) = self.live(&object) {
+                live.receive(message);
+            }
+            return;
+        }
         // What is told to Reporters only, of an object that is observed here: an answer that makes it this hyperty's is
         // on its way.
         if matches!(tail, Some(DerivedTail::Observers)) {
@@ -50,17 +58,21 @@ impl Core {
         self.hold_unless(object, message, |_| true)
     }
 
+    /// Keeps the word that ends an object, whether or not it is here: an answer that was given before may be on its way,
+    /// and must not begin anew what has ended.
+    pub(crate) fn keep_end(&self, object: &ObjectUrl, message: &Message) {
+        if self.is_adopting() {
+            push(&mut self.objects.lock().held, object.clone(), message);
+        }
+    }
+
     fn hold_unless(&self, object: ObjectUrl, message: &Message, takes: fn(&Live) -> bool) -> Option<Live> {
         let mut objects = self.objects.lock();
         let live = objects.live.get(&object).and_then(Entry::upgrade);
         if live.as_ref().is_some_and(takes) {
             return live;
         }
-        if objects.held.len() < HELD_MAX {
-            objects.held.push_back((object, message.clone()));
-        } else {
-            tracing::warn!(?message, "too many messages for objects that are not here yet: dropped");
-        }
+        push(&mut objects.held, object, message);
         // In this order: the last handle of an object comes back to the table.
         drop(objects);
         drop(live);
@@ -75,6 +87,14 @@ impl Core {
                 self.refuse(&message, StatusCode::NOT_FOUND, "no such object here");
             }
         }
+    }
+}
+
+fn push(held: &mut VecDeque<(ObjectUrl, Message)>, object: ObjectUrl, message: &Message) {
+    if held.len() < HELD_MAX {
+        held.push_back((object, message.clone()));
+    } else {
+        tracing::warn!(?message, "too many messages for objects that are not here yet: dropped");
     }
 }
 

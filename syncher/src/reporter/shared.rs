@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use hyperty_message_bus::{BusError, Listener};
+use hyperty_model::message::DeposedBody;
 use hyperty_model::object::Metadata;
 use hyperty_model::{
     ChildrenName, DerivedTail, HypertyUrl, Message, MessageType, ObjectUrl, Position, Snapshot, Url,
@@ -116,7 +117,8 @@ impl ReporterShared {
             return Ok(known);
         }
         shared.board.merge(children, &schema, |heard| shared.on_heard(heard));
-        core.take_held(&shared.url).iter().for_each(|message| shared.receive(message));
+        let held = core.take_held(&shared.url).into_iter().filter(|message| is_meant(message, epoch));
+        held.for_each(|message| shared.receive(&message));
         Ok(shared)
     }
 
@@ -308,6 +310,13 @@ impl ReporterShared {
     pub(crate) fn stop(&self) {
         self.end(&WriteError::Stopped, &ChildError::Stopped);
     }
+}
+
+/// Whether what was kept for an object is meant for a Reporter of this epoch: not the end of what was before it, nor of
+/// an observation.
+fn is_meant(message: &Message, epoch: u64) -> bool {
+    let of_former = message.decode::<DeposedBody>().is_ok_and(|body| body.epoch < epoch);
+    !of_former && message.kind() != MessageType::Unsubscribe
 }
 
 impl Drop for ReporterShared {

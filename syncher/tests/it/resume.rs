@@ -1,16 +1,16 @@
 //! Going on after a restart (5.10).
 
 use hyperty_model::message::{
-    CreateObject, ResponseBody, SubscribeBody, UnsubscribeBody, UpdateBody, UpdateKind,
+    CreateObject, DeleteBody, DeposedBody, ResponseBody, SubscribeBody, UnsubscribeBody, UpdateBody, UpdateKind,
 };
 use hyperty_model::object::ChildId;
-use hyperty_model::{Message, MessageType, StatusCode};
+use hyperty_model::{Body, HypertyUrl, Message, MessageType, StatusCode};
 use hyperty_syncher::{ChildOp, CloseReason, ObserverEvent, ObserverState, ResumeError, Resumed};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 use crate::children::{NAME, created_by, hyperty, watching};
-use crate::manager::{Hyperty, Manager, change, name, object, schema, snapshot};
+use crate::manager::{Hyperty, Manager, change, name, object, quiet, schema, snapshot};
 
 fn resume(hyperty: &Hyperty) -> JoinHandle<Result<Resumed, ResumeError>> {
     let syncher = hyperty.syncher.clone();
@@ -200,6 +200,68 @@ async fn what_arrives_before_an_older_answer_is_taken_over_stays() {
     // What was there before an answer without it is gone.
     let ids: Vec<_> = children.list().into_iter().map(|child| child.id).collect();
     assert_eq!(ids, [ChildId::of(&hyperty("carol"), 3).to_string()]);
+}
+
+/// An answer that was given before an object ended does not bring it back.
+#[tokio::test(start_paused = true)]
+async fn what_ends_before_an_older_answer_is_taken_over_has_ended() {
+    let manager = Manager::new();
+    let alice = manager.hyperty("alice");
+    let _reporter = manager.reporter(&alice, json!({}), &[]).await;
+    let resuming = resume(&alice);
+    let (create, subscribe) = both(&manager).await;
+    let deposed = DeposedBody {
+        resource: object(),
+        epoch: 1,
+        reporter: Some(hyperty("tablet")),
+        runtime: None,
+        unpublished: None,
+    };
+    let told = |hyperty: &HypertyUrl, kind, body: Body| {
+        manager.bus.post(manager.bus.new_message(kind, &manager.url(), hyperty, body));
+    };
+    manager.answer(&create, ResponseBody::ok().with_value(json!([snapshot(0, json!({}))])));
+    manager.answer(&subscribe, nothing());
+    told(&alice.url, MessageType::Event, deposed.clone().into());
+    resuming.await.unwrap().unwrap();
+    quiet().await;
+    assert!(alice.syncher.reporters().is_empty());
+
+    // What it has taken over since is its own.
+    let resuming = resume(&alice);
+    let (create, subscribe) = both(&manager).await;
+    told(&alice.url, MessageType::Event, deposed.into());
+    let mut whole = snapshot(2, json!({}));
+    whole["epoch"] = json!(2);
+    manager.answer(&create, ResponseBody::ok().with_value(json!([whole])));
+    manager.answer(&subscribe, nothing());
+    resuming.await.unwrap().unwrap();
+    quiet().await;
+    assert_eq!(alice.syncher.reporters().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observation_that_ends_before_an_older_answer_is_taken_over_has_ended() {
+    for by_deletion in [false, true] {
+        let manager = Manager::new();
+        let (bob, _observer, _) = watching(&manager, "bob").await;
+        let resuming = resume(&bob);
+        let (create, subscribe) = both(&manager).await;
+        manager.answer(&create, nothing());
+        manager.answer(&subscribe, ResponseBody::ok().with_value(json!([snapshot(7, json!({}))])));
+        if by_deletion {
+            let gone = DeleteBody { resource: Some(object().to_string()), ..DeleteBody::default() };
+            manager.publish(&object().changes(), MessageType::Delete, &object().subscription(), gone);
+        } else {
+            let body = UnsubscribeBody { resource: Some(object()), ..UnsubscribeBody::default() };
+            let alice = hyperty("alice");
+            let said = manager.bus.new_message(MessageType::Unsubscribe, alice.as_url(), &bob.url, body);
+            assert_eq!(manager.bus.request(said).await.code(), StatusCode::OK);
+        }
+        resuming.await.unwrap().unwrap();
+        quiet().await;
+        assert!(bob.syncher.observers().is_empty(), "{by_deletion}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
