@@ -97,6 +97,8 @@ impl SyncManager {
                 }
             }
         }
+        // Others may have taken an object over while the rest was being looked for.
+        values.retain(|value| is_still_here(self, value));
         match failure {
             // One that was asked for alone tells why; of several, those that fail are left out.
             Some(refusal) if values.is_empty() && missing.is_empty() => Err(refusal),
@@ -276,6 +278,11 @@ fn may_be_meant(record: &RegistrationRecord, criteria: &Criteria) -> bool {
     let of_reporter = criteria.reporter.is_none() || criteria.reporter == record.reporter;
     // What is in an object cannot be compared while nobody has it.
     listed && of_schema && of_reporter && criteria.data.is_none() && criteria.like.is_none()
+}
+
+fn is_still_here(manager: &SyncManager, value: &Value) -> bool {
+    let url = value["url"].as_str().and_then(|url| ObjectUrl::parse(url).ok());
+    url.is_some_and(|url| manager.reported(&url).is_some())
 }
 
 fn observed_by(criteria: &Criteria, url: &ObjectUrl, manager: &SyncManager) -> bool {

@@ -232,6 +232,10 @@ impl Board {
         self.undecided_reads.clear();
         self.admit();
         let seat = &mut self.seats[who];
+        // Nobody is removed from its own object: it may be let in like anybody, when it has lost the object again.
+        if seat.banned || seat.leaving {
+            self.reference.revoked(name);
+        }
         (seat.banned, seat.leaving, seat.by_invitation) = (false, false, false);
         // Its observation has ended, as it is told.
         if let Some(Watch { mut observer, mut follower }) = seat.clear(false) {

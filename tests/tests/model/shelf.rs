@@ -40,9 +40,12 @@ impl Shelf {
         self.reported.lock().remove(url);
     }
 
-    /// What was observed on a disk is known from here on, and nothing else.
-    pub(crate) fn list_observed(&self, disk: &MemoryTables) {
-        *self.observed.lock() = records(disk, Role::Observer);
+    /// What was observed on a disk is known from here on, and nothing else; gives which objects that are.
+    pub(crate) fn list_observed(&self, disk: &MemoryTables) -> Vec<ObjectUrl> {
+        let observed = records(disk, Role::Observer);
+        let listed = observed.iter().map(|record| record.metadata.url.clone()).collect();
+        *self.observed.lock() = observed;
+        listed
     }
 }
 

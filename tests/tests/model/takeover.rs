@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use hyperty_conformance::reference::{Invariant, Violation};
 use hyperty_conformance::world::Link;
-use hyperty_model::{Identity, Position, StatusCode};
+use hyperty_model::{Identity, ObjectUrl, Position, StatusCode};
 use hyperty_syncher::{Criteria, Observer, ResumeError, Resumed};
 
 use crate::command::{Loss, PARTIES};
@@ -77,10 +77,12 @@ impl System {
         self.shelf.show(Some(&url));
         let answer = hyperty.resume_by(of_user(heir).resources([url.clone()])).await;
         self.shelf.show(None);
-        let taken = answer
-            .as_ref()
-            .ok()
-            .and_then(|resumed| resumed.reporters.iter().find(|reporter| *reporter.url() == url).cloned());
+        let mut reporters = answer.iter().flat_map(|resumed| &resumed.reporters);
+        let taken = reporters.find(|reporter| *reporter.url() == url).cloned();
+        // A former Reporter that has not heard goes on with what it has.
+        let was_own = self.boards[number].formers.iter().any(|former| former.who == heir);
+        let latest = self.boards[number].reference.latest();
+        let taken = taken.filter(|reporter| !was_own || reporter.position().epoch > latest.epoch);
         let asked = self.world.node().filter(|_| self.world.link_of(NAMES[heir]) == Link::Up);
         let registered = asked.and_then(|node| node.registration(url.as_url()));
         if is_told() {
@@ -144,9 +146,10 @@ impl System {
             true => of_user(who),
             false => Criteria::default().schema(self.member(who).schema.clone()),
         };
+        let mut listed = Vec::new();
         if let Some(other) = sibling(who) {
             let disk = self.member(other).tables.inner().snapshot();
-            self.shelf.list_observed(&disk);
+            listed = self.shelf.list_observed(&disk);
             // The Reporter's side lets in whose user observes already (5.10.2 step 6).
             let also = self.member(other).who();
             for board in self.boards.iter_mut().filter(|board| board.reference.observes(&also)) {
@@ -155,7 +158,7 @@ impl System {
         }
         let hyperty = self.member(who).hyperty.clone();
         match hyperty.resume_by(criteria).await {
-            Ok(resumed) => self.resumed_by(who, &name, resumed),
+            Ok(resumed) => self.resumed_by(who, &name, resumed, &listed),
             Err(ResumeError::Refused { .. } | ResumeError::Timeout) => {
                 for board in &mut self.boards {
                     board.seats[who].unsure |= board.seats[who].watch.is_none();
@@ -166,7 +169,14 @@ impl System {
         }
     }
 
-    fn resumed_by(&mut self, who: usize, name: &str, resumed: Resumed) -> Result<(), Violation> {
+    /// `listed` is what the user's other device observed.
+    fn resumed_by(
+        &mut self,
+        who: usize,
+        name: &str,
+        resumed: Resumed,
+        listed: &[ObjectUrl],
+    ) -> Result<(), Violation> {
         for reporter in &resumed.reporters {
             let board = self.boards.iter().find(|board| board.url == *reporter.url());
             let reports = |board: &crate::board::Board| {
@@ -179,7 +189,8 @@ impl System {
         }
         for url in &resumed.missing {
             let of_user = |board: &crate::board::Board| user_of(NAMES[board.owner]) == user_of(NAMES[who]);
-            if !self.boards.iter().any(|board| board.url == *url && of_user(board)) {
+            let is_own = self.boards.iter().any(|board| board.url == *url && of_user(board));
+            if !is_own && !listed.contains(url) {
                 return Err(broken(Invariant::I4, name, format!("is told of {url}, another user's")));
             }
         }
