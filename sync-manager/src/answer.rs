@@ -192,9 +192,16 @@ impl Question {
 
     /// The same with a body that others may get too.
     pub(crate) fn answer_with(&self, body: Body) {
-        if self.open.swap(false, Ordering::AcqRel) {
+        self.answer_first(body);
+    }
+
+    /// The same for an answer that something hangs on: whether it was the first one.
+    pub(crate) fn answer_first(&self, body: impl Into<Body>) -> bool {
+        let is_first = self.open.swap(false, Ordering::AcqRel);
+        if is_first {
             self.bus.post(self.request.reply(body));
         }
+        is_first
     }
 }
 

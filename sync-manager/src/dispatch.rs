@@ -60,7 +60,7 @@ impl SyncManager {
                 Err(error) => question.answer(Refusal::from(error)),
             },
             MessageType::Subscribe => match question.request().decode::<SubscribeBody>() {
-                Ok(body) => self.subscribe(question, hyperty, &body).await,
+                Ok(body) => self.subscribe(&question, hyperty, &body).await,
                 Err(error) => question.answer(Refusal::from(error)),
             },
             MessageType::Unsubscribe => match question.request().decode::<UnsubscribeBody>() {

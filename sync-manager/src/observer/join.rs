@@ -69,7 +69,7 @@ impl SyncManager {
     ) -> Result<bool, Refusal> {
         let names = object.lock().names.clone();
         let forwards = self.forwards(&object.url, &names, joiner.hyperty)?;
-        let (before, ticket) = {
+        let (before, waits) = {
             let mut state = object.lock();
             check_there(&state)?;
             state.check_not_called_off(joiner.number)?;
@@ -91,19 +91,23 @@ impl SyncManager {
                 _ => self.save_observed(&state),
             };
             let ticket = saved.filter(|ticket| resumable && !self.is_durable(*ticket));
-            if ticket.is_none() {
-                self.answer_joined(object, &mut state, joiner)?;
-            }
             let kept = |LocalObserver { store, resumable, backup, .. }| Before { store, resumable, backup };
-            (before.map(kept), ticket)
+            let waits = match ticket {
+                Some(ticket) => Ok(ticket),
+                None => Err(self.answer_joined(object, &mut state, joiner)),
+            };
+            (before.map(kept), waits)
         };
-        if let Some(ticket) = ticket {
-            let kept = self.durable_by(ticket, joiner.deadline).await;
-            let answered = kept.and_then(|()| self.answer_joined(object, &mut object.lock(), joiner));
-            if let Err(refusal) = answered {
-                self.undo_join(object, joiner, before);
-                return Err(refusal);
+        let answered = match waits {
+            Ok(ticket) => {
+                let kept = self.durable_by(ticket, joiner.deadline).await;
+                kept.and_then(|()| self.answer_joined(object, &mut object.lock(), joiner))
             }
+            Err(answered) => answered,
+        };
+        if let Err(refusal) = answered {
+            self.undo_join(object, joiner, before);
+            return Err(refusal);
         }
         // Those who observed before may have been told that they are cut off.
         self.connected(object);
@@ -128,13 +132,16 @@ impl SyncManager {
             // Wished for while nobody observed: then nothing is repaired.
             self.repair_soon(&object.url);
         }
-        joiner.question.answer(ResponseBody {
+        let answer = ResponseBody {
             recovered: answer.recovered.filter(|_| since.is_some()),
             schema: state.metadata.as_ref().map(|metadata| metadata.schema.clone()),
             children_resources: Some(state.name_strings()),
             ..answer
-        });
-        Ok(())
+        };
+        match joiner.question.answer_first(answer) {
+            true => Ok(()),
+            false => Err(Refusal::new(StatusCode::TIMEOUT, "whoever asked has given up")),
+        }
     }
 
     /// It was not kept: who did not observe before does not now, and the Reporter's side hears of it.

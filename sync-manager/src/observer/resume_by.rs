@@ -2,6 +2,7 @@
 //! observed, in this runtime or on another device.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hyperty_model::message::{ResponseBody, SubscribeBody, UnsubscribeBody};
 use hyperty_model::resume::Criteria;
@@ -65,12 +66,9 @@ impl SyncManager {
                 }
             }
         }
-        match failure {
-            Some(refusal) if values.is_empty() => return question.answer(refusal),
-            None if values.is_empty() => {
-                return question.answer(Refusal::new(StatusCode::NOT_FOUND, "not found"));
-            }
-            _ => {}
+        if values.is_empty() && missing.is_empty() {
+            let nothing = || Refusal::new(StatusCode::NOT_FOUND, "not found");
+            return question.answer(failure.unwrap_or_else(nothing));
         }
         let mut body = ResponseBody::ok().with_value(Value::Array(values));
         if !missing.is_empty() {
@@ -207,7 +205,7 @@ impl SyncManager {
         };
         let request =
             self.bus().new_message(MessageType::Subscribe, hyperty.as_url(), self.address(), body.clone());
-        let (done, answered) = oneshot::channel();
+        let (done, mut answered) = oneshot::channel();
         let done = parking_lot::Mutex::new(Some(done));
         // The answer goes where those of all subscriptions go, and is seen here in passing.
         let _watch = self.bus().watch_responses(hyperty.as_url(), request.id(), move |answer| {
@@ -218,14 +216,19 @@ impl SyncManager {
                 let _ = done.send(body);
             }
         });
-        let question = Question::new(self.bus(), request);
-        let subscribing = self.subscribe(question, hyperty.clone(), &body);
-        // Given up in time it is answered all the same, by the end of the procedure.
-        if tokio::time::timeout_at(deadline, subscribing).await.is_err() {
-            return Err(Refusal::unreachable(url.home()));
-        }
-        let body = answered.await.map_err(|_| Refusal::unreachable(url.home()))?;
-        if body.code.is_success() { Ok(()) } else { Err(Refusal::relayed(&body)) }
+        let question = Arc::new(Question::new(self.bus(), request));
+        let (manager, asked, hyperty) = (self.clone(), Arc::clone(&question), hyperty.clone());
+        // It comes to its end also when it is given up: half of it would be left behind.
+        self.later(Box::pin(async move { manager.subscribe(&asked, hyperty, &body).await }));
+        let unreachable = || Refusal::unreachable(url.home());
+        let answer = match tokio::time::timeout_at(deadline, &mut answered).await {
+            Ok(answer) => answer,
+            // From here on nothing that it may come to counts, unless that was answered just now.
+            Err(_) if question.answer_first(unreachable()) => return Err(unreachable()),
+            Err(_) => answered.await,
+        };
+        let answer = answer.map_err(|_| unreachable())?;
+        if answer.code.is_success() { Ok(()) } else { Err(Refusal::relayed(&answer)) }
     }
 }
 

@@ -16,15 +16,15 @@ use crate::reporter::{Applicant, Path};
 
 impl SyncManager {
     /// A hyperty of this runtime wants to observe an object.
-    pub(crate) async fn subscribe(&self, question: Question, hyperty: HypertyUrl, body: &SubscribeBody) {
+    pub(crate) async fn subscribe(&self, question: &Question, hyperty: HypertyUrl, body: &SubscribeBody) {
         let url = match body.resource.as_ref().map(|resource| resource.0.as_slice()) {
             Some([url]) => url.clone(),
             _ => return question.answer(Refusal::missing("resource")),
         };
         let outcome = if self.reported(&url).is_some() {
-            self.subscribe_here(&question, &url, &hyperty, body).await
+            self.subscribe_here(question, &url, &hyperty, body).await
         } else {
-            self.subscribe_elsewhere(&question, &url, &hyperty, body).await
+            self.subscribe_elsewhere(question, &url, &hyperty, body).await
         };
         if let Err(refusal) = outcome {
             question.answer(refusal);

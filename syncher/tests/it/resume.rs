@@ -1,7 +1,8 @@
 //! Going on after a restart (5.10).
 
 use hyperty_model::message::{
-    CreateObject, DeleteBody, DeposedBody, ResponseBody, SubscribeBody, UnsubscribeBody, UpdateBody, UpdateKind,
+    CreateObject, DeleteBody, DeposedBody, ResponseBody, SubscribeBody, UnsubscribeBody, UpdateBody,
+    UpdateKind,
 };
 use hyperty_model::object::ChildId;
 use hyperty_model::{Body, HypertyUrl, Message, MessageType, StatusCode};

@@ -49,6 +49,8 @@ impl System {
         if can_be {
             let owner = board.owner_who.clone();
             board.reference.offered(&owner, url.as_str())?;
+            // Given away, it goes on as an observer; the new owner may hear of that first.
+            board.reference.maybe_granted(&owner);
         }
         let name = url.to_string();
         let task = tokio::spawn(async move { reporter.delegate(&url).await });

@@ -56,8 +56,14 @@ impl System {
             Ok(()) if seat.by_invitation => {
                 seat.by_invitation = false;
                 match seat.banned {
-                    // Its removal holds as before, whether it has heard of that or not.
-                    true => board.reference.removed(&name),
+                    // Its removal holds as before, whether it has heard of that or not; unless it was let in, has not
+                    // heard of that, and is gone again.
+                    true => {
+                        board.reference.removed(&name);
+                        if seat.unsure {
+                            board.reference.maybe_granted(&name);
+                        }
+                    }
                     false => board.reference.revoked(&name),
                 }
             }
@@ -83,7 +89,9 @@ impl System {
                     (Reply::Accept, Some(board)) if !self.is_subscribing(who, board) => {
                         let was_there = !self.boards[board].reference.is_deleted();
                         let accept = invitation.accept().store(true);
-                        let request = Request::Subscribe(tokio::spawn(accept.into_future()));
+                        let was_owner = self.boards[board].may_report(who);
+                        let request =
+                            Request::Subscribe { was_owner, task: tokio::spawn(accept.into_future()) };
                         self.pending.push(Pending { who, board, was_there, request });
                     }
                     (Reply::Decline, _) => invitation.decline("not now"),

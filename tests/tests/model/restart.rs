@@ -46,7 +46,7 @@ impl System {
                 continue;
             }
             match pending.request {
-                Request::Subscribe(task) => {
+                Request::Subscribe { task, .. } => {
                     task.abort();
                     self.boards[pending.board].seats[who].unsure = true;
                 }

@@ -30,7 +30,11 @@ pub(crate) struct Pending {
 }
 
 pub(crate) enum Request {
-    Subscribe(JoinHandle<Result<Observer, SubscribeError>>),
+    Subscribe {
+        /// It may have reported the object when it asked.
+        was_owner: bool,
+        task: JoinHandle<Result<Observer, SubscribeError>>,
+    },
     Read(JoinHandle<Result<Snapshot, ReadError>>),
     /// An action that was asked for, by its number.
     Action(u64, JoinHandle<Result<Value, RequestError>>),
@@ -61,7 +65,8 @@ impl System {
         let subscribe =
             self.members[who].as_ref().map(|member| member.hyperty.subscribe(&board.url).store(true));
         let subscribe = subscribe.expect("there is a runtime between steps");
-        let request = Request::Subscribe(tokio::spawn(subscribe.into_future()));
+        let was_owner = board.may_report(who);
+        let request = Request::Subscribe { was_owner, task: tokio::spawn(subscribe.into_future()) };
         self.pending.push(Pending { who, board: number, was_there, request });
         if wait { self.finish_pending().await } else { Ok(()) }
     }
@@ -69,7 +74,9 @@ impl System {
     /// Whether a subscription of this party has no answer yet.
     pub(crate) fn is_subscribing(&self, who: usize, number: usize) -> bool {
         let pending = |pending: &Pending| {
-            pending.who == who && pending.board == number && matches!(pending.request, Request::Subscribe(_))
+            pending.who == who
+                && pending.board == number
+                && matches!(pending.request, Request::Subscribe { .. })
         };
         self.pending.iter().any(pending)
     }
@@ -162,10 +169,12 @@ impl System {
         for pending in std::mem::take(&mut self.pending) {
             let Pending { who, board, was_there, mut request } = pending;
             let done = match &mut request {
-                Request::Subscribe(task) => task.now_or_never().map(|joined| {
-                    let answer = joined.expect("subscribing does not panic");
-                    self.subscribed(who, board, was_there, answer)
-                }),
+                Request::Subscribe { was_owner, task } => {
+                    task.now_or_never().map(|joined| match joined.expect("subscribing does not panic") {
+                        Err(SubscribeError::OwnObject(_)) if *was_owner => Ok(()),
+                        answer => self.subscribed(who, board, was_there, answer),
+                    })
+                }
                 Request::Read(task) => task.now_or_never().map(|joined| {
                     let answer = joined.expect("reading does not panic");
                     self.was_read(who, board, was_there, answer)

@@ -8,7 +8,7 @@ use hyperty_conformance::party::{Party, SCHEMA};
 use hyperty_conformance::world::{DOMAIN, World};
 use hyperty_model::{Identity, StatusCode};
 use hyperty_runtime::{Hyperty, Runtime};
-use hyperty_storage::MemoryTables;
+use hyperty_storage::{FaultPlan, FaultyTables, MemoryTables};
 use hyperty_syncher::{Criteria, Reporter, ReporterEvent, ResumeError, WriteError};
 use serde_json::json;
 use tokio::time::sleep;
@@ -278,4 +278,29 @@ async fn a_former_reporter_stands_down_and_is_told_what_is_lost_inv_res_5() {
     drop((board, events));
     let alice = alice.crash().await;
     assert!(alice.hyperty.resumed().reporters.is_empty());
+}
+
+/// What cannot be kept in time is told to be missing, and then nothing of it is left: neither here nor in the Reporter's
+/// list.
+#[tokio::test(start_paused = true)]
+async fn an_observation_that_is_not_kept_in_time_is_not_gone_on_with_later() {
+    let world = World::new(9410);
+    let bob = Party::new(&world, "bob").await;
+    let board = bob.create(topic("a")).await;
+    let tables = Arc::new(FaultyTables::new(MemoryTables::new(), FaultPlan::default()));
+    let runtime = world.runtime("alice", &tables).await;
+    let phone = runtime.deploy("phone").user(&user("alice")).await.unwrap();
+    let tablet = runtime.deploy("tablet").user(&user("alice")).await.unwrap();
+    let copy = phone.subscribe(board.url()).store(true).await.unwrap();
+    tables.freeze();
+    let resumed = tablet.resume_by(of_user("alice")).await;
+    assert!(resumed.as_ref().is_ok_and(|all| all.missing == [board.url().clone()]), "{resumed:?}");
+    tables.thaw();
+    sleep(Duration::from_secs(60)).await;
+    let listed: Vec<_> = board.observers().into_iter().map(|entry| entry.url).collect();
+    assert_eq!(listed, [phone.url().clone()]);
+    // Asked for again it is there.
+    let resumed = tablet.resume_by(of_user("alice")).await.unwrap();
+    assert_eq!((resumed.observers.len(), board.observers().len()), (1, 2));
+    drop(copy);
 }
