@@ -33,6 +33,9 @@ pub enum RecordStatus {
     Creating,
     /// Its deletion was not finished: it goes on (protocol 5.8).
     Deleting,
+    /// What a takeover in this runtime is to go on from, kept before the registry is asked for it: whose the object is
+    /// only the registry knows (protocol 5.10.1).
+    Taking,
     /// Being delegated.
     Frozen,
     /// Delegated to another Reporter.

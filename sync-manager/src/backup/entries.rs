@@ -106,6 +106,9 @@ impl Mirror {
 
     /// What was backed up when it was stored, and is not resumed yet: should it end before, its record does so too.
     pub(crate) fn enter_dormant(&self, record: &ObjectRecord) {
+        if record.status == RecordStatus::Taking {
+            return; // That of whoever has it is there.
+        }
         let observed = record.subscriptions.iter().any(|subscriber| subscriber.backup);
         if record.backup || record.role == Role::Observer && observed {
             self.enter(record);

@@ -24,7 +24,10 @@ impl SyncManager {
                     && subscriber.runtime.as_ref() == Some(here)
                     && subscriber.removed.is_none()
             };
-            let is_live = !matches!(record.status, RecordStatus::Creating | RecordStatus::Deleting);
+            let is_live = !matches!(
+                record.status,
+                RecordStatus::Creating | RecordStatus::Deleting | RecordStatus::Taking
+            );
             let covered = criteria.covers(&record.metadata, record.data.as_ref());
             if is_live && covered && record.subscriptions.iter().any(observes) {
                 dormant.early.entry(url.clone()).or_default().insert(hyperty.clone());

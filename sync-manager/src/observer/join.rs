@@ -71,7 +71,7 @@ impl SyncManager {
         let forwards = self.forwards(&object.url, &names, joiner.hyperty)?;
         let (before, waits) = {
             let mut state = object.lock();
-            check_there(&state)?;
+            self.check_observed(object, &state)?;
             state.check_not_called_off(joiner.number)?;
             if state.metadata.is_none() || !state.replica.is_live() {
                 return Ok(false);
@@ -121,7 +121,7 @@ impl SyncManager {
         state: &mut State,
         joiner: &Joiner<'_>,
     ) -> Result<(), Refusal> {
-        check_there(state)?;
+        self.check_observed(object, state)?;
         state.check_not_called_off(joiner.number)?;
         let since = joiner.body.since;
         let answer = state.answer_since(since).filter(|_| state.observers.contains_key(joiner.hyperty));
@@ -141,6 +141,18 @@ impl SyncManager {
         match joiner.question.answer_first(answer) {
             true => Ok(()),
             false => Err(Refusal::new(StatusCode::TIMEOUT, "whoever asked has given up")),
+        }
+    }
+
+    /// Whether the object is still observed here: it may have been deleted, or have become this runtime's own.
+    fn check_observed(&self, object: &Observed, state: &State) -> Result<(), Refusal> {
+        match state.gone {
+            true if self.reported(&object.url).is_some() => {
+                let text = "the object is reported in this runtime now; ask again";
+                Err(Refusal::new(StatusCode::TIMEOUT, text).because("delegating"))
+            }
+            true => Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
+            false => Ok(()),
         }
     }
 
@@ -188,12 +200,5 @@ impl SyncManager {
     /// Writes the whole record, or that none of the observers here has asked for one any more.
     pub(super) fn save_or_forget(&self, object: &Observed, state: &State) -> Ticket {
         self.save_observed(state).unwrap_or_else(|| self.forget_record(&object.url))
-    }
-}
-
-fn check_there(state: &State) -> Result<(), Refusal> {
-    match state.gone {
-        true => Err(Refusal::new(StatusCode::GONE, "the object is deleted")),
-        false => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! Whether an object can be asked for here, and the end of that.
 
-use hyperty_model::StatusCode;
+use hyperty_model::{HypertyUrl, StatusCode};
 
 use super::object::{Phase, State};
 use crate::answer::Refusal;
@@ -21,6 +21,18 @@ impl State {
             // Nobody forgets a copy because of this: the object is elsewhere.
             Phase::Deposed => Err(Refusal::new(StatusCode::TIMEOUT, "the object has another Reporter")),
             _ => Ok(()),
+        }
+    }
+
+    /// Nobody observes what it reports itself: its subscription may have been under way when it became the Reporter.
+    ///
+    /// # Errors
+    /// 409, reason `owner`.
+    pub(crate) fn check_not_own(&self, applicant: &HypertyUrl) -> Result<(), Refusal> {
+        match self.metadata.reporter == *applicant {
+            true => Err(Refusal::new(StatusCode::CONFLICT, "a Reporter does not observe its own object")
+                .because("owner")),
+            false => Ok(()),
         }
     }
 

@@ -113,7 +113,7 @@ impl SyncManager {
     }
 
     /// Brings one object back: routes, observers, registration. `None` for one that was being created or deleted
-    /// when the last session ended: that is taken back or finished instead.
+    /// when the last session ended: that is taken back or finished instead; and for one that was being taken over.
     pub(super) async fn wake_reported(
         &self,
         mut record: ObjectRecord,
@@ -128,6 +128,8 @@ impl SyncManager {
                 return Ok(None);
             }
             RecordStatus::Deleting => return self.resume_delete(record).await.map(|()| None),
+            // Nobody's, as far as is known here: whoever began to take it over does so again.
+            RecordStatus::Taking => return Ok(None),
             _ => {}
         }
         let interrupted = self.end_interrupted_offer(&mut record);

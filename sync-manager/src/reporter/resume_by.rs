@@ -93,6 +93,9 @@ impl SyncManager {
                 Ok(object) => values.extend(resumed_reporter_value(&object, &object.lock())),
                 Err(refusal) => {
                     tracing::info!(object = %url, %refusal, "an object is not taken over");
+                    if matches!(refusal.code, StatusCode::CONFLICT | StatusCode::GONE) {
+                        self.forget_taking(&url);
+                    }
                     failure = Some(refusal);
                 }
             }
@@ -265,7 +268,7 @@ pub(super) fn identity_of(record: &RegistrationRecord) -> Option<Identity> {
 /// delegated, belongs to those procedures.
 fn is_candidate(record: &ObjectRecord, criteria: &Criteria) -> bool {
     let observed = criteria.subscriber.as_ref();
-    matches!(record.status, RecordStatus::Live | RecordStatus::Disconnected)
+    matches!(record.status, RecordStatus::Live | RecordStatus::Disconnected | RecordStatus::Taking)
         && observed.is_none_or(|who| record.subscriptions.iter().any(|s| s.hyperty == *who))
         && criteria.covers(&record.metadata, record.data.as_ref())
 }

@@ -45,12 +45,11 @@ impl RollCall {
 }
 
 impl SyncManager {
-    /// Everybody elsewhere is unheard of, and asked in a while.
+    /// Everybody elsewhere is unheard of, and asked in a while. Also who was away: it may have come back, and that it
+    /// did may not have been kept.
     pub(crate) fn plan_roll_call(&self, object: &Reported, state: &mut State) {
         let here = Some(&self.shared.parts.runtime);
-        let elsewhere = |entry: &ObserverEntry| {
-            entry.away.is_none() && entry.runtime.is_some() && entry.runtime.as_ref() != here
-        };
+        let elsewhere = |entry: &ObserverEntry| entry.runtime.is_some() && entry.runtime.as_ref() != here;
         let unheard = state.observers.iter().filter(|(_, entry)| elsewhere(entry));
         state.roll = RollCall { unheard: unheard.map(|(hyperty, _)| hyperty.clone()).collect(), tries: 0 };
         if !state.roll.unheard.is_empty() {

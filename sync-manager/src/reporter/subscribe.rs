@@ -95,6 +95,7 @@ impl SyncManager {
         let object = self.reported(url).ok_or_else(|| self.not_here(url))?;
         let number = {
             let mut state = object.lock();
+            state.check_not_own(&applicant.hyperty)?;
             self.check_not_removed(&state, &applicant.hyperty)?;
             state.deciding.begin(&applicant.hyperty, &applicant.runtime, &applicant.identity)
         };
@@ -221,6 +222,7 @@ impl SyncManager {
     /// Whether the object is there, and takes one more observer.
     pub(super) fn check_room(&self, state: &State, applicant: &Applicant) -> Result<(), Refusal> {
         state.check_there()?;
+        state.check_not_own(&applicant.hyperty)?;
         self.check_not_removed(state, &applicant.hyperty)?;
         if applicant.needs_admission
             && !state.admits(&applicant.hyperty, applicant.identity.as_ref(), self.now())

@@ -8,7 +8,7 @@ use hyperty_model::log::{ChangeLog, LogLimits};
 use hyperty_model::message::{Body, UpdateBody, UpdateKind};
 use hyperty_model::{HypertyUrl, Identity, MessageType, ObjectUrl, Position, StatusCode};
 use hyperty_registry::{QueryError, RegistrationRecord, RegistrationStatus};
-use hyperty_storage::{ObjectRecord, Role};
+use hyperty_storage::{ObjectRecord, RecordStatus, Role};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -36,7 +36,8 @@ pub(super) struct Heir {
 impl SyncManager {
     /// Makes `heir` the Reporter of a stored object. `known` is what the registry said of it a moment ago.
     ///
-    /// A crash between the registry's yes and the durable record leaves an epoch that nobody uses: the next takeover
+    /// What it is to go on from is kept here first: from the registry's yes on the other devices give up what they have. A
+    /// crash between that and the durable record of the new epoch leaves an epoch that nobody uses: the next takeover
     /// goes above it. So no two runtimes are ever Reporter at one epoch (INV-RES-5).
     pub(super) async fn take_over(
         &self,
@@ -62,15 +63,20 @@ impl SyncManager {
         // From here to the durable record nobody else here may resume it (INV-RES-3).
         let _one_at_a_time = self.shared.resuming.lock().await;
         self.check_untaken(&url, record)?;
+        let base = self.keep_base(record, deadline).await?;
         let record = inherited(self, candidate.record, heir, epoch);
-        if record.domain_registration {
-            self.claim(&record, from, deadline).await?;
+        if record.domain_registration
+            && let Err(refusal) = self.claim(&record, from, deadline).await
+        {
+            self.put_back(&url, base, &refusal);
+            return Err(refusal);
         }
         self.storage().save(&record);
         let ticket = self.storage().barrier();
         if let Err(refusal) = self.durable_by(ticket, deadline).await {
             // Nothing was told to anybody: the registry's entry is given up, and the epoch with it.
             let registrations = self.shared.parts.registrations.clone();
+            self.put_back(&url, base, &refusal);
             self.later(Box::pin(async move { drop(registrations.unregister(url.as_url()).await) }));
             return Err(refusal);
         }
@@ -89,6 +95,54 @@ impl SyncManager {
         self.tally().epochs_raised.add(1);
         tracing::info!(object = %url, %from, position = %object.lock().position, "an object is taken over");
         Ok(object)
+    }
+
+    /// Makes sure that this runtime has, durably, what is to be gone on from; gives the record, if it had it not before.
+    async fn keep_base(
+        &self,
+        record: &ObjectRecord,
+        deadline: Instant,
+    ) -> Result<Option<ObjectRecord>, Refusal> {
+        let url = &record.metadata.url;
+        let has_it = |known: &ObjectRecord| known.position == record.position;
+        if !record.domain_registration || self.shared.dormant.lock().reported.get(url).is_some_and(has_it) {
+            return Ok(None);
+        }
+        let base = ObjectRecord { status: RecordStatus::Taking, ..record.clone() };
+        self.storage().save(&base);
+        match self.durable_by(self.storage().barrier(), deadline).await {
+            Ok(()) => Ok(Some(base)),
+            Err(refusal) => {
+                self.restore_former(url);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// A takeover came to nothing, surely or not: what it was to go on from is kept while it may have been granted.
+    fn put_back(&self, url: &ObjectUrl, base: Option<ObjectRecord>, refusal: &Refusal) {
+        let Some(base) = base else { return };
+        match refusal.is_unreachable() {
+            true => drop(self.shared.dormant.lock().reported.insert(url.clone(), base)),
+            false => self.restore_former(url),
+        }
+    }
+
+    /// The store has of an object what it had before its takeover was begun.
+    fn restore_former(&self, url: &ObjectUrl) {
+        let _ticket = match self.shared.dormant.lock().reported.get(url) {
+            Some(former) => self.storage().save(former),
+            None => self.storage().remove(Role::Reporter, url),
+        };
+    }
+
+    /// An object whose takeover was begun here is another's.
+    pub(super) fn forget_taking(&self, url: &ObjectUrl) {
+        let mut dormant = self.shared.dormant.lock();
+        if dormant.reported.get(url).is_some_and(|record| record.status == RecordStatus::Taking) {
+            dormant.reported.remove(url);
+            self.storage().remove(Role::Reporter, url);
+        }
     }
 
     /// The epoch to ask the registry for, if the object may be taken at all: not while it is live elsewhere.
@@ -238,7 +292,7 @@ fn inherited(manager: &SyncManager, record: ObjectRecord, heir: &Heir, epoch: u6
     record.reporter_user = heir.user.clone();
     record.position = Position::new(epoch, record.position.version + 1);
     record.data = Some(record.data.unwrap_or_else(|| Value::Object(Map::new())));
-    record.status = hyperty_storage::RecordStatus::Live;
+    record.status = RecordStatus::Live;
     // No copy stands in this epoch yet: what was logged leads nobody here.
     (record.log, record.broken) = (Vec::new(), false);
     record

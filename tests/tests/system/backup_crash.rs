@@ -1,16 +1,18 @@
 //! Crashes and long absences around the backup (protocol 5.19, 5.10): of who takes over after each of its messages, of the
 //! node, and days later; and observations on another device.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_conformance::party::Party;
 use hyperty_conformance::world::World;
 use hyperty_model::Position;
-use hyperty_syncher::Criteria;
+use hyperty_storage::{FaultPlan, FaultyTables, MemoryTables};
+use hyperty_syncher::{Criteria, ResumeError};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
-use crate::backup::{AFTERWARDS, Device, GONE, is_backed_up, kept, same};
+use crate::backup::{AFTERWARDS, Device, GONE, backed_up, is_backed_up, kept, same};
 use crate::delegation_crash::stop_after;
 use crate::support::topic;
 use crate::takeover::{of_user, user};
@@ -186,4 +188,34 @@ async fn an_observation_is_gone_on_with_on_another_device_inv_res_2() {
     assert!(resumed.is_err() || resumed.is_ok_and(|all| all.observers.is_empty()));
     sleep(Duration::from_secs(30)).await;
     assert_eq!(kept(&world), 0);
+}
+
+/// A device whose store hangs takes nothing: what it cannot keep it does not claim, and whoever has the object keeps it.
+#[tokio::test(start_paused = true)]
+async fn a_taker_that_cannot_keep_an_object_leaves_it_where_it_is() {
+    let world = World::new(9330);
+    let phone = Device::new(&world, "phone", "alice").await;
+    let board = phone.create(topic("a")).await;
+    let url = board.url().clone();
+    board.set("n", 3).await.unwrap();
+    is_backed_up(&board).await;
+    let image = phone.stop();
+    sleep(GONE).await;
+
+    let tables = Arc::new(FaultyTables::new(MemoryTables::new(), FaultPlan::default()));
+    let tablet = world.runtime_with("tablet", &tables, backed_up).await;
+    let hyperty = tablet.deploy("tablet").user(&user("alice")).await.unwrap();
+    timeout(AFTERWARDS, tablet.connected()).await.unwrap();
+    tables.freeze();
+    let refused = hyperty.resume_by(of_user("alice")).await.unwrap_err();
+    assert_eq!(refused, ResumeError::Timeout);
+    assert_eq!(world.node().unwrap().registration(url.as_url()).unwrap().epoch, 0);
+    tablet.abort();
+    sleep(GONE).await;
+
+    let phone = Device::over(&world, "phone", "alice", image).await;
+    sleep(AFTERWARDS).await;
+    let board = phone.hyperty.reporters().into_iter().find(|board| !board.is_closed()).expect("it is there");
+    assert_eq!((board.url(), board.with_data(|data| data["n"].clone())), (&url, json!(3)));
+    timeout(AFTERWARDS, board.set("n", 4)).await.unwrap().unwrap();
 }

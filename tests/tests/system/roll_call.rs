@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::world::{Link, World};
 use hyperty_model::MessageType;
-use hyperty_storage::{MemoryTables, Role};
+use hyperty_storage::{FaultPlan, FaultyTables, MemoryTables, Role};
 use hyperty_syncher::{Accept, ObserversChange, Reporter};
 use tokio::time::{sleep, timeout};
 
@@ -143,4 +144,36 @@ async fn who_is_heard_of_is_not_asked() {
     };
     assert_eq!((asked(&asked_bob, "bob"), asked(&asked_carol, "carol")), (0, 1));
     assert_eq!(list(&alice.reporter()), names(&[("bob", false), ("carol", false)]));
+}
+
+/// One that had come back, which a disk did not keep: it repairs nothing any more, and is asked.
+#[tokio::test(start_paused = true)]
+async fn who_is_said_to_be_away_is_asked_after_a_restart() {
+    let world = World::new(346);
+    let tables = Arc::new(FaultyTables::new(MemoryTables::new(), FaultPlan::default()));
+    let runtime = world.runtime("alice", &tables).await;
+    let schema = runtime.schema(SCHEMA).unwrap();
+    let alice = runtime.deploy("app").await.unwrap();
+    let create = alice.create(schema).name("board").data(topic("a")).store(true);
+    let board = create.accept(Accept::All).await.unwrap();
+    let bob = Party::new(&world, "bob").await;
+    let copy = bob.observe(&board).await;
+    world.cut("bob");
+    sleep(HEALED).await;
+    assert!(board.observers()[0].away);
+    tables.freeze();
+    world.heal("bob");
+    sleep(HEALED).await;
+    assert!(!board.observers()[0].away);
+    let disk = Arc::new(tables.inner().snapshot());
+    runtime.abort();
+    drop((board, alice, runtime));
+
+    let runtime = world.runtime("alice", &disk).await;
+    let alice = runtime.deploy("app").await.unwrap();
+    let board = alice.resumed().reporters[0].clone();
+    assert!(board.observers()[0].away);
+    sleep(HEALED).await;
+    assert!(!board.observers()[0].away);
+    drop(copy);
 }

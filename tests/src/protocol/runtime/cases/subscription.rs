@@ -20,6 +20,7 @@ pub(super) fn cases() -> Vec<Case<Subject>> {
         case!("INV-SUB-7/undecided", ["INV-SUB-7", "INV-MSG-3"], [], undecided),
         case!("INV-SUB-7/who-is-admitted", ["INV-SUB-7", "INV-INV-2"], [], who_is_admitted),
         case!("INV-SUB-5/again", ["INV-SUB-5"], [], again),
+        case!("INV-SUB-5/its-own-object", ["INV-SUB-5", "INV-MSG-1"], [], its_own_object),
         case!("INV-MSG-2/older-forms", ["INV-MSG-2", "INV-SUB-2"], [], older_forms),
         case!("INV-SUB-2/unknown-object", ["INV-SUB-2", "INV-MSG-1"], [], unknown_object),
         case!("INV-UPD-3/one-away-delays-nobody", ["INV-UPD-3", "M13"], [Scripted], one_away_delays_nobody),
@@ -234,6 +235,16 @@ async fn again(scene: &mut Scene) -> Verdict {
     reporting.change("topic", json!("d")).await?;
     let object = reporting.object.clone();
     watching.line.never("INV-UNS-1", "a change", |message| is_change(message, &object)).await
+}
+
+/// A Reporter is none of its observers, also if its subscription was under way when it became the Reporter.
+async fn its_own_object(scene: &mut Scene) -> Verdict {
+    let mut reporting = Reporting::open(scene, false).await?;
+    let (url, sm) = (reporting.line.url.clone(), scene.sm());
+    let answer =
+        reporting.line.request("subscribe", &url, &sm, json!({"resource": reporting.object})).await?;
+    expect_code("INV-SUB-5", &answer, &[409], "a subscription of its own object")?;
+    reporting.change("topic", json!("b")).await
 }
 
 /// An id that is a text, a type in capitals, the older name of the subscriber, an identity that is a text.
