@@ -115,6 +115,8 @@ impl Core {
         }
         let Some(kept) = self.kept.get().and_then(std::sync::Weak::upgrade) else { return };
         let mut kept = kept.lock();
+        // It may have been this hyperty's before.
+        kept.reporters.retain(|known| !known.is_closed());
         for reporter in resumed.reporters {
             if !kept.reporters.iter().any(|known| known.url() == reporter.url()) {
                 kept.reporters.push(reporter);

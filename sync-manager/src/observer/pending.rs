@@ -75,14 +75,18 @@ impl SyncManager {
             let progress = self.shared.progress.borrow();
             (progress.durable, progress.failed.clone())
         };
-        let link = state.link;
-        let waiting = state.pending.iter_mut().filter(|pending| !pending.sent);
-        for pending in waiting.take_while(|pending| pending.ticket.is_none_or(|ticket| ticket <= durable)) {
+        let waiting = state.pending.iter().enumerate().filter(|(_, pending)| !pending.sent);
+        let kept = waiting.take_while(|(_, pending)| pending.ticket.is_none_or(|ticket| ticket <= durable));
+        for at in kept.map(|(at, _)| at).collect::<Vec<_>>() {
+            // While the stream is cut the operation waits: sent now it could arrive before older ones. So it does behind
+            // those of its child that were kept by a former session, and may not have been sent again yet.
+            let waits = state.link == Link::Disconnected
+                || state.before_of_child(at).any(|older| matches!(older.before, Before::Forgotten));
+            let pending = &mut state.pending[at];
             pending.sent = true;
-            // While the stream is cut the operation waits: sent now it could arrive before older ones.
-            match link {
-                Link::Live => self.bus().release(&pending.message),
-                Link::Disconnected => self.bus().release_locally(&pending.message),
+            match waits {
+                false => self.bus().release(&pending.message),
+                true => self.bus().release_locally(&pending.message),
             }
         }
         if let Some(error) = failed {
@@ -123,17 +127,17 @@ impl SyncManager {
         let Some(at) = state.pending.iter().position(|pending| pending.message.id() == answer.id()) else {
             return;
         };
-        let this = &state.pending[at];
-        // Ids are counted for each name: the channel tells children of equal ids apart.
-        let is_before =
-            |other: &PendingChild| other.child == this.child && other.message.to() == this.message.to();
-        let is_first = !state.pending.iter().take(at).any(is_before);
+        let is_first = state.before_of_child(at).next().is_none();
         if !code.is_success() && !is_first {
             // Not at once: as long as the first has no answer the others are refused again.
             let at = Instant::now() + self.config().retry_min;
             return self.shared.timers.set(&object.url, Due::Children, at);
         }
         let answered = state.pending.remove(at);
+        if answered.as_ref().is_some_and(|answered| matches!(answered.before, Before::Forgotten)) {
+            // What waited behind it is sent.
+            self.shared.timers.set(&object.url, Due::Children, Instant::now());
+        }
         if let Some(answered) = answered.as_ref().filter(|_| code.is_success() && state.asking > 0) {
             // The state that is being asked for may be older than this operation.
             let message = answered.message.clone();
@@ -171,5 +175,16 @@ impl SyncManager {
         if !state.pending.is_empty() {
             self.shared.timers.set(&object.url, Due::Children, Instant::now() + self.config().child_wait);
         }
+    }
+}
+
+impl State {
+    /// The operations on the same child that wait before this one. Ids are counted for each name: the channel tells
+    /// children of equal ids apart.
+    fn before_of_child(&self, at: usize) -> impl Iterator<Item = &PendingChild> {
+        let this = &self.pending[at];
+        let same =
+            |other: &&PendingChild| other.child == this.child && other.message.to() == this.message.to();
+        self.pending.iter().take(at).filter(same)
     }
 }

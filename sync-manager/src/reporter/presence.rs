@@ -29,7 +29,8 @@ impl State {
     /// # Errors
     /// 409, reason `owner`.
     pub(crate) fn check_not_own(&self, applicant: &HypertyUrl) -> Result<(), Refusal> {
-        match self.metadata.reporter == *applicant {
+        // While it changes hands whoever gives it away may come back as an observer, in a moment.
+        match self.phase == Phase::Live && self.metadata.reporter == *applicant {
             true => Err(Refusal::new(StatusCode::CONFLICT, "a Reporter does not observe its own object")
                 .because("owner")),
             false => Ok(()),

@@ -1,8 +1,8 @@
 //! Going on after a restart (5.10).
 
 use hyperty_model::message::{
-    CreateObject, DeleteBody, DeposedBody, ResponseBody, SubscribeBody, UnsubscribeBody, UpdateBody,
-    UpdateKind,
+    Control, ControlBody, CreateObject, DeleteBody, DeposedBody, ResponseBody, SubscribeBody,
+    UnsubscribeBody, UpdateBody, UpdateKind,
 };
 use hyperty_model::object::ChildId;
 use hyperty_model::{Body, HypertyUrl, Message, MessageType, StatusCode};
@@ -239,6 +239,45 @@ async fn what_ends_before_an_older_answer_is_taken_over_has_ended() {
     resuming.await.unwrap().unwrap();
     quiet().await;
     assert_eq!(alice.syncher.reporters().len(), 1);
+}
+
+/// An object that was this hyperty's, was given away, and comes back while nobody waits for it.
+#[tokio::test(start_paused = true)]
+async fn what_comes_back_is_kept_although_it_was_here_before() {
+    let manager = Manager::new();
+    let alice = manager.hyperty("alice");
+    for epoch in [0, 2] {
+        let asked = match epoch {
+            0 => None,
+            _ => {
+                let body = ControlBody { method: Control::Resume, resource: object(), params: Vec::new() };
+                let told = manager.bus.new_message(MessageType::Execute, &manager.url(), &alice.url, body);
+                Some(tokio::spawn(manager.bus.request(told)))
+            }
+        };
+        let resuming = asked.is_none().then(|| resume(&alice));
+        let (create, subscribe) = both(&manager).await;
+        let mut whole = snapshot(epoch, json!({}));
+        whole["epoch"] = json!(epoch);
+        manager.answer(&create, ResponseBody::ok().with_value(json!([whole])));
+        manager.answer(&subscribe, nothing());
+        if let Some(resuming) = resuming {
+            drop(resuming.await.unwrap().unwrap());
+        }
+        quiet().await;
+        let reporters = alice.syncher.reporters();
+        assert_eq!(reporters.iter().map(|it| it.position().epoch).collect::<Vec<_>>(), [epoch]);
+        let body = DeposedBody {
+            resource: object(),
+            epoch: epoch + 1,
+            reporter: Some(hyperty("tablet")),
+            runtime: None,
+            unpublished: None,
+        };
+        manager.bus.post(manager.bus.new_message(MessageType::Event, &manager.url(), &alice.url, body));
+        quiet().await;
+        assert!(alice.syncher.reporters().is_empty());
+    }
 }
 
 #[tokio::test(start_paused = true)]

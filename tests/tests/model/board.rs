@@ -33,6 +33,8 @@ pub(crate) struct Board {
     pub(crate) taken_by: Option<usize>,
     /// Changes whose answer is not known yet.
     pub(crate) commits: Vec<Made>,
+    /// Changes that cannot be and are not refused yet: the Reporter's own copy has them.
+    pub(crate) hopeless: Vec<Commit>,
     pub(crate) operations: Vec<Operation>,
     pub(crate) seats: [Seat; PARTIES],
     /// Who has asked the Reporter for what, by the number of the request, was served.
@@ -108,6 +110,7 @@ impl Board {
             formers: Vec::new(),
             taken_by: None,
             commits: Vec::new(),
+            hopeless: Vec::new(),
             operations: Vec::new(),
             seats: Default::default(),
             performed: BTreeSet::new(),

@@ -160,8 +160,17 @@ impl System {
                 let reporters = member.hyperty.reporters().into_iter();
                 let mut found =
                     reporters.filter(|it| *it.url() == self.boards[number].url && !it.is_closed());
-                let (name, board) = (member.who(), &self.boards[number]);
-                let Some(reporter) = found.next().filter(|_| who != board.owner) else { continue };
+                let (name, found) = (member.who(), found.next());
+                let Some(reporter) = found else { continue };
+                let board = &mut self.boards[number];
+                if who == board.owner {
+                    // Given away, it came back: the other could not have it.
+                    if board.reporter.is_none() {
+                        board.reference.resumed(&name, reporter.position(), &reporter.data())?;
+                        board.adopt(who, &name, reporter)?;
+                    }
+                    continue;
+                }
                 if board.is_heir(who, &name, &reporter) {
                     self.boards[number].hand_to(who, &name, reporter)?;
                 }

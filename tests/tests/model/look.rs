@@ -34,7 +34,14 @@ impl System {
 
 impl Board {
     fn look_at_the_reporter(&mut self, keeps: bool) -> Result<(), Violation> {
+        self.hopeless.retain_mut(|commit| commit.now_or_never().is_none());
+        if !self.hopeless.is_empty() {
+            return Ok(());
+        }
         let Some(reporter) = &self.reporter else { return Ok(()) };
+        if reporter.is_closed() && self.is_between() {
+            return Ok(()); // It was given away after nobody waited for that any more.
+        }
         // What is shown while a disk fails is undone or not, which is seen when the object is resumed.
         if self.reference.is_deleting() || !keeps || !self.reference.is_owner(&self.owner_who) {
             return Ok(());

@@ -47,6 +47,11 @@ impl Shelf {
         *self.observed.lock() = observed;
         listed
     }
+
+    /// Whether an observation of this object is on it.
+    pub(crate) fn lists_observed(&self, url: &ObjectUrl) -> bool {
+        self.observed.lock().iter().any(|record| record.metadata.url == *url)
+    }
 }
 
 fn records(disk: &MemoryTables, role: Role) -> Vec<ObjectRecord> {

@@ -132,7 +132,8 @@ impl System {
             return Err(broken(Invariant::I5, &name, detail));
         }
         let Ok(resumed) = own else { return Ok(()) };
-        if !resumed.reporters.is_empty() || resumed.missing.contains(&url) {
+        let is_missed = resumed.missing.contains(&url) && !self.shelf.lists_observed(&url);
+        if !resumed.reporters.is_empty() || is_missed {
             return Err(broken(Invariant::I5, &name, format!("takes {url}, which is another user's")));
         }
         Ok(())

@@ -32,6 +32,10 @@ impl System {
         if board.reference.is_deleting() {
             return after_deletion(board, call(&reporter, write)).await;
         }
+        board.hopeless.retain_mut(|commit| commit.now_or_never().is_none());
+        if !board.hopeless.is_empty() {
+            return Ok(()); // It waits for that answer, on which everything that it makes now hangs.
+        }
         let before = reporter.position();
         let expected = reporter.with_data(|data| written(data, write));
         let mut commit = call(&reporter, write);
@@ -122,6 +126,8 @@ impl Board {
             // It did not go with the object, which is the other's.
             Err(WriteError::Delegated) => self.reference.undone(by, at),
             Err(WriteError::Deposed { .. }) if self.is_between() || *by != self.owner_who => Ok(()),
+            // Its handle was let go when the object was found to be another's.
+            Err(WriteError::Stopped) if *by != self.owner_who => Ok(()),
             // What the disk has of it is seen when the object is resumed.
             Err(WriteError::StoreFailed { .. }) => Ok(()),
             Err(WriteError::Deleted) if self.reference.is_deleting() => Ok(()),
@@ -135,12 +141,13 @@ async fn refused(
     board: &mut Board,
     reporter: &Reporter,
     before: Position,
-    commit: Commit,
+    mut commit: Commit,
     keeps: bool,
 ) -> Result<(), Violation> {
     let wrong = |invariant, detail| Err(broken(invariant, &board.owner_who, detail));
-    match timeout(ANSWER, commit).await {
+    match timeout(ANSWER, &mut commit).await {
         Err(_) if keeps => return wrong(Invariant::I7, "a change that cannot be has no answer".to_owned()),
+        Err(_) => board.hopeless.push(commit),
         Ok(Ok(at)) if at != before => {
             return wrong(Invariant::I12, format!("a change that cannot be is taken as {at}"));
         }

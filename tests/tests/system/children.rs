@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::world::World;
-use hyperty_syncher::{ChildOp, ObserverEvent, ObserverState};
+use hyperty_storage::{FaultPlan, FaultyTables, MemoryTables};
+use hyperty_syncher::{Accept, ChildError, ChildOp, ObserverEvent, ObserverState};
 use serde_json::json;
 
 use crate::support::{Party, topic};
@@ -161,4 +163,37 @@ async fn a_child_that_its_writer_lost_is_its_own_again_inv_chd_7() {
     let data = |child: &hyperty_syncher::ChildView| child.data["n"].clone();
     let all: Vec<_> = board.children("notes").unwrap().list().iter().map(data).collect();
     assert_eq!(all, [json!(3), json!(4)]);
+}
+
+/// A child whose creation was lost with both sides is written again by its writer before that has been sent again: what
+/// is refused because the creation is not there yet is no answer.
+#[tokio::test(start_paused = true)]
+async fn an_operation_waits_behind_those_of_a_former_session_inv_chd_1() {
+    let world = World::new(20);
+    let tables = Arc::new(FaultyTables::new(MemoryTables::new(), FaultPlan::default()));
+    let runtime = world.runtime("alice", &tables).await;
+    let schema = runtime.schema(SCHEMA).unwrap();
+    let alice = runtime.deploy("app").await.unwrap();
+    let create = alice.create(schema).name("board").data(topic("a")).store(true);
+    let board = create.accept(Accept::All).await.unwrap();
+    let bob = Party::new(&world, "bob").await;
+    let copy = bob.observe(&board).await;
+    tables.freeze();
+    drop(copy.children("notes").unwrap().add(json!({"n": 1})));
+    drop(copy);
+    let bob = bob.crash().await;
+    let disk = Arc::new(tables.inner().snapshot());
+    runtime.abort();
+    drop((board, alice, runtime));
+    let runtime = world.runtime("alice", &disk).await;
+    let alice = runtime.deploy("app").await.unwrap();
+    let notes = bob.observer().children("notes").unwrap();
+    let done = notes.mine()[0].set("n", 2).await;
+    assert!(matches!(done, Ok(_) | Err(ChildError::Unanswered)), "{done:?}");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let board = alice.resumed().reporters[0].clone();
+    for list in [board.children("notes").unwrap(), notes] {
+        let data: Vec<_> = list.list().into_iter().map(|child| child.data).collect();
+        assert_eq!(data, [json!({"n": 2})]);
+    }
 }
