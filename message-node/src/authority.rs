@@ -117,8 +117,11 @@ impl Core {
             return Ok(());
         }
         let (from, to) = (message.from(), message.to());
+        // Operations on children are answered by the Reporter's side alone (M19): who listens to them may answer the object,
+        // and nobody who wrote one.
+        let to_object = || from.split_derived().is_some_and(|(object, _)| to.is_at_or_below(&object));
         let answers = message.kind() == MessageType::Response
-            && (object_of_changes(from).is_some() || is_children_channel(from))
+            && (object_of_changes(from).is_some() || is_children_channel(from) && to_object())
             && listens(session, from.key());
         let child = is_children_channel(to) && to.is_at_or_below(from) && listens(session, to.key());
         if answers || child || self.may_act_for(session, from) {

@@ -89,6 +89,17 @@ async fn answers_come_from_who_was_asked() {
         assert_eq!(owner.recv().await["from"], from);
         thief.send("response", &from, &subscription, json!({"code": 200})).await;
     }
+    // But not to who wrote a child: whether that holds the Reporter's side says alone (M19).
+    let writer = "hyperty://example.com/writer";
+    observer.send("create", writer, &children, json!({"resource": "w"})).await;
+    owner.recv().await;
+    let answer = json!({"code": 403});
+    for client in [&mut thief, &mut observer] {
+        client.send("response", &children, writer, answer.clone()).await;
+    }
+    observer.quiet().await;
+    owner.send("response", &children, writer, answer).await;
+    assert_eq!(observer.recv().await["from"], children);
     // And writes children, in the object's name or its own; who does not listen writes none.
     observer.send("create", object, &children, json!({"resource": "a"})).await;
     assert_eq!(owner.recv().await["from"], object);
