@@ -14,7 +14,6 @@ use hyperty_model::{ObjectUrl, Url};
 use hyperty_runtime::syncher::Accept;
 use hyperty_storage::Durability;
 
-use crate::commands::simulate;
 use crate::config::SessionSettings;
 use crate::output::Format;
 
@@ -78,14 +77,9 @@ pub(crate) enum Command {
     Child(ChildCommand),
     /// Delete an object that was reported with --store, for everybody
     Delete(DeleteArgs),
-    /// Test whether a message node, ours or anybody's, keeps the promises of the protocol
-    #[command(long_about = CONFORMANCE, after_long_help = CONFORMANCE_EXAMPLES)]
-    Conformance(crate::commands::conformance::ConformanceArgs),
-    /// Keep a node and many runtimes busy for as long as you like, disturb them, and judge all they do
-    Soak(crate::commands::soak::SoakArgs),
-    /// Simulate whole systems in virtual time, with everything going wrong in them
-    #[command(long_about = simulate::ABOUT, after_long_help = simulate::EXAMPLES)]
-    Simulate(simulate::SimulateArgs),
+    #[cfg(feature = "kit")]
+    #[command(flatten)]
+    Kit(crate::kit::KitCommand),
     /// Check, back up, restore and compact what a runtime or a node keeps, while it does not run
     #[command(subcommand)]
     Store(crate::commands::store::StoreCommand),
@@ -114,19 +108,6 @@ Examples:
   hyperty discover --scheme context --status live --watch
 
 Leaves with 4 if nothing is found.";
-
-const CONFORMANCE: &str = "\
-Test whether a message node, ours or anybody's, keeps the promises of the protocol; with --suite runtime, whether the
-runtime of this program does, attached to that node.
-
-Speaks to it by messages alone and prints a line for each invariant, then what failed, with the messages that led to
-it. Names are new in each run, so a node in use may be tested; what the tests leave there is disconnected registrations
-and allocated addresses. What needs more than the node has is skipped: name what it has with --capability, or what it
-lacks with --without. Leaves with 1 if a case failed, with 5 if the node cannot be reached.";
-
-const CONFORMANCE_EXAMPLES: &str = "\
-Example:
-  hyperty conformance ws://127.0.0.1:9090/ws --junit report.xml --output text";
 
 /// How to reach a message node, and who one is there.
 #[derive(Debug, Args)]

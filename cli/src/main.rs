@@ -8,6 +8,8 @@ mod config;
 mod connect;
 mod demo;
 mod exit;
+#[cfg(feature = "kit")]
+mod kit;
 mod output;
 mod settle;
 mod stop;
@@ -15,7 +17,6 @@ mod stop;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 use tracing_subscriber::EnvFilter;
 
@@ -43,9 +44,10 @@ fn start(mut cli: Cli, matches: &ArgMatches) -> Result<(), Failure> {
         let output = Output::new(cli.output);
         return commands::config::run(command, cli.config.as_ref(), &cli.set, &output);
     }
-    if let Command::Simulate(args) = &cli.command {
+    #[cfg(feature = "kit")]
+    if let Command::Kit(kit::KitCommand::Simulate(args)) = &cli.command {
         // Connections are lost all the time there: only who asks for it is told. It has executors of its own.
-        if matches.value_source("log") != Some(ValueSource::DefaultValue) {
+        if matches.value_source("log") != Some(clap::parser::ValueSource::DefaultValue) {
             start_logs(&cli.log)?;
         }
         return commands::simulate::run(args, &Output::new(cli.output));
@@ -77,7 +79,9 @@ fn run(cli: Cli, matches: &ArgMatches, config: &Config) -> Result<(), Failure> {
     // A client's work is light, and on one thread nothing happens to its object between two of its steps; the node
     // and the demo use all processors.
     let mut builder = match &cli.command {
-        Command::Node(_) | Command::Demo(_) | Command::Soak(_) => tokio::runtime::Builder::new_multi_thread(),
+        Command::Node(_) | Command::Demo(_) => tokio::runtime::Builder::new_multi_thread(),
+        #[cfg(feature = "kit")]
+        Command::Kit(kit::KitCommand::Soak(_)) => tokio::runtime::Builder::new_multi_thread(),
         _ => tokio::runtime::Builder::new_current_thread(),
     };
     let executor = builder.enable_all().build().map_err(Failure::error)?;
@@ -101,12 +105,12 @@ fn run(cli: Cli, matches: &ArgMatches, config: &Config) -> Result<(), Failure> {
             Command::Delete(args) => commands::delete::run(args, &output, &stop).await,
             Command::Store(command) => commands::store::run(command, &output).await,
             Command::Policy(command) => commands::policy::run(command, &output),
-            Command::Conformance(args) => commands::conformance::run(args, &output).await,
-            Command::Soak(args) => commands::soak::run(args, &output, &stop).await,
+            #[cfg(feature = "kit")]
+            Command::Kit(command) => kit::run(command, &output, &stop).await,
             Command::Keys(command) => commands::keys::run(&command, &output),
             Command::Token(command) => commands::token::run(&command, &output),
             // Done before anything was started.
-            Command::Config(_) | Command::Simulate(_) => Ok(()),
+            Command::Config(_) => Ok(()),
         }
     })
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod child;
 pub(crate) mod config;
+#[cfg(feature = "kit")]
 pub(crate) mod conformance;
 pub(crate) mod delete;
 pub(crate) mod discover;
@@ -13,7 +14,9 @@ pub(crate) mod policy;
 pub(crate) mod read;
 pub(crate) mod report;
 pub(crate) mod request;
+#[cfg(feature = "kit")]
 pub(crate) mod simulate;
+#[cfg(feature = "kit")]
 pub(crate) mod soak;
 pub(crate) mod status;
 pub(crate) mod store;
