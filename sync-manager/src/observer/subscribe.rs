@@ -8,7 +8,7 @@ use hyperty_model::{ChildrenName, HypertyUrl, Message, MessageType, ObjectUrl, S
 use tokio::time::Instant;
 
 use super::join::Joiner;
-use super::object::Observed;
+use super::object::{Observed, State};
 use crate::answer::{Question, Refusal};
 use crate::manager::{SyncManager, UNDO_WAIT};
 use crate::parts::Progress;
@@ -248,12 +248,16 @@ impl SyncManager {
         Err(refusal)
     }
 
-    /// A subscription that was accepted after we gave up: nobody here waits for it (M9).
+    /// A subscription that was accepted after we gave up: nobody here waits for it (M9), unless it has asked again, or
+    /// observes by now. Then there is nothing to give back.
     pub(crate) fn late_answer(&self, message: &Message) {
         let accepted = message.code().is_success();
         let Some((url, hyperty)) = self.shared.given_up.lock().take(message.id()).filter(|_| accepted) else {
             return;
         };
+        if self.observed(&url).is_some_and(|object| object.lock().is_or_will_be_observed_by(&hyperty)) {
+            return;
+        }
         self.give_back(&url, &hyperty, None, true);
     }
 
@@ -280,6 +284,13 @@ impl SyncManager {
         object.lock().repair.whole = true;
         self.repair_soon(&object.url);
         Ok(())
+    }
+}
+
+impl State {
+    /// Whether a hyperty here observes, or has asked to.
+    fn is_or_will_be_observed_by(&self, hyperty: &HypertyUrl) -> bool {
+        self.observers.contains_key(hyperty) || self.joining.iter().any(|joining| joining.hyperty == *hyperty)
     }
 }
 

@@ -81,6 +81,8 @@ impl SyncManager {
             return Err(refusal);
         }
         self.shared.dormant.lock().reported.remove(&url);
+        // Whoever it was once given to from here has lost it.
+        self.shared.given.lock().remove(&url);
         // Not before: one that is not kept leaves those who observe here where they are.
         let (locals, pending) = self.retire_observed(&url).await;
         let homes = homes_of(std::slice::from_ref(&record));

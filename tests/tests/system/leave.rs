@@ -9,7 +9,7 @@ use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::world::{Link, World};
 use hyperty_runtime::SyncManagerConfig;
 use hyperty_storage::{FaultPlan, FaultyTables, MemoryTables, RecordStatus, Role};
-use hyperty_syncher::{Accept, Observer, Reporter, ReporterEvent};
+use hyperty_syncher::{Accept, Observer, Reporter, ReporterEvent, SubscribeError};
 use tokio::time::{sleep, timeout};
 
 use crate::spy::stored;
@@ -270,4 +270,26 @@ async fn a_leave_that_is_not_kept_yet_is_not_answered() {
     sleep(HEALED).await;
     assert_eq!(board.observers(), []);
     assert!(stored(&bob, Role::Observer).is_empty());
+}
+
+/// One that asked in vain, left, and asked again: that the first request is answered after all ends nothing.
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_does_not_end_what_was_begun_since() {
+    let world = World::new(74);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    let bob = Party::new(&world, "bob").await;
+    let copy = bob.observe(&board).await;
+    world.cut("bob");
+    let asked = bob.hyperty.subscribe(board.url()).store(true).await;
+    assert!(matches!(asked, Err(SubscribeError::Timeout)), "{asked:?}");
+    leave(&copy).await;
+    drop(copy);
+    let asking = tokio::spawn(bob.hyperty.subscribe(board.url()).store(true).into_future());
+    world.heal("bob");
+    let mut copy = asking.await.unwrap().unwrap();
+    sleep(HEALED).await;
+    assert_eq!(board.observers().len(), 1);
+    board.set("topic", "b").await.unwrap();
+    settled(&mut copy, 1).await;
 }
