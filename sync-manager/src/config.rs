@@ -71,7 +71,8 @@ pub struct SyncManagerConfig {
     /// Requests that wait for their procedure to start. More than that are answered 500 at once: a sender that
     /// runs this far ahead of the answers is better told so than buffered.
     pub inbox_max: usize,
-    /// Procedures that run at one time; each may wait for a peer, so this is what bounds their memory.
+    /// Procedures of requests that run at one time; each may wait for a peer, so this is what bounds their memory. What
+    /// follows up by itself, a repair or a registration say, is not among them: of each kind an object has one.
     pub procedures_max: usize,
     /// Observers of one object. Each costs a table entry and its routes.
     pub observers_max: usize,

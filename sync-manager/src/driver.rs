@@ -29,6 +29,8 @@ impl SyncManagerDriver {
     pub async fn run(self) {
         // Dropped last: procedures that end with the driver see that nothing comes in any more.
         let mut procedures = JoinSet::new();
+        // What no request waits for. It may wait for a node that is away, for every object, and keeps no request waiting.
+        let mut followups = JoinSet::new();
         let SyncManagerDriver { manager, mut requests, mut jobs } = self;
         let mut progress = manager.shared.progress.clone();
         let mut store_gone = false;
@@ -42,12 +44,13 @@ impl SyncManagerDriver {
                     manager.send_all_kept();
                 }
                 Some(_) = procedures.join_next(), if !procedures.is_empty() => {}
+                Some(_) = followups.join_next(), if !followups.is_empty() => {}
                 due = manager.shared.timers.next() => {
                     for (kind, object) in due {
                         let manager = manager.clone();
                         match kind {
                             Due::Beat => {
-                                procedures.spawn(async move { manager.beat(&object) });
+                                followups.spawn(async move { manager.beat(&object) });
                             }
                             Due::Away => manager.drop_away(&object),
                             Due::Children => manager.send_children_again(&object),
@@ -56,23 +59,23 @@ impl SyncManagerDriver {
                             Due::Silence => manager.check_silence(&object),
                             Due::Gift => manager.forget_gift(&object),
                             Due::RollCall => {
-                                procedures.spawn(async move { manager.call_roll(&object).await });
+                                followups.spawn(async move { manager.call_roll(&object).await });
                             }
                             Due::Leave => {
-                                procedures.spawn(async move { manager.tell_leaves(&object).await });
+                                followups.spawn(async move { manager.tell_leaves(&object).await });
                             }
                             Due::Backup => {
-                                procedures.spawn(async move { manager.back_up(&object).await });
+                                followups.spawn(async move { manager.back_up(&object).await });
                             }
                             Due::Repair => {
                                 let span = tracing::debug_span!("repair", %object);
-                                procedures.spawn(async move { manager.repair(&object).await }.instrument(span));
+                                followups.spawn(async move { manager.repair(&object).await }.instrument(span));
                             }
                         }
                     }
                 }
                 Some(job) = jobs.recv() => {
-                    procedures.spawn(job);
+                    followups.spawn(job);
                 }
                 Some(message) = requests.recv(), if procedures.len() < procedures_max => {
                     let manager = manager.clone();
