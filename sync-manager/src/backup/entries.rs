@@ -47,8 +47,6 @@ struct Entry {
     busy: bool,
     /// What the backup may have of it.
     kept: Vec<Kept>,
-    /// How far it has come, on the Reporter's side.
-    saved: Option<Position>,
     /// What is not before.
     next: Option<Instant>,
     pause: Option<Duration>,
@@ -190,8 +188,7 @@ impl Mirror {
         let Some(entry) = entries.get_mut(&(object.clone(), role)) else { return };
         entry.busy = false;
         match outcome {
-            Outcome::Done { position, pause, more } => {
-                entry.saved = position.or(entry.saved);
+            Outcome::Done { pause, more } => {
                 (entry.next, entry.pause) = (Some(Instant::now() + *pause), None);
                 if let Some(ticket) = more {
                     entry.dirty.get_or_insert(*ticket);
@@ -242,8 +239,6 @@ impl Kept {
 #[derive(Debug)]
 pub(super) enum Outcome {
     Done {
-        /// How far the Reporter's record has come.
-        position: Option<Position>,
         pause: Duration,
         /// More was taken in that is not in it.
         more: Option<Ticket>,

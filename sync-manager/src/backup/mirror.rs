@@ -96,6 +96,10 @@ impl SyncManager {
         }
         // As many at a time as there are places; whoever waits saves what is there when it has one.
         let Ok(_turn) = self.shared.saving.acquire().await else { return self.failed(None, true) };
+        if role == Role::Observer && self.shared.dormant.lock().observed.contains_key(url) {
+            // Whoever observes has not come back yet: what is kept stays as it is.
+            return Outcome::Done { pause: self.config().backup_interval, more: None };
+        }
         let wanted = match role {
             Role::Reporter => self.reported_to_keep(url),
             Role::Observer => self.observed_to_keep(url),
@@ -136,7 +140,6 @@ impl SyncManager {
         let per_second = self.config().backup_bytes_per_second.max(1);
         let paced = Duration::from_secs_f64(bytes as f64 / per_second as f64);
         Outcome::Done {
-            position: position.filter(|_| role == Role::Reporter),
             pause: self.config().backup_interval.max(paced),
             more: wanted.unreleased.then_some(ticket),
         }
@@ -171,7 +174,7 @@ impl SyncManager {
                 }
             }
         }
-        Outcome::Done { position: None, pause: Duration::ZERO, more: None }
+        Outcome::Done { pause: Duration::ZERO, more: None }
     }
 
     /// The object as its observers may know it.

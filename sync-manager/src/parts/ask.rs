@@ -151,8 +151,16 @@ impl SyncManager {
         progress: Progress<'_>,
     ) -> Result<Arc<ResponseBody>, Refusal> {
         let intake = &self.shared.intake;
+        let mut turn = std::pin::pin!(intake.wholes.acquire());
+        let turn = loop {
+            match tokio::time::timeout(PROGRESS, &mut turn).await {
+                Ok(turn) => break turn,
+                // Others are taken in before.
+                Err(_) => progress(),
+            }
+        };
         // It is never closed.
-        let _whole = intake.wholes.acquire().await.map_err(|_| incomplete(&"the runtime is ending"))?;
+        let _whole = turn.map_err(|_| incomplete(&"the runtime is ending"))?;
         let (Some(transfer), Some(parts), Some(bytes)) = (first.transfer, first.parts, first.bytes) else {
             return Err(incomplete(&"a part without what it is a part of"));
         };

@@ -28,7 +28,7 @@ struct Offer {
     object: ObjectUrl,
     cut: Arc<Cut>,
     /// Who may fetch it, and why.
-    readers: Vec<(Url, Grounds)>,
+    readers: BTreeMap<Url, Vec<Grounds>>,
     touched: Instant,
 }
 
@@ -60,9 +60,7 @@ impl Offers {
         let same = |offer: &Offer| offer.object == *object && offer.cut.is_of(text);
         if let Some((name, offer)) = table.offers.iter_mut().find(|(_, offer)| same(offer)) {
             offer.touched = Instant::now();
-            if !offer.readers.contains(&reader) {
-                offer.readers.push(reader);
-            }
+            offer.admit(reader);
             return Ok((name.clone(), Arc::clone(&offer.cut)));
         }
         if table.bytes + text.len() > limits.bytes {
@@ -70,12 +68,13 @@ impl Offers {
         }
         let cut = Arc::new(Cut::new(text.clone(), limits.characters).map_err(|_| Full)?);
         let name = name();
-        let offer = Offer {
+        let mut offer = Offer {
             object: object.clone(),
             cut: Arc::clone(&cut),
-            readers: vec![reader],
+            readers: BTreeMap::new(),
             touched: Instant::now(),
         };
+        offer.admit(reader);
         table.bytes += text.len();
         table.offers.insert(name.clone(), offer);
         Ok((name, cut))
@@ -90,11 +89,7 @@ impl Offers {
     ) -> Option<(Arc<Cut>, Vec<Grounds>)> {
         let mut table = self.table.lock();
         let offer = table.offers.get_mut(name).filter(|offer| offer.object == *object)?;
-        let grounds: Vec<Grounds> =
-            offer.readers.iter().filter(|(who, _)| who == reader).map(|(_, why)| why.clone()).collect();
-        if grounds.is_empty() {
-            return None;
-        }
+        let grounds = offer.readers.get(reader)?.clone();
         offer.touched = Instant::now();
         Some((Arc::clone(&offer.cut), grounds))
     }
@@ -104,6 +99,16 @@ impl Offers {
         let mut table = self.table.lock();
         table.expire(kept);
         table.offers.values().map(|offer| offer.touched + kept).min()
+    }
+}
+
+impl Offer {
+    /// Lets one fetch it, for one more reason perhaps.
+    fn admit(&mut self, (who, why): (Url, Grounds)) {
+        let grounds = self.readers.entry(who).or_default();
+        if !grounds.contains(&why) {
+            grounds.push(why);
+        }
     }
 }
 
