@@ -31,7 +31,7 @@ impl SyncManager {
         }
         let mut state = object.lock();
         if message.is_remote() {
-            if !self.is_from_home(object, message) {
+            if !self.is_from_home(&object.url, message) {
                 return tracing::warn!(object = %object.url, hops = ?message.hops(), "a child operation came from another domain");
             }
             if is_read_only(&state, message) {
@@ -332,6 +332,9 @@ pub(super) fn children_name(message: &Message) -> Option<ChildrenName> {
 
 /// The id of the child that an operation is about.
 pub(super) fn child_id(message: &Message) -> Option<String> {
-    let body = message.decode::<serde_json::Value>().ok()?;
-    body.get("resource").and_then(serde_json::Value::as_str).map(str::to_owned)
+    match message.kind() {
+        MessageType::Create => Some(message.decode::<ChildBody>().ok()?.value.url.to_string()),
+        MessageType::Update => message.decode::<UpdateBody>().ok()?.resource.clone(),
+        _ => message.decode::<DeleteBody>().ok()?.child_id().map(str::to_owned),
+    }
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use hyperty_model::message::{ObserversOperation, UpdateBody};
 use hyperty_model::resume::Criteria;
-use hyperty_model::{HypertyUrl, MessageType, ObjectUrl, Snapshot};
+use hyperty_model::{HypertyUrl, MessageType, ObjectUrl};
 use hyperty_storage::{ObjectRecord, RecordStatus, Role, Ticket};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::manager::SyncManager;
-use crate::reporter::{Path, Reported};
+use crate::reporter::{Path, Reported, snapshot_of};
 
 impl SyncManager {
     /// What a hyperty observes of objects whose Reporter has not resumed yet.
@@ -86,15 +86,8 @@ impl SyncManager {
 
 /// An object as it is stored, with the children names beside it.
 fn stored_value(record: &ObjectRecord) -> Option<Value> {
-    let snapshot = Snapshot {
-        metadata: record.metadata.clone(),
-        version: record.position.version,
-        epoch: record.position.epoch,
-        data: record.data.clone().unwrap_or_else(|| Value::Object(Map::new())),
-        children: record.children.clone(),
-    };
     let names: Vec<String> = record.children_names.iter().map(ToString::to_string).collect();
-    let mut value = snapshot.into_value();
+    let mut value = snapshot_of(record).into_value();
     let members = value.as_object_mut()?;
     members.insert("childrenResources".to_owned(), json!(names));
     members.insert("status".to_owned(), json!("disconnected"));

@@ -24,22 +24,22 @@ pub(super) struct Joiner<'a> {
 }
 
 /// A subscription among those that are joining; ends when dropped, however the procedure ends.
-pub(super) struct Entered<'a> {
-    object: &'a Observed,
+pub(super) struct Entered {
+    pub(super) object: Arc<Observed>,
     pub(super) number: u64,
 }
 
 impl Observed {
     /// Notes that a subscription waits for its answer.
-    pub(super) fn enter(&self, hyperty: &HypertyUrl) -> Entered<'_> {
+    pub(super) fn enter(self: &Arc<Observed>, hyperty: &HypertyUrl) -> Entered {
         let joining = &mut self.lock().joining;
         let number = joining.last().map_or(0, |last| last.number + 1);
         joining.push(JoiningHere { number, hyperty: hyperty.clone(), called_off_by: None });
-        Entered { object: self, number }
+        Entered { object: Arc::clone(self), number }
     }
 }
 
-impl Drop for Entered<'_> {
+impl Drop for Entered {
     fn drop(&mut self) {
         self.object.lock().joining.retain(|joining| joining.number != self.number);
     }
@@ -147,7 +147,7 @@ impl SyncManager {
     /// Whether the object is still observed here: it may have been deleted, or have become this runtime's own.
     fn check_observed(&self, object: &Observed, state: &State) -> Result<(), Refusal> {
         match state.gone {
-            true if self.reported(&object.url).is_some() => {
+            true if state.moved_here || self.reported(&object.url).is_some() => {
                 let text = "the object is reported in this runtime now; ask again";
                 Err(Refusal::new(StatusCode::TIMEOUT, text).because("delegating"))
             }

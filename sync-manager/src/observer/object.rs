@@ -30,7 +30,7 @@ pub(crate) const LOCAL_LOG: LogLimits = LogLimits { changes: 128, bytes: 128 << 
 pub(crate) struct Observed {
     pub(crate) url: ObjectUrl,
     /// Held while routes are set up or taken down, which may wait for a message node.
-    pub(crate) setup: tokio::sync::Mutex<()>,
+    pub(crate) setup: Arc<tokio::sync::Mutex<()>>,
     state: Mutex<State>,
 }
 
@@ -64,7 +64,10 @@ pub(crate) struct State {
     pub(crate) arrived: BTreeSet<(ChildrenName, ChildId)>,
     /// When anything of the object was heard last.
     pub(crate) heard: Instant,
+    /// The observation has ended.
     pub(crate) gone: bool,
+    /// It has ended because the object is reported in this runtime from now on.
+    pub(crate) moved_here: bool,
     /// Whether the whole record was written in this session: what others told of it is no record.
     pub(crate) stored: Cell<bool>,
 }
@@ -168,9 +171,10 @@ impl Observed {
             arrived: BTreeSet::new(),
             heard: Instant::now(),
             gone: false,
+            moved_here: false,
             stored: Cell::new(false),
         };
-        Observed { url, setup: tokio::sync::Mutex::new(()), state: Mutex::new(state) }
+        Observed { url, setup: Arc::default(), state: Mutex::new(state) }
     }
 
     /// Enters the sequencer. Never held over an await.
@@ -268,21 +272,29 @@ impl State {
 
     /// What the store keeps; `None` if no observer asked for it.
     pub(crate) fn record(&self) -> Option<ObjectRecord> {
+        let subscribers =
+            self.observers.iter().filter_map(|(hyperty, observer)| observer.subscriber(hyperty));
+        Some(ObjectRecord {
+            data: self.replica.data().filter(|_| self.stores_data()).cloned(),
+            children: self.children.clone(),
+            subscriptions: subscribers.collect(),
+            ..self.header()?
+        })
+    }
+
+    /// The same without data, children and observers: they stay as they are stored.
+    pub(crate) fn header(&self) -> Option<ObjectRecord> {
         let metadata = self.metadata.clone().filter(|_| self.is_resumable())?;
         Some(ObjectRecord {
             role: Role::Observer,
             metadata,
             position: self.replica.position(),
-            data: self.replica.data().filter(|_| self.stores_data()).cloned(),
+            data: None,
             log: Vec::new(),
             broken: false,
-            children: self.children.clone(),
+            children: Children::default(),
             children_names: self.names.clone(),
-            subscriptions: self
-                .observers
-                .iter()
-                .filter_map(|(hyperty, observer)| observer.subscriber(hyperty))
-                .collect(),
+            subscriptions: Vec::new(),
             grants: Vec::new(),
             invitations: Vec::new(),
             reporter_user: None,

@@ -151,7 +151,7 @@ impl SyncManager {
 
     /// Writes which operations wait, without the data; `None` if no observer here wants the object kept.
     fn save_pending(&self, state: &State) -> Option<Ticket> {
-        state.record().map(|record| self.storage().save_metadata(&record))
+        state.header().map(|record| self.storage().save_metadata(&record))
     }
 
     /// Sends every unanswered operation again, with the same ids, in order; receivers know what they had.

@@ -22,7 +22,7 @@ impl SyncManager {
         let _setup = object.setup.lock().await;
         let (pending, routes) = {
             let mut state = object.lock();
-            state.gone = true;
+            (state.gone, state.moved_here) = (true, true);
             state.observers.clear();
             (std::mem::take(&mut state.pending), std::mem::take(&mut state.routes))
         };

@@ -46,7 +46,7 @@ impl SyncManager {
         let who = body.source.clone().and_then(|source| HypertyUrl::try_from(source).ok());
         let (true, Some(who)) = (is_removal, who) else { return false };
         let answer = match object {
-            Some(object) if *message.from() == url.subscription() && self.is_from_home(&object, message) => {
+            Some(object) if *message.from() == url.subscription() && self.is_from_home(url, message) => {
                 self.removed_by_manager(&object, &who, message.from());
                 ResponseBody::ok()
             }

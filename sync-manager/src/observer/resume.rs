@@ -113,10 +113,26 @@ impl SyncManager {
         self.begin_routes(homes);
     }
 
+    /// Brings back whoever here observed an object before a restart and has not resumed yet: one that begins to observe it
+    /// takes nobody's place, here or in the store.
+    pub(super) async fn restore_others(&self, url: &ObjectUrl) -> Result<(), Refusal> {
+        if !self.shared.dormant.lock().observed.contains_key(url) {
+            return Ok(());
+        }
+        let _one_at_a_time = self.shared.resuming.lock().await;
+        let record = self.shared.dormant.lock().observed.get(url).cloned();
+        if let Some(record) = record {
+            self.restore_observed(record).await?;
+            self.shared.dormant.lock().observed.remove(url);
+            // Queued ahead of what is asked for next.
+            self.begin_routes([url.home().to_ascii_lowercase()]);
+        }
+        Ok(())
+    }
+
     pub(crate) async fn restore_observed(&self, record: ObjectRecord) -> Result<(), Refusal> {
         let url = record.metadata.url.clone();
-        let object = self.observed_or_new(&url);
-        let _setup = object.setup.lock().await;
+        let (object, _setup) = self.set_up(&url).await;
         if object.lock().metadata.is_some() {
             return Ok(()); // Subscribed anew in this session: that copy is younger than the record.
         }

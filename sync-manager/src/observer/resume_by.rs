@@ -161,13 +161,11 @@ impl SyncManager {
             .identity(user.cloned())
             .object(url.clone());
         self.decide(&request).await?;
-        // Whoever else observes it here keeps its place, and the copy saves a whole state.
-        let dormant = self.shared.dormant.lock().observed.remove(url);
-        let store = dormant.as_ref().map_or(former.kept.is_empty() || former.store, |record| record.store);
+        let dormant = self.shared.dormant.lock().observed.get(url).map(|record| record.store);
+        let store = dormant.unwrap_or(former.kept.is_empty() || former.store);
         let backup = !former.kept.is_empty();
-        if let Some(record) = dormant {
-            self.restore_observed(record).await?;
-        }
+        // Whoever else observes it here keeps its place, and the copy saves a whole state.
+        self.restore_others(url).await?;
         self.observe_for(url, (hyperty, user), (store, backup), deadline).await?;
         for old in &former.observers {
             if !self.shared.parts.registry.has_hyperty(old) && self.observes_here(url, old) {

@@ -21,8 +21,7 @@ impl SyncManager {
         let Some(url) = url.filter(|url| *request.from() == url.subscription()) else {
             return Some(question);
         };
-        let observed = self.observed(&url);
-        if observed.is_some_and(|object| !self.is_from_home(&object, request)) {
+        if !self.is_from_home(&url, request) {
             let text = "only the Reporter's side asks who observes";
             question.answer(Refusal::new(StatusCode::FORBIDDEN, text));
             return None;

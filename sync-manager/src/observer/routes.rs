@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyperty_message_bus::{Listener, RouteError};
 use hyperty_model::{ChildrenName, HypertyUrl, Message, ObjectUrl, Url};
+use tokio::sync::OwnedMutexGuard;
 
 use super::object::Observed;
 use crate::answer::Refusal;
@@ -14,6 +15,17 @@ impl SyncManager {
     pub(crate) fn observed_or_new(&self, url: &ObjectUrl) -> Arc<Observed> {
         let entry = self.shared.observed.entry(url.clone());
         Arc::clone(&entry.or_insert_with(|| Arc::new(Observed::new(url.clone()))))
+    }
+
+    /// The same with its `setup` held. One that is just ending is not used any more.
+    pub(crate) async fn set_up(&self, url: &ObjectUrl) -> (Arc<Observed>, OwnedMutexGuard<()>) {
+        loop {
+            let object = self.observed_or_new(url);
+            let setup = Arc::clone(&object.setup).lock_owned().await;
+            if !object.lock().gone {
+                return (object, setup);
+            }
+        }
     }
 
     /// Adds the listeners of addresses that have none yet: B1, B3, and B5 towards the domain of the object.
@@ -108,7 +120,7 @@ impl SyncManager {
         let _setup = object.setup.lock().await;
         let (observers, pending, routes) = {
             let mut state = object.lock();
-            state.gone = true;
+            (state.gone, state.moved_here) = (true, true);
             let pending = std::mem::take(&mut state.pending);
             (std::mem::take(&mut state.observers), pending, std::mem::take(&mut state.routes))
         };
@@ -125,12 +137,13 @@ impl SyncManager {
         (observers, pending.into_iter().map(|waiting| waiting.message).collect())
     }
 
-    /// Ends an observation that nobody here needs any longer: routes, record, entry. Call it without `setup`.
+    /// Ends an observation that nobody here needs any longer: routes, record, entry. Call it without `setup`. Who waits
+    /// for the answer to a subscription needs it, and comes here itself when that fails.
     pub(crate) async fn end_if_unused(&self, object: &Arc<Observed>) {
         let _setup = object.setup.lock().await;
         let routes = {
             let mut state = object.lock();
-            if !state.observers.is_empty() {
+            if !state.observers.is_empty() || (!state.gone && !state.joining.is_empty()) {
                 return;
             }
             state.gone = true;

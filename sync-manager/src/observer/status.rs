@@ -186,8 +186,9 @@ impl SyncManager {
         };
         let message = self.bus().new_message(MessageType::Unsubscribe, self.address(), hyperty, body);
         self.bus().post(message);
-        state.observers.remove(hyperty);
-        self.save_observed(&state);
+        if state.observers.remove(hyperty).is_some_and(|observer| observer.resumable) {
+            self.save_or_forget(object, &state);
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use hyperty_model::object::Metadata;
 use hyperty_model::{ChildrenName, HypertyUrl, Message, MessageType, ObjectUrl, StatusCode, Url};
 use tokio::time::Instant;
 
-use super::join::Joiner;
-use super::object::{Observed, State};
+use super::join::{Entered, Joiner};
+use super::object::{Asking, Observed, State};
 use crate::answer::{Question, Refusal};
 use crate::manager::{SyncManager, UNDO_WAIT};
 use crate::parts::Progress;
@@ -74,46 +74,46 @@ impl SyncManager {
         }
         let deadline = Instant::now() + self.config().peer_timeout + UNDO_WAIT;
         // Whoever waits gives up after T_RESP; the next try finds the routes that stand by then.
-        let preparing = tokio::time::timeout(self.config().peer_timeout, self.prepare(url, body)).await;
+        let preparing = self.prepare(url, hyperty, body);
+        let preparing = tokio::time::timeout(self.config().peer_timeout, preparing).await;
         let Ok(prepared) = preparing else {
             if let Some(object) = self.observed(url) {
                 self.end_if_unused(&object).await;
             }
             return Err(Refusal::unreachable(home));
         };
-        let object = prepared?;
-        let done = {
-            let entered = object.enter(hyperty);
-            let joiner = Joiner { question, hyperty, body, deadline, number: entered.number };
-            self.join(&object, &joiner).await
-        };
+        let entered = prepared?;
+        let object = Arc::clone(&entered.object);
+        let joiner = Joiner { question, hyperty, body, deadline, number: entered.number };
+        let done = self.join(&object, &joiner).await;
+        drop(entered);
         if done.is_err() {
             self.end_if_unused(&object).await;
         }
         done
     }
 
-    /// Steps 2 to 5: the children's names and the shared routes, set up once for all observers here.
-    async fn prepare(&self, url: &ObjectUrl, body: &SubscribeBody) -> Result<Arc<Observed>, Refusal> {
-        loop {
-            let object = self.observed_or_new(url);
-            let setup = object.setup.lock().await;
-            if object.lock().gone {
-                continue; // Its last observer left while we waited.
+    /// Steps 2 to 5: the children's names and the shared routes, set up once for all observers here, those included that
+    /// observed before a restart. Whoever subscribes is entered before anybody else may end them.
+    async fn prepare(
+        &self,
+        url: &ObjectUrl,
+        hyperty: &HypertyUrl,
+        body: &SubscribeBody,
+    ) -> Result<Entered, Refusal> {
+        self.restore_others(url).await?;
+        let (object, setup) = self.set_up(url).await;
+        let ready = !object.lock().routes.listeners.is_empty();
+        if !ready {
+            let names = self.names_of(&object, body.schema.as_ref()).await;
+            let prepared = self.prepare_routes(&object, &names, body.domain_subscription).await;
+            if let Err(refusal) = prepared {
+                drop(setup);
+                self.end_if_unused(&object).await;
+                return Err(refusal);
             }
-            let ready = !object.lock().routes.listeners.is_empty();
-            if !ready {
-                let names = self.names_of(&object, body.schema.as_ref()).await;
-                let prepared = self.prepare_routes(&object, &names, body.domain_subscription).await;
-                if let Err(refusal) = prepared {
-                    drop(setup);
-                    self.end_if_unused(&object).await;
-                    return Err(refusal);
-                }
-            }
-            drop(setup);
-            return Ok(object);
         }
+        Ok(object.enter(hyperty))
     }
 
     async fn prepare_routes(
@@ -193,15 +193,33 @@ impl SyncManager {
         }
         let asking = object.ask();
         let answer = self.ask_to_observe(object, hyperty, body, &|| still_coming(question)).await?;
+        let joined = self.take_answer(object, joiner, &answer, asking).await;
+        let asks_again =
+            || object.lock().joining.iter().any(|it| it.hyperty == *hyperty && it.number != joiner.number);
+        if joined.is_err() && !asks_again() {
+            // Accepted there, and not here.
+            self.give_back(url, hyperty, body.identity.clone(), is_kept(body));
+        }
+        joined
+    }
+
+    /// Step 10: what the Reporter's side has answered becomes the copy, and the answer of whoever subscribed.
+    async fn take_answer(
+        &self,
+        object: &Arc<Observed>,
+        joiner: &Joiner<'_>,
+        answer: &ResponseBody,
+        asking: Asking<'_>,
+    ) -> Result<(), Refusal> {
         let learnt = parse_names(answer.children_resources.as_deref().unwrap_or_default());
         self.learn_names(object, &learnt).await?;
         // What the peer did wrong is not the fault of who asked.
-        self.install(object, &answer).map_err(|refusal| Refusal { code: StatusCode::INTERNAL, ..refusal })?;
+        self.install(object, answer).map_err(|refusal| Refusal { code: StatusCode::INTERNAL, ..refusal })?;
         drop(asking);
-        if !self.answer_from_copy(object, &joiner.waited()).await? {
-            return Err(malformed("no usable snapshot"));
+        match self.answer_from_copy(object, &joiner.waited()).await? {
+            true => Ok(()),
+            false => Err(malformed("no usable snapshot")),
         }
-        Ok(())
     }
 
     /// Step 7: asks the Reporter's side, for no more than what the copy lacks.
@@ -229,7 +247,7 @@ impl SyncManager {
         let message =
             self.bus().new_message(MessageType::Subscribe, self.address(), &url.subscription(), request);
         let id = message.id().clone();
-        let kept = body.resumable.or(body.store).unwrap_or(false);
+        let kept = is_kept(body);
         let before = self.withdraw_leave(url, hyperty);
         let (refusal, accepted) = match self.ask_whole(message, self.config().peer_timeout, progress).await {
             Ok(answer) if answer.code.is_success() => return Ok(answer),
@@ -292,6 +310,11 @@ impl State {
     fn is_or_will_be_observed_by(&self, hyperty: &HypertyUrl) -> bool {
         self.observers.contains_key(hyperty) || self.joining.iter().any(|joining| joining.hyperty == *hyperty)
     }
+}
+
+/// Whether an observation is to be known after a restart.
+fn is_kept(body: &SubscribeBody) -> bool {
+    body.resumable.or(body.store).unwrap_or(false)
 }
 
 /// Tells whoever subscribes that a large state is still coming.

@@ -6,7 +6,7 @@ use hyperty_model::log::ChangeLog;
 use hyperty_model::message::{Body, DeleteBody, ResponseBody, UpdateBody, UpdateKind};
 use hyperty_model::object::Children;
 use hyperty_model::replica::{Hold, Received, Replaced};
-use hyperty_model::{Message, MessageType, Snapshot};
+use hyperty_model::{Message, MessageType, ObjectUrl, Snapshot};
 use hyperty_storage::Role;
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ impl SyncManager {
             tracing::warn!(object = %object.url, sender = ?message.sender(), "only the Reporter's runtime publishes here");
             return;
         }
-        if !self.is_from_home(object, message) {
+        if !self.is_from_home(&object.url, message) {
             tracing::warn!(object = %object.url, hops = ?message.hops(), "a message of the stream came from another domain");
             return;
         }
@@ -38,8 +38,8 @@ impl SyncManager {
 
     /// Who may speak for an object only the node of its domain knows: what comes another way is believed only by who
     /// has no connection to that node.
-    pub(crate) fn is_from_home(&self, object: &Observed, message: &Message) -> bool {
-        match self.shared.parts.registry.stub_for_domain(object.url.home()) {
+    pub(crate) fn is_from_home(&self, object: &ObjectUrl, message: &Message) -> bool {
+        match self.shared.parts.registry.stub_for_domain(object.home()) {
             Some(stub) => message.hops().last().is_none_or(|hop| hop == stub.url()),
             None => true,
         }

@@ -9,6 +9,7 @@ mod backup_crash;
 mod between;
 mod bulk;
 mod children;
+mod company;
 mod creation;
 mod delegation;
 mod delegation_back;
