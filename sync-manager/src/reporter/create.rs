@@ -1,5 +1,6 @@
 //! Creation of an object (protocol 5.1): authorise, allocate, route, register, store, answer.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hyperty_message_bus::Wish;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::grants::Grants;
 use super::object::{Options, Reported, State};
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
@@ -54,6 +56,7 @@ struct Plan {
     schema: Arc<Schema>,
     schema_url: Url,
     data: Value,
+    grants: Grants,
     options: Options,
 }
 
@@ -66,11 +69,13 @@ impl SyncManager {
         if let Some(resource) = &body.resource {
             return self.reuse(hyperty, body, &resource.0).await;
         }
-        let plan = self.plan_creation(hyperty, body).await?;
-        let options = plan.options;
-        // Whoever waits gives up after T_RESP; what is not done by then is taken back, not left behind. One time for
-        // the address and all that follows: together with the undoing it stays below that (M9).
+        // Whoever waits gives up after T_RESP; what is not done by then is taken back, not left behind. One time for all
+        // of it: together with the undoing it stays below that (M9).
         let deadline = Instant::now() + self.config().peer_timeout;
+        let planned = tokio::time::timeout_at(deadline, self.plan_creation(hyperty, body)).await;
+        let plan =
+            planned.map_err(|_| Refusal::new(StatusCode::TIMEOUT, "the schema did not come in time"))??;
+        let options = plan.options;
         let object = self.allocate(hyperty, &plan).await?;
         let routes = Mutex::new(None);
         let establishing = self.establish(hyperty, body, plan, (&object, &routes));
@@ -106,7 +111,8 @@ impl SyncManager {
         let reporter = stored_reporter.or_else(|| live.map(|object| object.lock().metadata.reporter.clone()));
         match reporter {
             Some(reporter) if reporter == *hyperty => {
-                let mut snapshots = self.resume_reported(hyperty, body, Some(object)).await?;
+                let mut snapshots =
+                    self.resume_reported(hyperty, body, Some(&BTreeSet::from([object.clone()]))).await?;
                 let value = snapshots.pop().ok_or_else(|| Refusal::unknown(object))?;
                 Ok(ResponseBody {
                     resource: Some(object.to_string()),
@@ -136,6 +142,12 @@ impl SyncManager {
             }
             Some(_) => {}
         }
+        let authorised = wanted.authorise.iter().chain(&body.authorise.0).cloned();
+        let grants: Grants = authorised.map(Grant::unlimited).collect();
+        if grants.len() > self.config().grants_max {
+            let text = format!("{} are granted, and {} are the most", grants.len(), self.config().grants_max);
+            return Err(Refusal::new(StatusCode::INTERNAL, text).because("limit"));
+        }
         let request = PolicyRequest::new(Point::Create, hyperty.as_url().clone())
             .identity(body.identity.clone())
             .schema(schema_url.clone())
@@ -146,7 +158,7 @@ impl SyncManager {
         check_data(&schema, &data)?;
         self.check_data_size(&data)?;
         let options = self.options(hyperty, body, &wanted)?;
-        Ok(Plan { wanted, name, schema, schema_url, data, options })
+        Ok(Plan { wanted, name, schema, schema_url, data, grants, options })
     }
 
     fn options(
@@ -194,7 +206,7 @@ impl SyncManager {
         plan: Plan,
         (url, routes): (&ObjectUrl, &Mutex<Option<Wish>>),
     ) -> Result<Vec<String>, Refusal> {
-        let Plan { wanted, name, schema, schema_url, data, options } = plan;
+        let Plan { wanted, name, schema, schema_url, data, grants, options } = plan;
         let now = self.shared.parts.clock.now();
         let metadata = Metadata {
             url: url.clone(),
@@ -212,8 +224,7 @@ impl SyncManager {
             mutual_authentication: wanted.mutual_authentication.or(body.mutual),
         };
         let mut state = State::new(metadata, Position::default(), data, options);
-        let authorised = wanted.authorise.into_iter().chain(body.authorise.0.iter().cloned());
-        state.grants = authorised.map(Grant::unlimited).collect();
+        state.grants = grants;
         state.reporter_user = body.identity.clone();
         let object = Arc::new(Reported::new(schema, state));
 

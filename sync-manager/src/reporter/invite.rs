@@ -46,7 +46,11 @@ impl SyncManager {
         let deadline = Instant::now() + self.config().decision_timeout;
         let object = self.own_object(hyperty, body.resource.as_ref().map_or(&[][..], |list| &list.0))?;
         let wanted = self.wanted(body)?;
-        self.may_invite(&object, &wanted, body.identity.as_ref()).await?;
+        let asking = self.may_invite(&object, &wanted, body.identity.as_ref());
+        let decided = tokio::time::timeout_at(deadline, asking).await;
+        // As one that does not decide on one of them in time.
+        let late = || Err(Refusal::new(StatusCode::FORBIDDEN, "no decision in time").because("policy"));
+        decided.unwrap_or_else(|_| late())?;
         let ticket = self.enter(&object, &wanted)?;
         if let Some(ticket) = ticket {
             // What could not be kept is not promised, but whoever hears of it by chance may come: it was allowed.

@@ -36,18 +36,18 @@ impl SyncManager {
         }
     }
 
-    /// Brings back what `hyperty` reported, or only `one`, and returns the snapshots. What is live already is
+    /// Brings back what `hyperty` reported, or only some of it, and returns the snapshots. What is live already is
     /// returned as it is (INV-RES-3). What fails is left out; if all fails, why the last one did is told.
     pub(crate) async fn resume_reported(
         &self,
         hyperty: &HypertyUrl,
         body: &CreateObject,
-        one: Option<&ObjectUrl>,
+        only: Option<&BTreeSet<ObjectUrl>>,
     ) -> Result<Vec<Value>, Refusal> {
         self.may_resume(hyperty, body.identity.as_ref()).await?;
         let _one_at_a_time = self.shared.resuming.lock().await;
         let wanted = |url: &ObjectUrl, schema: &hyperty_model::Url| {
-            one.is_none_or(|one| one == url)
+            only.is_none_or(|only| only.contains(url))
                 && body.resource.as_ref().is_none_or(|listed| listed.0.contains(url))
                 && body.schema.as_ref().is_none_or(|wanted| wanted == schema)
         };
@@ -231,6 +231,11 @@ impl SyncManager {
         };
         let mut position = record.position;
         let broken = record.data.is_none() || record.broken;
+        // A deletion stays one, whatever else was lost.
+        let status = match record.status {
+            RecordStatus::Deleting => RecordStatus::Deleting,
+            _ => RecordStatus::Live,
+        };
         if broken {
             position.epoch += 1;
             self.tally().epochs_raised.add(1);
@@ -274,7 +279,7 @@ impl SyncManager {
         }
         self.plan_away(&object, &object.lock());
         if broken {
-            self.save_durably(&object, RecordStatus::Live).await?;
+            self.save_durably(&object, status).await?;
             self.on_disk().await?;
         }
         Ok(object)

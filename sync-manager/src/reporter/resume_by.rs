@@ -140,13 +140,11 @@ impl SyncManager {
                 wanted.insert(record.metadata.url.clone());
             }
         }
-        let wanted: Vec<ObjectUrl> =
-            wanted.into_iter().filter(|url| observed_by(criteria, url, self)).collect();
-        let mut values = Vec::new();
-        for url in &wanted {
-            values.extend(self.resume_reported(hyperty, &CreateObject::default(), Some(url)).await?);
+        wanted.retain(|url| observed_by(criteria, url, self));
+        if wanted.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(values)
+        self.resume_reported(hyperty, &CreateObject::default(), Some(&wanted)).await
     }
 
     /// Records of the same user that nobody has resumed, of another hyperty.

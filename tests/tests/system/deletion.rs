@@ -108,6 +108,32 @@ async fn an_interrupted_deletion_is_finished_and_not_undone_inv_del_3() {
     }
 }
 
+/// The data was not stored, so that its history is broken at each start: a deletion that goes on is one all the same.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_is_interrupted_twice_is_finished_inv_res_7() {
+    let world = World::new(86);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let schema = alice.runtime.schema(hyperty_conformance::party::SCHEMA).unwrap();
+    let board = alice.hyperty.create(schema).name("board").data(topic("a")).resumable(true).await.unwrap();
+    let url = board.url().clone();
+    world.cut("alice");
+    sleep(Duration::from_secs(1)).await;
+    let deleting = tokio::spawn(async move { board.delete().await });
+    sleep(Duration::from_secs(1)).await;
+    deleting.abort();
+    let _ = deleting.await;
+    let mut alice = alice;
+    for _ in 0..2 {
+        alice = alice.crash().await;
+        assert!(alice.hyperty.resumed().reporters.is_empty(), "it is deleted");
+        sleep(Duration::from_secs(1)).await;
+    }
+    world.heal("alice");
+    sleep(PATIENCE).await;
+    assert_eq!(registered(&bob, &url).await.0, 410);
+    assert!(stored(&alice, Role::Reporter).is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn deletion_ends_with_all_observers_dead_inv_del_5() {
     let world = World::new(82);

@@ -384,3 +384,32 @@ async fn only_the_reporter_invites_and_within_limits() {
     board.delete().await.unwrap();
     assert!(matches!(board.invite([bob.hyperty.url().clone()]).await, Err(InviteError::Closed)));
 }
+
+/// The limit of grants holds for those of the creation as well.
+#[tokio::test(start_paused = true)]
+async fn a_creation_grants_no_more_than_may_be() {
+    let world = World::new(9310);
+    let mut config = hyperty_runtime::SyncManagerConfig::default();
+    config.grants_max = 2;
+    let alice = Party::with(&world, "alice", |builder| builder.sync_manager(config)).await;
+    let schema = alice.runtime.schema(hyperty_conformance::party::SCHEMA).unwrap();
+    let users = ["user://example.com/a", "user://example.com/b", "user://example.com/c"];
+    let url = |user: &&str| hyperty_model::Url::parse(user).unwrap();
+    for n in 1..=3 {
+        let create = alice.hyperty.create(schema.clone()).name("board").data(topic("a"));
+        let created = create.authorise(users[..n].iter().map(url)).await;
+        match n {
+            3 => assert!(
+                matches!(
+                    &created,
+                    Err(hyperty_syncher::CreateError::Refused {
+                        code: hyperty_model::StatusCode::INTERNAL,
+                        ..
+                    })
+                ),
+                "{created:?}"
+            ),
+            _ => drop(created.expect("as many as may be")),
+        }
+    }
+}
