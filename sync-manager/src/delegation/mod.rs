@@ -20,6 +20,6 @@ mod resume;
 mod taking;
 mod transfer;
 
-pub(crate) use pass::{Handing, Passed};
+pub(crate) use pass::{Handing, Passed, full};
 pub(crate) use taking::Taking;
 pub(crate) use transfer::Gift;

@@ -189,7 +189,8 @@ impl SyncManager {
     }
 }
 
-fn full() -> Refusal {
+/// For who asks when no more can be held.
+pub(crate) fn full() -> Refusal {
     Refusal::new(StatusCode::TIMEOUT, "the object is changing hands, and too many wait for that")
         .because("limit")
 }

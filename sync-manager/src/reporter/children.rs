@@ -11,6 +11,7 @@ use hyperty_storage::{Role, Ticket};
 use super::commit::{Release, Staged};
 use super::object::{Phase, Reported, State};
 use crate::answer::Refusal;
+use crate::delegation::full;
 use crate::manager::SyncManager;
 
 /// A child operation that was taken in.
@@ -35,7 +36,7 @@ impl SyncManager {
             Phase::Frozen | Phase::Delegated => {
                 // Those from elsewhere are sent again until they are answered (M18), by whoever answers then.
                 if !message.is_remote() && state.handing.hold(message.clone()).is_err() {
-                    tracing::warn!(object = %object.url, "too many operations on children while the object changes hands");
+                    self.answer_child(message, full().into());
                 }
                 return;
             }

@@ -52,14 +52,17 @@ impl SyncManager {
 
     /// One after the other, until none waits.
     async fn decide_children(&self, object: &Arc<Reported>) {
-        loop {
-            let Some(first) = object.child_gate.0.lock().front().cloned() else { return };
-            let decided = match self.child_request(object, &first) {
+        let mut first = object.child_gate.0.lock().front().cloned();
+        while let Some(message) = first {
+            let decided = match self.child_request(object, &message) {
                 Some(request) => self.decide(&request).await,
                 None => Ok(false),
             };
-            self.on_decided_child(object, &first, decided);
-            object.child_gate.0.lock().pop_front();
+            self.on_decided_child(object, &message, decided);
+            // In one step: one that comes behind the last begins anew, and is decided by nobody else.
+            let mut waiting = object.child_gate.0.lock();
+            waiting.pop_front();
+            first = waiting.front().cloned();
         }
     }
 
