@@ -35,9 +35,7 @@ impl Grounds {
     fn hold(&self, state: &ReportedState, now: Timestamp) -> bool {
         match self {
             Grounds::Observer(hyperty) => state.observers.contains_key(hyperty),
-            Grounds::Runtime(runtime) => {
-                state.observers.values().any(|observer| observer.runtime.as_ref() == Some(runtime))
-            }
+            Grounds::Runtime(runtime) => state.observers.hosts(runtime),
             Grounds::Admitted(hyperty, identity) => state.admits(hyperty, identity.as_ref(), now),
             Grounds::Public => state.metadata.public_observation,
             Grounds::Decided(reader) => !reader.as_ref().is_some_and(|reader| state.shuts_out(reader, now)),

@@ -19,31 +19,31 @@ impl SyncManager {
             let mut state = object.lock();
             state.joining.call_off_all_of(runtime);
             let mut away = Vec::new();
-            let state = &mut *state;
-            for (hyperty, entry) in &mut state.observers {
-                if entry.runtime.as_ref() != Some(runtime) {
-                    continue;
-                }
-                state.roll.heard(hyperty);
+            for hyperty in state.observers.of_runtime(runtime) {
+                state.roll.heard(&hyperty);
+                let Some(entry) = state.observers.get_mut(&hyperty) else { continue };
                 if !entry.resumable {
-                    leaving.push(hyperty.clone());
+                    leaving.push(hyperty);
                     continue;
                 }
                 entry.routes = Default::default();
                 if entry.away.is_none() {
                     entry.away = Some(now);
-                    self.tell_observers(object, ObserversOperation::Away, hyperty, entry);
-                    away.push(hyperty.clone());
+                    self.tell_observers(object, ObserversOperation::Away, &hyperty, entry);
+                    away.push(hyperty);
                 }
             }
             for hyperty in &away {
-                self.persist_observer_of(object, state, hyperty);
+                self.persist_observer_of(object, &state, hyperty);
             }
             tracing::debug!(
                 object = %object.url, %runtime, away = away.len(), dropped = leaving.len(), "a session of observers ended"
             );
-            leaving.extend(self.too_many_away(state));
-            self.plan_away(object, state);
+            leaving.extend(self.too_many_away(&state));
+            if let Some(at) = now.checked_add(self.config().away_age).filter(|_| !away.is_empty()) {
+                // Those that went before are looked at before.
+                self.shared.timers.set(&object.url, Due::Away, at);
+            }
         }
         self.drop_all(object, leaving);
     }
@@ -71,6 +71,9 @@ impl SyncManager {
 
     /// Those that are away longest, as many as there are too many.
     fn too_many_away(&self, state: &State) -> Vec<HypertyUrl> {
+        if state.observers.len() <= self.config().away_max {
+            return Vec::new();
+        }
         let mut away: Vec<(Instant, &HypertyUrl)> =
             state.observers.iter().filter_map(|(hyperty, entry)| Some((entry.away?, hyperty))).collect();
         let too_many = away.len().saturating_sub(self.config().away_max);

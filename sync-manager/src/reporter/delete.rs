@@ -90,11 +90,13 @@ impl SyncManager {
         let source = body.source.clone().unwrap_or_else(|| message.from().clone());
         {
             let mut state = object.lock();
-            let by_hyperty = state.observers.iter().find(|(hyperty, _)| *hyperty.as_url() == source);
-            let runtime: Option<RuntimeUrl> = by_hyperty.and_then(|(_, entry)| entry.runtime.clone());
-            state
-                .awaited
-                .retain(|awaited| !source.is_at_or_below(awaited) && Some(awaited) != runtime.as_ref());
+            // A runtime, as is usual; one of its hyperties; or something below it.
+            let hyperty = HypertyUrl::try_from(source.clone()).ok();
+            let host = hyperty.and_then(|hyperty| state.observers.get(&hyperty)?.runtime.clone());
+            let runtime = host.or_else(|| RuntimeUrl::try_from(source.clone()).ok());
+            if !runtime.is_some_and(|runtime| state.awaited.remove(&runtime)) {
+                state.awaited.retain(|awaited| !source.is_at_or_below(awaited));
+            }
         }
         object.acknowledged.notify_one();
     }

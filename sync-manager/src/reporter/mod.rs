@@ -4,6 +4,7 @@
 //! [`read`], [`execute`], [`unsubscribe`], [`remove`], [`delete`], [`resume`], [`resume_by`], [`takeover`], [`depose`].
 //! Who observes is told by [`observers`], and found out by [`roll_call`]. The state of one object is in [`object`].
 
+mod accepted;
 mod answers;
 mod away;
 mod beat;
@@ -47,4 +48,4 @@ pub(crate) use remove::{REMOVED, removed_refusal};
 pub(crate) use resume::{homes_of, resumed_reporter_value, resumed_value, snapshot_of};
 pub(crate) use resume_by::MISSING_MAX;
 pub(crate) use routes::Path;
-pub(crate) use subscribe::{Applicant, snapshot_answer};
+pub(crate) use subscribe::{Applicant, runtime_of, snapshot_answer};

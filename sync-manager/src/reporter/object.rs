@@ -1,7 +1,7 @@
 //! The state of one reported object.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hyperty_message_bus::{Listener, PublishRoute, Wish};
@@ -20,6 +20,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::accepted::Accepted;
 use super::answers::Answers;
 use super::commit::Staged;
 use super::execute::Actions;
@@ -62,7 +63,7 @@ pub(crate) struct State {
     pub(crate) children: Children,
     /// The operations on children that wait to be durable.
     pub(crate) unreleased: Unreleased,
-    pub(crate) observers: BTreeMap<HypertyUrl, ObserverEntry>,
+    pub(crate) observers: Accepted,
     /// Who of them was not heard of since this runtime was away.
     pub(crate) roll: RollCall,
     /// Those that observe as soon as the store has kept it.
@@ -240,7 +241,7 @@ impl State {
             digest: DigestCache::default(),
             children: Children::default(),
             unreleased: Unreleased::default(),
-            observers: BTreeMap::new(),
+            observers: Accepted::default(),
             roll: RollCall::default(),
             joining: Joining::default(),
             removed: Removed::default(),

@@ -147,23 +147,24 @@ impl SyncManager {
     /// Manager asks for them; what a hyperty reads for itself tells nothing of who observes.
     fn welcome_back(&self, object: &Reported, state: &mut State, reader: &Reader<'_>) {
         let (Some(runtime), Some(stub)) = (reader.manager_of(), &reader.stub) else { return };
-        let listed = state.observers.values().filter(|entry| entry.runtime.as_ref() == Some(runtime)).count();
-        let mut back = Vec::new();
-        for (hyperty, entry) in &mut state.observers {
-            if entry.runtime.as_ref() != Some(runtime) {
-                continue;
-            }
+        let listed = state.observers.of_runtime(runtime);
+        match &listed[..] {
+            [] => return,
+            [one] => drop(state.roll.heard(one)),
             // Of several the Sync Manager may mean any: they are asked for.
-            if listed == 1 {
-                state.roll.heard(hyperty);
-            }
-            if entry.away.is_some()
-                && let Ok(routes) = self.observer_routes(object, &Path::Stub(stub.clone()))
-            {
+            _ => {}
+        }
+        state.roll.is_there(runtime);
+        let mut back = Vec::new();
+        for hyperty in listed {
+            let Some(entry) = state.observers.get_mut(&hyperty).filter(|entry| entry.away.is_some()) else {
+                continue;
+            };
+            if let Ok(routes) = self.observer_routes(object, &Path::Stub(stub.clone())) {
                 entry.routes = routes;
                 entry.away = None;
-                self.tell_observers(object, ObserversOperation::Back, hyperty, entry);
-                back.push(hyperty.clone());
+                self.tell_observers(object, ObserversOperation::Back, &hyperty, entry);
+                back.push(hyperty);
             }
         }
         if back.is_empty() {
@@ -213,7 +214,7 @@ impl Reader<'_> {
     /// Whether this is a Sync Manager, in its own name, whose runtime hosts an observer.
     fn hosts_observer(&self, state: &State) -> bool {
         let runtime = self.manager_of();
-        runtime.is_some_and(|runtime| state.observers.values().any(|o| o.runtime.as_ref() == Some(runtime)))
+        runtime.is_some_and(|runtime| state.observers.hosts(runtime))
     }
 
     /// Whether this is a Sync Manager that repairs a copy for observers of which nothing is known here (5.10.2).

@@ -13,7 +13,7 @@ use hyperty_model::message::{
 };
 use hyperty_model::url::node;
 use hyperty_model::{HypertyUrl, Message, MessageType, RuntimeUrl, StatusCode, Timestamp};
-use hyperty_storage::{RecordStatus, Role, Ticket};
+use hyperty_storage::{Role, Ticket};
 use tokio::time::Instant;
 
 use super::object::{ObserverEntry, Reported, State};
@@ -135,7 +135,7 @@ impl SyncManager {
         let ticket = self.storage().put_subscriber(Role::Reporter, &object.url, &subscriber);
         match was_granted {
             // The grant is a part of the record itself.
-            true => self.persist(object, state, RecordStatus::Live),
+            true => self.persist_grants(object, state),
             false => Some(ticket),
         }
     }
@@ -224,7 +224,7 @@ impl SyncManager {
     /// returns.
     fn revocation(&self, object: &Reported, state: &State, gone: &Gone) -> Option<Request> {
         let runtime = gone.runtime.as_ref().filter(|runtime| **runtime != self.shared.parts.runtime)?;
-        let remains = state.observers.values().any(|observer| observer.runtime.as_ref() == Some(runtime))
+        let remains = state.observers.hosts(runtime)
             || state.joining.iter().any(|joining| joining.runtime.as_ref() == Some(runtime));
         if remains
             || state.metadata.public_observation

@@ -34,6 +34,8 @@ const ASKED_AT_A_TIME: usize = 64;
 #[derive(Default)]
 pub(crate) struct RollCall {
     unheard: BTreeSet<HypertyUrl>,
+    /// Runtimes of these that have asked for something since they were asked: they have a session.
+    there: BTreeSet<RuntimeUrl>,
     tries: u32,
 }
 
@@ -41,6 +43,13 @@ impl RollCall {
     /// This one was heard of. False if that was known.
     pub(crate) fn heard(&mut self, hyperty: &HypertyUrl) -> bool {
         self.unheard.remove(hyperty)
+    }
+
+    /// This runtime has a session.
+    pub(crate) fn is_there(&mut self, runtime: &RuntimeUrl) {
+        if !self.unheard.is_empty() {
+            self.there.insert(runtime.clone());
+        }
     }
 }
 
@@ -51,7 +60,8 @@ impl SyncManager {
         let here = Some(&self.shared.parts.runtime);
         let elsewhere = |entry: &ObserverEntry| entry.runtime.is_some() && entry.runtime.as_ref() != here;
         let unheard = state.observers.iter().filter(|(_, entry)| elsewhere(entry));
-        state.roll = RollCall { unheard: unheard.map(|(hyperty, _)| hyperty.clone()).collect(), tries: 0 };
+        let unheard = unheard.map(|(hyperty, _)| hyperty.clone()).collect();
+        state.roll = RollCall { unheard, ..RollCall::default() };
         if !state.roll.unheard.is_empty() {
             self.shared.timers.set(&object.url, Due::RollCall, Instant::now() + ROLL_WAIT);
         }
@@ -65,9 +75,15 @@ impl SyncManager {
         }
         let silent: Vec<(RuntimeUrl, BTreeSet<HypertyUrl>)> = {
             let mut state = object.lock();
-            if state.phase != Phase::Live {
-                return;
+            match state.phase {
+                Phase::Live => {}
+                // It stays perhaps.
+                Phase::Frozen => {
+                    return self.shared.timers.set(url, Due::RollCall, Instant::now() + ROLL_WAIT);
+                }
+                _ => return,
             }
+            state.roll.there.clear();
             state.unheard_by_runtime().into_iter().collect()
         };
         for some in silent.chunks(ASKED_AT_A_TIME) {
@@ -98,8 +114,12 @@ impl SyncManager {
         let body = answer.decode::<ResponseBody>().unwrap_or_default();
         let refusal = Refusal::relayed(&body);
         if body.code == StatusCode::NOT_FOUND && refusal.is_unreachable() {
-            // The node knows of no such session: it has ended.
-            return self.session_ended(object, runtime);
+            // The node knows of no such session: it has ended, unless another one was heard of since that was said.
+            let is_there = object.lock().roll.there.contains(runtime);
+            if !is_there {
+                self.session_ended(object, runtime);
+            }
+            return;
         }
         if refusal.is_unreachable() {
             return;

@@ -206,6 +206,9 @@ impl SyncManager {
         }
         state.removed.pardon(&hyperty);
         state.roll.heard(&hyperty);
+        if let Some(runtime) = &entry.runtime {
+            state.roll.is_there(runtime);
+        }
         let invited = hyperty.clone();
         let elsewhere = entry.runtime.clone().filter(|it| !it.home().eq_ignore_ascii_case(object.url.home()));
         state.observers.insert(hyperty, entry);

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use hyperty_model::message::{ForwardBody, ForwardKind, ObserversOperation, ResponseBody, UnsubscribeBody};
-use hyperty_model::{HypertyUrl, Identity, Message, ObjectUrl, RuntimeUrl, StatusCode, UrlKind};
+use hyperty_model::url::node;
+use hyperty_model::{HypertyUrl, Identity, Message, ObjectUrl, RuntimeUrl, StatusCode};
 use hyperty_storage::{Role, Ticket};
 use tokio::time::Instant;
 
@@ -21,9 +22,11 @@ impl SyncManager {
         body: &UnsubscribeBody,
     ) -> Result<ResponseBody, Refusal> {
         let object = self.reported(url).ok_or_else(|| Refusal::unknown(url))?;
-        let ended =
-            body.reason.as_deref() == Some("session-ended") && message.from().kind() == UrlKind::Domain;
-        if ended {
+        if message.sender().is_some_and(|sender| sender != message.from()) {
+            let text = "a hyperty leaves in its own name only";
+            return Err(Refusal::new(StatusCode::FORBIDDEN, text).because("forbidden"));
+        }
+        if body.reason.as_deref() == Some("session-ended") && self.is_of_node(url, message) {
             let runtime = body.source.clone().and_then(|source| RuntimeUrl::try_from(source).ok());
             let runtime = runtime.ok_or_else(|| Refusal::missing("source"))?;
             self.session_ended(&object, &runtime);
@@ -47,6 +50,12 @@ impl SyncManager {
         Ok(ResponseBody::ok())
     }
 
+    /// Whether it is the message node of an object's domain that speaks: it alone knows whose sessions have ended.
+    fn is_of_node(&self, url: &ObjectUrl, message: &Message) -> bool {
+        let is_node = node::subscription_manager(url.home()).is_ok_and(|node| node == *message.from());
+        is_node && message.is_remote() && self.is_from_home(url, message)
+    }
+
     /// An observer leaves by the runtime that subscribed it, or by the same user.
     fn check_leaver(
         &self,
@@ -62,7 +71,7 @@ impl SyncManager {
             .or_else(joining)
             .or_else(|| state.deciding.find(hyperty))
             .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("{hyperty} does not observe this")))?;
-        let own_runtime = *runtime == runtime_of(message.from());
+        let own_runtime = runtime.is_some() && *runtime == runtime_of(message.from());
         let same_user = matches!((user, identity), (Some(stored), Some(given)) if stored.same_user(given));
         let own_name = message.from() == hyperty.as_url();
         if own_runtime || own_name || same_user {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyperty_model::change::{apply_with_inverse, check_value};
-use hyperty_model::message::{Body, ResponseBody, UpdateBody, UpdateKind};
+use hyperty_model::message::{Body, UpdateBody, UpdateKind};
 use hyperty_model::{Message, MessageType, StatusCode};
 
 use super::commit::{Release, Staged};
@@ -29,22 +29,17 @@ impl SyncManager {
     }
 
     fn on_update(&self, object: &Arc<Reported>, message: &Message) {
-        let body = match message.decode::<UpdateBody>() {
-            Ok(body) => body,
-            Err(error) => {
-                tracing::warn!(object = %object.url, %error, "a malformed update was refused");
-                return self.answer_update(message, ResponseBody::from(Refusal::from(error)));
-            }
+        let (taken, receipt) = match message.decode::<UpdateBody>() {
+            Ok(body) => (self.take_update(object, &mut object.lock(), message, &body), body.receipt),
+            // Whoever wrote it may wait for an answer.
+            Err(error) => (Err(Refusal::from(error)), true),
         };
-        let mut state = object.lock();
-        let taken = self.take_update(object, &mut state, message, &body);
-        drop(state);
         if let Err(refusal) = taken {
             tracing::debug!(object = %object.url, %refusal, "an update was refused");
             let by_reporter = message.sender() == Some(object.lock().metadata.reporter.as_url());
             match () {
                 // A forged update from outside is not told where it failed.
-                () if !body.receipt || message.is_remote() => {}
+                () if !receipt || message.is_remote() => {}
                 () if by_reporter => self.answer_update(message, refusal.into()),
                 () => self.answer_writer(message, refusal.into()),
             }

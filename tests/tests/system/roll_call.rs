@@ -177,3 +177,35 @@ async fn who_is_said_to_be_away_is_asked_after_a_restart() {
     assert!(!board.observers()[0].away);
     drop(copy);
 }
+
+/// That a runtime has no session is heard long before another one's silence is over, and by then it is back.
+#[tokio::test(start_paused = true)]
+async fn who_is_back_before_all_were_heard_of_stays() {
+    let world = World::new(349);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    let (bob, carol) = (Party::new(&world, "bob").await, Party::new(&world, "carol").await);
+    let (_his, mut hers) = (bob.observe(&board).await, carol.observe(&board).await);
+    drop(board);
+    let tables = crate::takeover::stopped(alice);
+    world.cut("carol");
+    // Their sessions have ended, and nobody was there to be told.
+    sleep(Duration::from_secs(120)).await;
+    world.set_link("bob", Link::Silent);
+    let mut config = hyperty_runtime::SyncManagerConfig::default();
+    config.repair_timeout = Duration::from_secs(40);
+    let runtime = world.runtime_with("alice", &tables, |builder| builder.sync_manager(config)).await;
+    runtime.schema(hyperty_conformance::party::SCHEMA).unwrap();
+    let hyperty = runtime.deploy("app").user("user://example.com/alice").await.unwrap();
+    let board = hyperty.resumed().reporters.first().expect("it is resumed").clone();
+    runtime.connected().await;
+    sleep(Duration::from_secs(7)).await;
+    world.heal("carol");
+    carol.runtime.connected().await;
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(list(&board), names(&[("bob", false), ("carol", false)]), "nobody's silence is over yet");
+    sleep(Duration::from_secs(60)).await;
+    board.set("topic", "b").await.unwrap();
+    let change = timeout(Duration::from_secs(2), hers.next()).await.expect("a change in time");
+    assert!(change.is_some(), "she observes still");
+}
