@@ -55,7 +55,8 @@ impl SyncManager {
     }
 
     async fn try_claim(&self, request: &Message, body: &ClaimBody) -> Result<Arc<Gift>, Refusal> {
-        if *request.from() != body.source {
+        let in_own_name = request.sender().is_none_or(|sender| sender == request.from());
+        if !in_own_name || *request.from() != body.source {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "a Sync Manager claims in its own name"));
         }
         let transfer = self.transfer_of(&body.resource, body)?;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::transfer::{Gift, Transfer};
 use crate::manager::SyncManager;
-use crate::reporter::{Phase, Reported, State};
+use crate::reporter::{Phase, Reported, State, runtime_of};
 
 /// What an observer or a grant takes in a message, at most: two URLs, a user, and their names.
 const BYTES_FOR_EACH: usize = 2_048;
@@ -30,6 +30,9 @@ impl SyncManager {
             // Whose it is only the store knows, and whoever reads it next: until then it is nobody's.
             tracing::error!(object = %object.url, %error, "it is not known whether an object was given away");
             object.lock().phase = Phase::Closed(error.to_string());
+            transfer.broken(error.into());
+            // What its Reporter made meanwhile is answered: the store takes nothing any more.
+            self.thaw(&transfer.former, &object.url, &transfer.offer);
             return self.release_what_was_held(object);
         }
         self.shared.given.lock().insert(object.url.clone(), Arc::clone(&gift));
@@ -144,8 +147,4 @@ pub(super) fn grant(
     put("domain_registration", json!(record.domain_registration));
     put("domain_routing", json!(record.domain_routing));
     body
-}
-
-pub(super) fn runtime_of(manager: &Url) -> Option<hyperty_model::RuntimeUrl> {
-    hyperty_model::RuntimeUrl::parse(manager.as_str().strip_suffix("/sm")?).ok()
 }

@@ -12,11 +12,10 @@ use hyperty_registry::{RegistrationRecord, UpdateError};
 use hyperty_storage::Role;
 use tokio::time::Instant;
 
-use super::commit::runtime_of;
 use super::transfer::{Gift, Transfer};
 use crate::manager::SyncManager;
 use crate::observer::LocalObserver;
-use crate::reporter::{Ended, Reported};
+use crate::reporter::{Ended, Reported, runtime_of};
 use crate::timers::Due;
 
 impl SyncManager {
@@ -155,8 +154,7 @@ impl SyncManager {
             self.note_departure(object, transfer);
             return None;
         }
-        let observed = self.observed_or_new(&object.url);
-        let setup = observed.setup.lock().await;
+        let (observed, setup) = self.set_up(&object.url).await;
         {
             let mut state = observed.lock();
             state.metadata = Some(metadata);

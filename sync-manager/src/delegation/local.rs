@@ -79,6 +79,7 @@ impl SyncManager {
             && let Err(error) = self.on_disk().await
         {
             object.lock().phase = Phase::Closed(error.to_string());
+            transfer.broken(error.clone().into());
             self.release_what_was_held(object);
             return Err(error.into());
         }

@@ -42,6 +42,7 @@ impl SyncManager {
         loop {
             match transfer.stage() {
                 Stage::Open => {}
+                Stage::Broken(why) => return Err(why),
                 Stage::Aborted(why) => {
                     self.stay(&object, &transfer);
                     return Err(why);
@@ -149,7 +150,7 @@ impl SyncManager {
     /// as it was, only nobody hears why.
     pub(super) fn write_transfer(&self, object: &Reported, state: &crate::reporter::State) {
         if state.options.resumable {
-            let mut record = state.record(object.names().cloned().collect(), RecordStatus::Live);
+            let mut record = state.header(object.names().cloned().collect(), RecordStatus::Live);
             record.delegation = state.handing.transfer.as_ref().map(|it| it.kept(state.head_position));
             self.storage().save_metadata(&record);
         }

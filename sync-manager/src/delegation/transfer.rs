@@ -26,6 +26,8 @@ pub(crate) struct Transfer {
     state: Mutex<Giver<String, Url>>,
     /// Why it was aborted.
     why: Mutex<Option<Refusal>>,
+    /// Why nobody knows whose the object is before this runtime has started again.
+    broken: Mutex<Option<Refusal>>,
     changed: watch::Sender<u64>,
     /// Who observes the object here now stands in the store.
     departed: AtomicBool,
@@ -37,6 +39,8 @@ pub(crate) enum Stage {
     Open,
     /// The object stays with its Reporter.
     Aborted(Refusal),
+    /// The store failed while it was given: nobody knows whose it is.
+    Broken(Refusal),
     /// It is the other's since this epoch.
     Given {
         /// The other's first epoch.
@@ -66,9 +70,9 @@ impl Transfer {
         expires: Instant,
         state: Giver<String, Url>,
     ) -> Transfer {
-        let (state, why) = (Mutex::new(state), Mutex::new(None));
+        let (state, why, broken) = (Mutex::new(state), Mutex::new(None), Mutex::new(None));
         let (changed, departed) = (watch::Sender::new(0), AtomicBool::new(false));
-        Transfer { offer, to, former, expires, state, why, changed, departed }
+        Transfer { offer, to, former, expires, state, why, broken, changed, departed }
     }
 
     /// What was reported here is stored as an observation: a restart need not make it of the gift.
@@ -105,8 +109,17 @@ impl Transfer {
         self.step(|state| state.abort(&self.offer))
     }
 
+    /// The store failed between the commit and its record; whoever waits hears of it.
+    pub(super) fn broken(&self, why: Refusal) {
+        *self.broken.lock() = Some(why);
+        self.changed.send_modify(|count| *count += 1);
+    }
+
     /// What it has come to.
     pub(super) fn stage(&self) -> Stage {
+        if let Some(why) = self.broken.lock().clone() {
+            return Stage::Broken(why);
+        }
         match self.state() {
             Giver::Owner { .. } => {
                 let why = self.why.lock().clone();

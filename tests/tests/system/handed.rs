@@ -157,3 +157,35 @@ async fn changes_made_while_an_offer_hangs_are_answered_inv_msg_1() {
     settled(&mut copy, 2).await;
     assert_eq!(copy.data(), topic("b"));
 }
+
+/// A store that breaks at that moment leaves nobody waiting: the offer has an end, and so have the changes made meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_while_an_object_is_given_keeps_nobody_waiting_inv_msg_1() {
+    let world = World::new(9105);
+    let tables = Arc::new(Held::new());
+    let runtime = world.runtime("alice", &tables).await;
+    let schema = runtime.schema(SCHEMA).unwrap();
+    let alice = runtime.deploy("app").await.unwrap();
+    let create = alice.create(schema).name("board").data(topic("a")).store(true);
+    let board = create.accept(Accept::All).await.unwrap();
+    let bob = Party::new(&world, "bob").await;
+    let mut offers = bob.hyperty.delegations();
+    let taking = tokio::spawn(async move { offers.next().await.expect("an offer").accept().await });
+
+    tables.hold();
+    let giving = tokio::spawn({
+        let (board, to) = (board.clone(), bob.hyperty.url().clone());
+        async move { board.delegate(&to).await }
+    });
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let change = board.set("topic", "b");
+    tables.fail();
+    let gives = timeout(Duration::from_secs(5), giving).await.expect("an end").unwrap();
+    assert!(
+        matches!(&gives, Err(DelegateError::Refused { code: hyperty_model::StatusCode::INTERNAL, .. })),
+        "{gives:?}"
+    );
+    let change = timeout(Duration::from_secs(5), change).await.expect("an answer");
+    assert!(matches!(&change, Err(WriteError::StoreFailed { .. })), "{change:?}");
+    timeout(PATIENCE, taking).await.expect("an end").unwrap().expect_err("nothing was given");
+}
