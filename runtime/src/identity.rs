@@ -2,7 +2,7 @@
 
 use hyperty_message_bus::{Direction, Interceptor, Verdict};
 use hyperty_model::message::{IdentityEdit, ResumeBody, Rewrite};
-use hyperty_model::{HypertyUrl, Message, MessageType, StatusCode};
+use hyperty_model::{HypertyUrl, Message, MessageType, StatusCode, UrlKind};
 use hyperty_registry::RuntimeRegistry;
 
 /// Puts the user that a hyperty was deployed for into what the hyperty asks for. What comes through a stub keeps what
@@ -52,9 +52,10 @@ impl Interceptor for OwnIdentities {
     }
 }
 
-/// Whether a message asks to resume: there an identity is a criterion (protocol 5.10), which the Sync Manager compares
+/// Whether a message asks a Sync Manager to resume: there an identity is a criterion (protocol 5.10), which is compared
 /// with what the runtime knows. One that is put in would ask for more than its sender wants.
 fn is_resume(message: &Message) -> bool {
     matches!(message.kind(), MessageType::Create | MessageType::Subscribe)
+        && message.to().kind() == UrlKind::Runtime
         && message.decode::<ResumeBody>().is_ok_and(|body| body.resume)
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::world::World;
 use hyperty_message_bus::MiniBus;
-use hyperty_model::{Body, MessageType, StatusCode};
+use hyperty_model::message::ResponseBody;
+use hyperty_model::{Body, Identity, MessageType, StatusCode, Url};
 use hyperty_syncher::{Accept, Criteria, ReporterEvent, SubscribeError, SubscriptionRequest};
 use serde_json::json;
 use tokio::time::timeout;
@@ -175,5 +176,26 @@ async fn a_neighbour_ends_nobodys_observation_in_anothers_name_inv_uns_2() {
         neighbour.post(neighbour.new_message(MessageType::Unsubscribe, &from, &to, Body::of(body)));
         tokio::time::sleep(SOON).await;
         assert_eq!(board.observers(), before, "{from}");
+    }
+}
+
+/// Nobody gets in by naming a user that it is not of, as who resumes may do to its own Sync Manager.
+#[tokio::test(start_paused = true)]
+async fn a_neighbour_observes_nothing_in_another_users_name() {
+    let world = World::new(9305);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    board.accept(Accept::None);
+    let _answers = board.invite([Url::parse(&user("bob")).unwrap()]).await.unwrap();
+    let neighbour = "hyperty://example.com/neighbour".parse().unwrap();
+    let neighbour = MiniBus::new(alice.runtime.bus(), neighbour).unwrap();
+    let url = neighbour.url().as_url();
+    for resume in [false, true] {
+        let body = json!({"source": url, "identity": Identity::of_user(&user("bob")), "resume": resume});
+        let to = board.url().subscription();
+        let asking = neighbour.new_message(MessageType::Subscribe, url, &to, Body::of(body));
+        let answer = neighbour.request(asking).await;
+        assert_eq!(answer.decode::<ResponseBody>().unwrap().code, StatusCode::FORBIDDEN, "{resume}");
+        assert!(board.observers().is_empty());
     }
 }
