@@ -89,14 +89,7 @@ impl Core {
             return;
         }
         match self.take_abandoned(message.id()) {
-            Some(Abandoned::Create) if body.code.is_success() => {
-                let resource = body.resource.as_deref().and_then(|url| ObjectUrl::parse(url).ok());
-                if let Some(object) = resource {
-                    tracing::info!(%object, "a creation was answered after it was given up: the object is deleted");
-                    let body = DeleteBody { resource: Some(object.to_string()), ..DeleteBody::default() };
-                    self.minibus.post(self.to_sync_manager(MessageType::Delete, body));
-                }
-            }
+            Some(Abandoned::Create) if body.code.is_success() => self.delete_unwanted(&body),
             Some(Abandoned::Subscribe(object)) if body.code.is_success() && self.live(&object).is_none() => {
                 tracing::info!(%object, "a subscription was answered after it was given up: it is ended");
                 self.minibus
@@ -109,6 +102,16 @@ impl Core {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// What a creation has answered is nobody's: it was given up before, or cannot be reported here.
+    pub(crate) fn delete_unwanted(&self, created: &ResponseBody) {
+        let resource = created.resource.as_deref().and_then(|url| ObjectUrl::parse(url).ok());
+        if let Some(object) = resource {
+            tracing::info!(%object, "an object was created and nobody reports it: it is deleted");
+            let body = DeleteBody { resource: Some(object.to_string()), ..DeleteBody::default() };
+            self.minibus.post(self.to_sync_manager(MessageType::Delete, body));
         }
     }
 

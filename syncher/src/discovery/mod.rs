@@ -70,8 +70,9 @@ pub(crate) async fn discover(
     let (mut all, mut page) = (Vec::new(), None);
     loop {
         let Page { found, next } = ask(core, domain, query, page.as_deref()).await?;
+        // A registry that turns its pages for ever, empty ones say, is not followed.
+        let next = next.filter(|_| !found.is_empty());
         all.extend(found);
-        // A registry that turns its pages for ever is not followed.
         match next.filter(|_| all.len() < FOUND_MAX) {
             Some(next) => page = Some(next),
             None => break,

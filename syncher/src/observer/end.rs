@@ -109,7 +109,7 @@ impl ObserverShared {
         true
     }
 
-    fn unsubscribe_later(&self) {
+    pub(super) fn unsubscribe_later(&self) {
         let request = self.core.ask(MessageType::Unsubscribe, self.core.unsubscribe_body(&self.url));
         // Whatever the answer is, there is nothing left here to clear away.
         self.core.run_later(async move { drop(request.await) });

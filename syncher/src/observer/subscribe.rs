@@ -167,7 +167,19 @@ pub(super) async fn subscribe(
         StatusCode::TIMEOUT => return Err(SubscribeError::Timeout),
         code => return Err(SubscribeError::Refused { code, reason: body.why().to_owned() }),
     }
-    let repair = exchange::repair_of(&body).map_err(malformed)?;
+    let was_live = shared.is_live();
+    let taken = take_answer(shared, &body);
+    if taken.is_err() && !was_live && !shared.has_ended() {
+        // It was accepted, and nothing is left behind.
+        shared.unsubscribe_later();
+    }
+    taken
+}
+
+/// What was accepted is the copy from now on.
+fn take_answer(shared: &Arc<ObserverShared>, body: &ResponseBody) -> Result<Observer, SubscribeError> {
+    let malformed = |error: String| SubscribeError::Malformed(error);
+    let repair = exchange::repair_of(body).map_err(malformed)?;
     // Its place in the stream is at the snapshot.
     let observer = Observer::at(shared);
     shared.take_over(repair);

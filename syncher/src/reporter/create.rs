@@ -202,11 +202,14 @@ impl Create {
             StatusCode::TIMEOUT => return Err(CreateError::Timeout),
             code => return Err(CreateError::Refused { code, reason: body.why().to_owned() }),
         }
-        let (snapshot, names) = self.created(&core, &body, now)?;
-        if core.is_stopped() {
-            return Err(CreateError::Stopped);
-        }
-        let shared = ReporterShared::adopt(&core, snapshot, &names, self.accept)?;
+        let shared = match self.adopted(&core, &body, now) {
+            Ok(shared) => shared,
+            Err(error) => {
+                // It is there, and nobody reports it.
+                core.delete_unwanted(&body);
+                return Err(error);
+            }
+        };
         shared.take_over_observers(Vec::new());
         drop(adopting);
         if !self.invite.is_empty() {
@@ -256,6 +259,20 @@ impl Create {
     fn name_or_default(&self) -> String {
         let last = self.schema.path().rsplit('/').next().unwrap_or_default();
         self.name.clone().unwrap_or_else(|| last.to_owned())
+    }
+
+    /// The new object, entered here.
+    fn adopted(
+        &self,
+        core: &Arc<Core>,
+        answer: &ResponseBody,
+        now: Timestamp,
+    ) -> Result<Arc<ReporterShared>, CreateError> {
+        let (snapshot, names) = self.created(core, answer, now)?;
+        if core.is_stopped() {
+            return Err(CreateError::Stopped);
+        }
+        Ok(ReporterShared::adopt(core, snapshot, &names, self.accept.clone())?)
     }
 
     /// What the answer and the request together say of the new object.

@@ -1,6 +1,7 @@
 //! What the handles of one reported object share.
 
 use std::sync::{Arc, Weak};
+use std::task::Waker;
 
 use hyperty_message_bus::{BusError, Listener};
 use hyperty_model::message::DeposedBody;
@@ -63,6 +64,34 @@ pub(super) struct State {
     /// Somebody waits to hear whether it is given away.
     giving: bool,
     listeners: Vec<Listener>,
+}
+
+/// What is left of an object that has ended here, to be seen to without its lock.
+struct Over {
+    /// What nobody answers any more.
+    unanswered: Vec<ActionRequest>,
+    /// Who waits for something that will not come.
+    waiters: Vec<Waker>,
+    listeners: Vec<Listener>,
+}
+
+impl State {
+    /// Nothing can be written or is told any more.
+    fn close(&mut self, error: &WriteError) -> Over {
+        (self.closed, self.ended) = (Some(error.clone()), true);
+        let mut unanswered = Vec::new();
+        loop {
+            match self.requests.take() {
+                Taken::Event(request) => unanswered.push(request),
+                Taken::Lagged => {}
+                Taken::Nothing => break,
+            }
+        }
+        let mut waiters = self.events.waiters();
+        waiters.extend(self.observers.end());
+        waiters.extend(self.requests.waiters());
+        Over { unanswered, waiters, listeners: std::mem::take(&mut self.listeners) }
+    }
 }
 
 impl ReporterShared {
@@ -177,7 +206,7 @@ impl ReporterShared {
             (state.events.push(event).err(), state.events.waiters())
         };
         drop(refused);
-        waiters.into_iter().for_each(std::task::Waker::wake);
+        waiters.into_iter().for_each(Waker::wake);
     }
 
     /// Tells why the object has ended here: this is never lost, however far behind its reader is.
@@ -187,7 +216,7 @@ impl ReporterShared {
             state.events.push_last(event);
             state.events.waiters()
         };
-        waiters.into_iter().for_each(std::task::Waker::wake);
+        waiters.into_iter().for_each(Waker::wake);
     }
 
     /// The copy now, without holding anybody up.
@@ -205,58 +234,43 @@ impl ReporterShared {
 
     /// The object is gone: what waits fails, nothing is listened to, and the events end.
     pub(super) fn end(&self, error: &WriteError, children: &ChildError) {
-        let mut unanswered = Vec::new();
-        let (waiting, waiters, listeners) = {
+        let (waiting, over) = {
             let mut state = self.state.lock();
-            loop {
-                match state.requests.take() {
-                    Taken::Event(request) => unanswered.push(request),
-                    Taken::Lagged => {}
-                    Taken::Nothing => break,
-                }
-            }
-            state.closed = Some(error.clone());
-            state.ended = true;
             self.outbox.clear();
-            let mut waiters = state.events.waiters();
-            waiters.extend(state.observers.end());
-            waiters.extend(state.requests.waiters());
-            (state.journal.give_up(), waiters, std::mem::take(&mut state.listeners))
+            (state.journal.give_up(), state.close(error))
         };
-        drop((listeners, unanswered));
         self.board.close(children);
+        self.tell_end(waiting, over, error);
+    }
+
+    /// Everybody who waits for anything of the object hears that it has ended here; no lock is held.
+    fn tell_end(&self, waiting: Vec<Waiting>, over: Over, error: &WriteError) {
+        let Over { unanswered, waiters, listeners } = over;
+        drop((listeners, unanswered));
         self.invites.end();
         for waiting in waiting {
             let _ = waiting.send(Err(error.clone()));
         }
-        waiters.into_iter().for_each(std::task::Waker::wake);
-        self.backed_up.send_modify(|_| ());
         self.core.remove(&self.url, std::ptr::from_ref(self).cast());
+        waiters.into_iter().for_each(Waker::wake);
+        self.backed_up.send_modify(|_| ());
     }
 
     /// The object is another's: nothing is listened to, what waits fails, and what was not committed is undone. Gives what
     /// this hyperty goes on from as an observer.
     pub(crate) fn hand_over(&self, to: HypertyUrl) -> (Snapshot, Vec<ChildrenName>) {
         let children = self.board.with_children(|children| children);
-        let (snapshot, waiting, listeners, waiters) = {
+        let (snapshot, waiting, over) = {
             let mut state = self.state.lock();
-            state.closed = Some(WriteError::Delegated);
-            state.ended = true;
             self.outbox.clear();
             let waiting = state.journal.withdraw();
             let Position { epoch, version } = state.journal.position();
             let data = Value::clone(state.journal.data());
             let snapshot = Snapshot { metadata: state.metadata.clone(), version, epoch, data, children };
             state.events.push_last(ReporterEvent::Delegated { to });
-            let listeners = std::mem::take(&mut state.listeners);
-            (snapshot, waiting, listeners, state.events.waiters())
+            (snapshot, waiting, state.close(&WriteError::Delegated))
         };
-        drop(listeners);
-        for waiting in waiting {
-            let _ = waiting.send(Err(WriteError::Delegated));
-        }
-        self.core.remove(&self.url, std::ptr::from_ref(self).cast());
-        waiters.into_iter().for_each(std::task::Waker::wake);
+        self.tell_end(waiting, over, &WriteError::Delegated);
         (snapshot, self.board.names())
     }
 

@@ -181,3 +181,18 @@ async fn a_deletion_ends_the_reporter() {
     assert_eq!(in_flight.await, Err(hyperty_syncher::WriteError::Deleted));
     assert_eq!(reporter.set("n", 2).await, Err(hyperty_syncher::WriteError::Deleted));
 }
+
+/// It was created, and the hyperty has no room to report it: nothing is left behind.
+#[tokio::test(start_paused = true)]
+async fn what_is_created_and_cannot_be_reported_is_deleted() {
+    let config = hyperty_message_bus::BusConfig { addresses_max: 2, ..Default::default() };
+    let manager = Manager::on(config);
+    let alice = manager.hyperty("alice");
+    let creation = tokio::spawn(alice.syncher.create(schema()).into_future());
+    let request = manager.expect(MessageType::Create).await;
+    manager.answer(&request, created(&["messages"]));
+    let refused = creation.await.unwrap();
+    assert!(matches!(&refused, Err(CreateError::Listen(_))), "{refused:?}");
+    let deletion = manager.expect(MessageType::Delete).await.decode::<DeleteBody>().unwrap();
+    assert_eq!(deletion.resource, Some(object().to_string()));
+}

@@ -4,6 +4,7 @@ mod children;
 mod convergence;
 mod create;
 mod decisions;
+mod discovery;
 mod invitations;
 mod lifetime;
 mod manager;

@@ -60,8 +60,13 @@ pub(crate) fn snapshot(version: u64, data: Value) -> Value {
 
 impl Manager {
     pub(crate) fn new() -> Arc<Manager> {
+        Manager::on(BusConfig::default())
+    }
+
+    /// On a bus with limits of its own.
+    pub(crate) fn on(config: BusConfig) -> Arc<Manager> {
         let runtime: RuntimeUrl = "hyperty-runtime://example.com/laptop".parse().unwrap();
-        let config = BusConfig { runtime: Some(runtime.clone()), ..BusConfig::default() };
+        let config = BusConfig { runtime: Some(runtime.clone()), ..config };
         let (arrived, inbox) = mpsc::unbounded_channel();
         let manager = Arc::new(Manager {
             bus: MessageBus::new(config, &SeededIds::new(7)),

@@ -354,3 +354,16 @@ async fn what_is_not_served_is_answered() {
         assert_eq!(manager.bus.request(message).await.code(), StatusCode::BAD_REQUEST, "{kind}");
     }
 }
+
+/// An answer that is no object leaves no subscription behind.
+#[tokio::test(start_paused = true)]
+async fn what_is_accepted_and_cannot_be_taken_over_is_ended() {
+    let manager = Manager::new();
+    let bob = manager.hyperty("bob");
+    let subscribing = tokio::spawn(bob.syncher.subscribe(&object()).into_future());
+    let request = manager.expect(MessageType::Subscribe).await;
+    manager.answer(&request, ResponseBody::ok());
+    let failed = subscribing.await.unwrap();
+    assert!(matches!(&failed, Err(SubscribeError::Malformed(_))), "{failed:?}");
+    manager.expect(MessageType::Unsubscribe).await;
+}

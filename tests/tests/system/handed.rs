@@ -189,3 +189,26 @@ async fn a_store_that_fails_while_an_object_is_given_keeps_nobody_waiting_inv_ms
     assert!(matches!(&change, Err(WriteError::StoreFailed { .. })), "{change:?}");
     timeout(PATIENCE, taking).await.expect("an end").unwrap().expect_err("nothing was given");
 }
+
+/// Whoever waits for anything at the seat of a former Reporter hears that it is none any more.
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_on_at_the_seat_of_a_former_reporter() {
+    let world = World::new(9106);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let board = alice.create(topic("a")).await;
+    let absent = "hyperty://example.com/nobody".parse::<hyperty_model::HypertyUrl>().unwrap();
+    let mut answers = board.invite([absent]).await.unwrap();
+    let (mut requests, mut changes) = (board.requests(), board.observers_changes());
+    let waiting = tokio::spawn({
+        let board = board.clone();
+        async move {
+            let asked = async { while requests.next().await.is_some() {} };
+            let listed = async { while changes.next().await.is_some() {} };
+            let answered = async { while answers.next().await.is_some() {} };
+            tokio::join!(asked, listed, answered, board.backed_up_beyond(None)).3
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let _report = given(&board, &bob).await;
+    assert_eq!(timeout(PATIENCE, waiting).await.expect("an end").unwrap(), None);
+}
