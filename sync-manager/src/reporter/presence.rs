@@ -24,6 +24,11 @@ impl State {
         }
     }
 
+    /// Whether its Reporter may go on with it: what is being deleted, or is another's by now, is not its own any more.
+    pub(crate) fn is_its_own(&self) -> bool {
+        matches!(self.phase, Phase::Live | Phase::Frozen)
+    }
+
     /// Nobody observes what it reports itself: its subscription may have been under way when it became the Reporter.
     ///
     /// # Errors

@@ -54,7 +54,8 @@ impl SyncManager {
         let mut values = Vec::new();
         for object in self.all_reported() {
             let state = object.lock();
-            if state.metadata.reporter == *hyperty && wanted(&object.url, &state.metadata.schema) {
+            let is_own = state.is_its_own() && state.metadata.reporter == *hyperty;
+            if is_own && wanted(&object.url, &state.metadata.schema) {
                 values.extend(resumed_reporter_value(&object, &state));
             }
         }

@@ -130,7 +130,8 @@ impl SyncManager {
         let mut wanted = BTreeSet::new();
         for object in self.all_reported() {
             let state = object.lock();
-            if state.metadata.reporter == *hyperty && criteria.covers(&state.metadata, Some(&state.data)) {
+            let is_own = state.is_its_own() && state.metadata.reporter == *hyperty;
+            if is_own && criteria.covers(&state.metadata, Some(&state.data)) {
                 wanted.insert(object.url.clone());
             }
         }

@@ -65,6 +65,12 @@ impl System {
         self.pending.iter().any(|pending| pending.board == number && gives(pending))
     }
 
+    /// Whether this party has offered the object, and has no answer.
+    pub(crate) fn is_given_by(&self, who: usize, number: usize) -> bool {
+        let gives = |pending: &Pending| pending.who == who && matches!(pending.request, Request::Give { .. });
+        self.pending.iter().any(|pending| pending.board == number && gives(pending))
+    }
+
     /// The applications of those who are awake answer the offers that have come.
     pub(crate) fn read_offers(&mut self) {
         for who in 0..PARTIES {

@@ -59,13 +59,15 @@ impl System {
         if self.is_subscribing(who, number) {
             return Ok(());
         }
+        // It may not have heard that what it offered is another's.
+        let gives = self.boards[number].seats[who].unsure || self.is_given_by(who, number);
         let board = &mut self.boards[number];
         board.verdict = verdict;
         let was_there = !board.reference.is_deleted();
         let subscribe =
             self.members[who].as_ref().map(|member| member.hyperty.subscribe(&board.url).store(true));
         let subscribe = subscribe.expect("there is a runtime between steps");
-        let was_owner = board.may_report(who);
+        let was_owner = board.may_report(who) || gives;
         let request = Request::Subscribe { was_owner, task: tokio::spawn(subscribe.into_future()) };
         self.pending.push(Pending { who, board: number, was_there, request });
         if wait { self.finish_pending().await } else { Ok(()) }

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::world::World;
 use hyperty_message_bus::Direction;
 use hyperty_model::MessageType;
 use hyperty_runtime::SyncManagerConfig;
 use hyperty_storage::Role;
-use hyperty_syncher::{ObserverEvent, Reporter};
+use hyperty_syncher::{Criteria, ObserverEvent, Reporter};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::spy::{gate, is_taken, registered, routes, stored};
@@ -242,4 +243,22 @@ async fn an_observer_that_missed_the_deletion_finds_out() {
         let limit = SyncManagerConfig::default().silence + Duration::from_secs(5);
         assert!(timeout(limit, told).await.expect("word of it in time"), "{heard_for}");
     }
+}
+
+/// A deletion that goes on after a restart, as the node is away: nobody resumes what it is about (INV-DEL-3).
+#[tokio::test(start_paused = true)]
+async fn what_is_being_deleted_is_not_resumed_by_criteria() {
+    let world = World::new(45);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    world.stop_node();
+    board.delete().await.unwrap();
+    drop(board);
+    let alice = alice.crash().await;
+    let schema = alice.runtime.schema(SCHEMA).unwrap();
+    let found = alice.hyperty.resume_by(Criteria::default().schema(schema)).await.unwrap();
+    assert!(found.reporters.is_empty(), "{found:?}");
+    world.start_node();
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(alice.hyperty.reporters().is_empty());
 }
