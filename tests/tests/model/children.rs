@@ -126,7 +126,8 @@ impl Board {
             (Ok(()), What::Deletion) => self.reference.child_deletion_acknowledged(name, id),
             // It is sent again until it is answered; what is refused in the end is undone without a word.
             (Err(ChildError::Unanswered), _) => {
-                if operation.read_only {
+                // By then its writer may not be the Reporter any more.
+                if operation.read_only || id.starts_with(NAMES[1]) {
                     self.reference.child_uncertain(id);
                 }
                 Ok(())
