@@ -1,12 +1,10 @@
 //! Who may listen to the stream of an object (protocol 10.4, INV-LSN-1, INV-LSN-2).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_message_node::{GRACE, MessageNode, NodeConfig};
 use hyperty_storage::MemoryTables;
-use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -17,7 +15,7 @@ fn guarded() -> MessageNode {
     start(config, Arc::new(MemoryTables::new()))
 }
 
-fn stream(object: &str) -> [String; 2] {
+pub(crate) fn stream(object: &str) -> [String; 2] {
     [format!("{object}/changes"), format!("{object}/children/notes")]
 }
 
@@ -26,15 +24,15 @@ fn subscription(object: &str) -> String {
 }
 
 /// A node that enforces, an owner that holds an object, and its versions so far.
-struct Scene {
-    node: MessageNode,
-    owner: Client,
-    object: String,
-    version: u64,
+pub(crate) struct Scene {
+    pub(crate) node: MessageNode,
+    pub(crate) owner: Client,
+    pub(crate) object: String,
+    pub(crate) version: u64,
 }
 
 impl Scene {
-    async fn new() -> Scene {
+    pub(crate) async fn new() -> Scene {
         let node = guarded();
         let mut owner = Client::open(&node, "owner").await;
         let object = owner.allocate("comm", 1).await.remove(0);
@@ -43,19 +41,19 @@ impl Scene {
     }
 
     /// A session that subscribed the stream, which always succeeds.
-    async fn listener(&self, name: &str) -> Client {
+    pub(crate) async fn listener(&self, name: &str) -> Client {
         let mut client = Client::open(&self.node, name).await;
         self.listen(&mut client).await;
         client
     }
 
-    async fn listen(&self, client: &mut Client) {
+    pub(crate) async fn listen(&self, client: &mut Client) {
         let [changes, children] = stream(&self.object);
         assert_eq!(code(&client.subscribe(&[&changes, &children]).await), 200);
     }
 
     /// Publishes one more version, which `client` gets or does not.
-    async fn heard_by(&mut self, client: &mut Client) -> bool {
+    pub(crate) async fn heard_by(&mut self, client: &mut Client) -> bool {
         self.version += 1;
         self.owner.publish(&self.object, self.version).await;
         let heard = client.drain().await;
@@ -64,23 +62,23 @@ impl Scene {
     }
 
     /// Asks the owner as `client` does; returns the question as the owner sees it.
-    async fn ask(&mut self, client: &mut Client) -> Value {
+    pub(crate) async fn ask(&mut self, client: &mut Client) -> Value {
         let (sm, to) = (client.sm(), subscription(&self.object));
         client.send("subscribe", &sm, &to, json!({"source": format!("hyperty://{DOMAIN}/h")})).await;
         self.owner.recv().await
     }
 
-    async fn answer(&mut self, question: &Value, code: u64) {
+    pub(crate) async fn answer(&mut self, question: &Value, code: u64) {
         answer(&self.owner, question, code).await;
     }
 
-    async fn judge(&mut self, kind: &str, member: &str, who: &str) -> Value {
+    pub(crate) async fn judge(&mut self, kind: &str, member: &str, who: &str) -> Value {
         let (sm, [changes, children]) = (self.owner.sm(), stream(&self.object));
         let body = json!({"resources": [changes, children], "source": runtime(who), member: true});
         self.owner.request(kind, &sm, MN, body).await
     }
 
-    async fn set_public(&mut self, public: bool) -> Value {
+    pub(crate) async fn set_public(&mut self, public: bool) -> Value {
         let (sm, [_, children]) = (self.owner.sm(), stream(&self.object));
         let source = self.owner.runtime.clone();
         let body = json!({"resources": [self.object, children], "source": source, "public": public});
@@ -329,139 +327,4 @@ async fn without_enforcement_anybody_listens() {
     assert_eq!(code(&scene.judge("unsubscribe", "revoke", "eve").await), 200);
     assert!(scene.heard_by(&mut eve).await, "there is nothing to take back");
     assert_eq!(scene.node.stats().waiting, 0);
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    Listen(usize),
-    Leave(usize),
-    Ask(usize),
-    Answer(usize, u64),
-    Grant(usize),
-    Revoke(usize),
-    Public(bool),
-    Publish,
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let who = 0..3_usize;
-    prop_oneof![
-        who.clone().prop_map(Step::Listen),
-        who.clone().prop_map(Step::Leave),
-        who.clone().prop_map(Step::Ask),
-        (who.clone(), prop::sample::select(vec![100, 200, 200, 403]))
-            .prop_map(|(who, code)| Step::Answer(who, code)),
-        who.clone().prop_map(Step::Grant),
-        who.prop_map(Step::Revoke),
-        any::<bool>().prop_map(Step::Public),
-        Just(Step::Publish),
-    ]
-}
-
-/// What has to be true of three clients.
-#[derive(Default)]
-struct Model {
-    listening: BTreeSet<usize>,
-    accepted: BTreeSet<usize>,
-    /// Let in while the object was open to all; stays so until it is closed.
-    open: BTreeSet<usize>,
-    public: bool,
-}
-
-impl Model {
-    fn hears(&self, who: usize) -> bool {
-        self.listening.contains(&who) && (self.accepted.contains(&who) || self.open.contains(&who))
-    }
-
-    fn act(&mut self, step: Step, answered: bool) {
-        match step {
-            Step::Listen(who) => {
-                if self.listening.insert(who) && self.public {
-                    self.open.insert(who);
-                }
-            }
-            Step::Leave(who) => {
-                if self.listening.remove(&who) {
-                    self.open.remove(&who);
-                    self.accepted.remove(&who);
-                }
-            }
-            Step::Answer(who, 200) if answered => {
-                self.accepted.insert(who);
-            }
-            Step::Grant(who) => {
-                self.accepted.insert(who);
-            }
-            Step::Revoke(who) => {
-                self.accepted.remove(&who);
-                self.open.remove(&who);
-            }
-            Step::Public(public) => {
-                if public {
-                    self.open.extend(&self.listening);
-                } else {
-                    self.open.clear();
-                }
-                self.public = public;
-            }
-            Step::Ask(_) | Step::Answer(..) | Step::Publish => {}
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
-
-    /// INV-LSN-1, INV-LSN-2: in any order of events exactly those hear a version whom the owner lets.
-    #[test]
-    fn listening_agrees_with_the_model(steps in prop::collection::vec(step(), 1..40)) {
-        let executor = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        executor.block_on(async {
-            let mut scene = Scene::new().await;
-            let mut clients = Vec::new();
-            for name in ["a", "b", "c"] {
-                clients.push(Client::open(&scene.node, name).await);
-            }
-            let mut questions: Vec<Vec<Value>> = vec![Vec::new(); 3];
-            let mut model = Model::default();
-            for step in steps {
-                let mut answered = false;
-                let [changes, children] = stream(&scene.object);
-                match step {
-                    Step::Listen(who) => scene.listen(&mut clients[who]).await,
-                    Step::Leave(who) => {
-                        clients[who].unsubscribe(&[&changes, &children]).await;
-                    }
-                    Step::Ask(who) => questions[who].push(scene.ask(&mut clients[who]).await),
-                    Step::Answer(who, code) => {
-                        if let Some(question) = questions[who].first().cloned() {
-                            if code != 100 {
-                                questions[who].remove(0);
-                            }
-                            answered = true;
-                            scene.answer(&question, code).await;
-                            clients[who].recv().await;
-                        }
-                    }
-                    Step::Grant(who) => {
-                        scene.judge("subscribe", "grant", ["a", "b", "c"][who]).await;
-                    }
-                    Step::Revoke(who) => {
-                        scene.judge("unsubscribe", "revoke", ["a", "b", "c"][who]).await;
-                    }
-                    Step::Public(public) => {
-                        scene.set_public(public).await;
-                    }
-                    Step::Publish => {}
-                }
-                model.act(step, answered);
-                scene.version += 1;
-                scene.owner.publish(&scene.object, scene.version).await;
-                for (who, client) in clients.iter_mut().enumerate() {
-                    let heard = versions(&client.drain().await) == [scene.version];
-                    assert_eq!(heard, model.hears(who), "{who} after {step:?}");
-                }
-            }
-        });
-    }
 }

@@ -2,6 +2,7 @@
 
 mod change;
 mod children;
+mod children_rules;
 mod diff;
 mod digest;
 mod forms;

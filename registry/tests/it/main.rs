@@ -3,6 +3,7 @@
 mod catalogue;
 mod client;
 mod node;
+mod ownership;
 mod registrations;
 mod runtime;
 mod schema;

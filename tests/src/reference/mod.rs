@@ -56,6 +56,8 @@ mod history;
 mod observers;
 mod owner;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;

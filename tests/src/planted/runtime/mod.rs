@@ -5,6 +5,7 @@ mod answers;
 mod children;
 mod delegation;
 mod delegation_taker;
+mod epochs;
 mod invitations;
 mod large;
 mod left;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::epochs::{higher_epoch_ignored, lower_epoch_accepted, old_epoch_after_a_loss};
 use super::{Fault, enters, is_response, is_update, leaves, mutated, text};
 use crate::protocol::runtime::line::{code, is_kind};
 use crate::protocol::runtime::{Crossing, Subject};
@@ -115,7 +116,7 @@ pub(super) fn faults() -> Vec<Fault> {
     ]
 }
 
-fn object(crossing: &Crossing) -> String {
+pub(super) fn object(crossing: &Crossing) -> String {
     let to = text(&crossing.message, "to");
     to.strip_suffix("/changes").unwrap_or(to).to_owned()
 }
@@ -202,7 +203,7 @@ fn changes_overtake() -> Subject {
 }
 
 /// An update without version is the next one: so the runtime is made to take any.
-fn unnumbered(mut crossing: Crossing) -> Crossing {
+pub(super) fn unnumbered(mut crossing: Crossing) -> Crossing {
     if let Some(body) = crossing.message["body"].as_object_mut() {
         body.remove("version");
     }
@@ -243,72 +244,6 @@ fn duplicate_applied_twice() -> Subject {
             vec![crossing]
         }
     })
-}
-
-/// Follows the epochs of objects in the states that come in.
-fn note_epoch(epochs: &mut BTreeMap<String, u64>, crossing: &Crossing) {
-    let value = &crossing.message["body"]["value"];
-    if let (Some(object), Some(epoch)) = (value["url"].as_str(), value["epoch"].as_u64()) {
-        epochs.insert(object.to_owned(), epoch);
-    }
-}
-
-fn lower_epoch_accepted() -> Subject {
-    mutated(|| {
-        let mut epochs = BTreeMap::new();
-        move |mut crossing: Crossing| {
-            if enters(&crossing) {
-                note_epoch(&mut epochs, &crossing);
-            }
-            let known = epochs.get(&object(&crossing)).copied().unwrap_or(0);
-            let given = crossing.message["body"]["epoch"].as_u64().unwrap_or(0);
-            if enters(&crossing) && is_update(&crossing) && given < known {
-                crossing.message["body"]["epoch"] = json!(known);
-            }
-            vec![crossing]
-        }
-    })
-}
-
-fn higher_epoch_ignored() -> Subject {
-    mutated(|| {
-        let mut epochs = BTreeMap::new();
-        move |mut crossing: Crossing| {
-            if enters(&crossing) {
-                note_epoch(&mut epochs, &crossing);
-            }
-            let known = epochs.get(&object(&crossing)).copied().unwrap_or(0);
-            let given = crossing.message["body"]["epoch"].as_u64().unwrap_or(0);
-            if enters(&crossing) && is_update(&crossing) && given > known {
-                crossing.message["body"]["epoch"] = json!(known);
-                crossing = unnumbered(crossing);
-            }
-            vec![crossing]
-        }
-    })
-}
-
-fn old_epoch_after_a_loss() -> Subject {
-    mutated(|| {
-        |mut crossing: Crossing| {
-            if crossing.way == crate::protocol::runtime::Way::In {
-                return vec![crossing];
-            }
-            without_epoch(&mut crossing.message["body"]);
-            vec![crossing]
-        }
-    })
-}
-
-fn without_epoch(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            members.remove("epoch");
-            members.values_mut().for_each(without_epoch);
-        }
-        Value::Array(elements) => elements.iter_mut().for_each(without_epoch),
-        _ => {}
-    }
 }
 
 /// Everything ever seen of an object is kept, and added to each state of it that comes in.

@@ -7,6 +7,7 @@ mod authority;
 mod backup;
 mod bad_input;
 mod catalogue;
+mod finding;
 mod forms;
 mod in_process;
 mod listening;

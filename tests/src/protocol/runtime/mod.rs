@@ -32,6 +32,7 @@ mod monitors;
 mod ours;
 mod scene;
 mod under_test;
+mod way;
 
 pub use boundary::{Boundary, Crossing, Entry, Interceptor, Place, TRACE_MAX, Way};
 pub use cases::cases;
@@ -39,5 +40,6 @@ pub use disk::{Disk, DiskTables, SYNC_TIME};
 pub use domain::{Domain, Script, Service};
 pub use held::Held;
 pub use ours::{AssembledRuntime, HypertyRuntime};
-pub use scene::{Around, GiveToken, MakeInterceptor, RESPONSE_TIME, Scene, Subject, schema_document, way_to};
+pub use scene::{Around, GiveToken, MakeInterceptor, RESPONSE_TIME, Scene, Subject, schema_document};
 pub use under_test::{Ending, MakeRuntime, RuntimeUnderTest, Start, TakeFrame, attach};
+pub use way::way_to;

@@ -4,6 +4,7 @@
 //! fresh place each and are chosen by what the backend says it can do. A storage of objects is put through
 //! [`objects::run`], and its [`Claims`](objects::Claims) choose.
 
+mod changes;
 pub mod model;
 mod newer;
 pub mod objects;

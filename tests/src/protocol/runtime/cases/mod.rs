@@ -2,11 +2,13 @@
 
 mod actions;
 mod children;
+mod children_received;
 mod creation;
 mod delegation;
 mod delegation_taker;
 mod deletion;
 mod finding;
+mod gift;
 mod input;
 mod invitation;
 mod large;
@@ -19,6 +21,8 @@ mod random;
 mod reading;
 mod removal;
 mod resume;
+mod resume_observers;
+mod resume_unfinished;
 mod subscription;
 mod takeover;
 mod updates;

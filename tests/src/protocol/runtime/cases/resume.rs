@@ -5,10 +5,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::case;
-use crate::protocol::runtime::actors::{Author, Following, NAMES, Reporting, Watching, child, stream};
-use crate::protocol::runtime::line::{Line, code, expect_code, is, is_change, is_kind};
+use super::resume_observers::{
+    answers_to_a_resuming_observer, observer, observer_reconnects, resume_observer,
+    resumed_with_reporter_away,
+};
+use super::resume_unfinished::{child_through_a_crash, creation_is_taken_back, deletion_goes_on};
+use crate::protocol::runtime::Ending;
+use crate::protocol::runtime::actors::{Author, Following, NAMES, Reporting, Watching, child};
+use crate::protocol::runtime::line::{Line, expect_code, is, is_change, is_kind};
 use crate::protocol::runtime::scene::{Scene, Subject};
-use crate::protocol::runtime::{Ending, Script, Service};
 use crate::protocol::{Case, Failure, Verdict};
 use crate::{ensure, ensure_eq};
 
@@ -64,21 +69,14 @@ pub(super) fn cases() -> Vec<Case<Subject>> {
 }
 
 /// Resumes a Reporter's hyperty; gives the snapshots.
-async fn resume_reporter(scene: &Scene, name: &str) -> Verdict<(Line, Value)> {
+pub(super) async fn resume_reporter(scene: &Scene, name: &str) -> Verdict<(Line, Value)> {
     let mut line = scene.seat(name)?;
     let own = line.url.clone();
     let answer = line.request("create", &own, &scene.sm(), json!({"resume": true})).await?;
     Ok((line, answer))
 }
 
-async fn resume_observer(scene: &Scene, name: &str) -> Verdict<(Line, Value)> {
-    let mut line = scene.seat(name)?;
-    let own = line.url.clone();
-    let answer = line.request("subscribe", &own, &scene.sm(), json!({"resume": true})).await?;
-    Ok((line, answer))
-}
-
-fn only(answer: &Value) -> Verdict<Value> {
+pub(super) fn only(answer: &Value) -> Verdict<Value> {
     match answer["body"]["value"].as_array().map(Vec::as_slice) {
         Some([one]) => Ok(one.clone()),
         _ => Err(Failure::new("INV-RES-1", format!("not one object was resumed: {answer}")).into()),
@@ -260,103 +258,6 @@ async fn data_not_kept(scene: &mut Scene) -> Verdict {
     Ok(())
 }
 
-async fn observer(scene: &mut Scene) -> Verdict {
-    let mut author = Author::announce(scene, "author").await?;
-    let mut following = Following::join(scene, "observer", &mut author, true).await?;
-    for n in 1..=3 {
-        author.publish("n", json!(n));
-        following.update().await?;
-    }
-    scene.settle().await;
-    scene.leave(following.line);
-    scene.restart(Ending::Crash).await?;
-    author.commit("missed", json!(4));
-    let (line, answer) = resume_observer(scene, "observer").await?;
-    expect_code("INV-RES-2", &answer, &[200], "a resume")?;
-    let value = only(&answer)?;
-    let mut following = Following::sit_on(scene, line, "observer", &author.object);
-    following.take_state(&value);
-    ensure!("INV-RES-2", following.version >= 3, "the copy that was kept: {value}");
-    if following.version < 4 {
-        let read = author.serve_read().await?;
-        let since = &read["body"]["criteria"]["since"];
-        ensure_eq!("INV-RES-2", since["version"], json!(3), "since when it repairs");
-    }
-    following.reach(scene, "INV-RES-2", 4).await?;
-    ensure_eq!("INV-RES-2", following.data, author.data, "the copy");
-    scene.settle().await;
-    let wanted = stream(&author.object).into_iter().collect();
-    ensure_eq!("INV-RES-2", scene.held(&author.object).routes, wanted, "the routes after a resume");
-    author.publish("n", json!(5));
-    ensure_eq!("INV-RES-2", following.update().await?["version"], json!(5), "the next change");
-    Ok(())
-}
-
-/// The table of 5.10.2: refused readers subscribe again, and end if that is refused.
-async fn answers_to_a_resuming_observer(scene: &mut Scene) -> Verdict {
-    for (n, again) in [200, 403].into_iter().enumerate() {
-        let name = format!("observer-{n}");
-        let mut author = Author::announce(scene, &format!("author-{n}")).await?;
-        let following = Following::join(scene, &name, &mut author, true).await?;
-        scene.settle().await;
-        scene.leave(following.line);
-        scene.restart(Ending::Crash).await?;
-        author.commit("missed", json!(1));
-        let (line, answer) = resume_observer(scene, &name).await?;
-        expect_code("INV-RES-2", &answer, &[200], "a resume")?;
-        let read = author.read_request("INV-RES-2").await?;
-        author.line.answer(&read, json!({"code": 401, "desc": "unauthorized"}));
-        let request = author.asked().await?;
-        ensure_eq!("INV-RES-2", request["body"]["source"], json!(line.url), "who subscribes again");
-        let mut following = Following::sit_on(scene, line, &name, &author.object);
-        following.take_state(&only(&answer)?);
-        if again == 200 {
-            author.accept(&request);
-            following.reach_served(scene, &mut author, ("INV-RES-2", 1)).await?;
-            author.publish("n", json!(2));
-            following.reach_served(scene, &mut author, ("INV-RES-2", 2)).await?;
-        } else {
-            author.line.answer(&request, json!({"code": 403, "desc": "no"}));
-            scene.stage.wait(Duration::from_secs(3), "routes that are taken back").await?;
-            following.line.rest().await;
-            author.publish("n", json!("secret"));
-            let object = author.object.clone();
-            following.line.never("INV-SUB-7", "a change", |message| is_change(message, &object)).await?;
-            let routes = scene.held(&object).routes;
-            ensure!("INV-SUB-7", routes.is_empty(), "routes of one that was refused: {routes:?}");
-        }
-        scene.leave(following.line);
-    }
-    Ok(())
-}
-
-async fn resumed_with_reporter_away(scene: &mut Scene) -> Verdict {
-    let mut author = Author::announce(scene, "author").await?;
-    let following = Following::join(scene, "observer", &mut author, true).await?;
-    scene.settle().await;
-    scene.leave(following.line);
-    scene.restart(Ending::Crash).await?;
-    let (line, answer) = resume_observer(scene, "observer").await?;
-    expect_code("INV-RES-2", &answer, &[200], "a resume")?;
-    let mut following = Following::sit_on(scene, line, "observer", &author.object);
-    following.take_state(&only(&answer)?);
-    author.commit("missed", json!(1));
-    let object = author.object.clone();
-    for _ in 0..2 {
-        let patience = Duration::from_secs(60);
-        let read =
-            author.line.until_within("INV-RES-2", "a try", patience, |m| is(m, "read", &object)).await?;
-        let body = json!({"code": 404, "desc": "no route", "reason": "no-route", "source": scene.mn()});
-        author.line.answer(&read, body);
-        let changes = format!("{object}/changes");
-        following.line.never("M12", "a deletion", |message| is(message, "delete", &changes)).await?;
-    }
-    author.serve_read().await?;
-    following.reach(scene, "INV-RES-2", 1).await?;
-    ensure_eq!("INV-RES-2", following.data, author.data, "the copy");
-    Ok(())
-}
-
 async fn twice(scene: &mut Scene) -> Verdict {
     let mut reporting = Reporting::open(scene, true).await?;
     let object = reporting.object.clone();
@@ -414,112 +315,6 @@ async fn without_opt_in(scene: &mut Scene) -> Verdict {
     expect_code("INV-RES-6", &answer, &[404], "resuming an observation that was not to be kept")?;
     let unasked = |message: &Value| is_kind(message, "read") || is_kind(message, "subscribe");
     author.line.never("INV-RES-6", "a question for what was not to be kept", unasked).await
-}
-
-async fn deletion_goes_on(scene: &mut Scene) -> Verdict {
-    let reporting = Reporting::open(scene, true).await?;
-    let object = reporting.object.clone();
-    let (mut watching, _) = Watching::join(scene, "watcher", &object, true).await?;
-    let (own, sm) = (reporting.line.url.clone(), scene.sm());
-    reporting.line.send("delete", &own, &sm, json!({"resource": object}));
-    let changes = format!("{object}/changes");
-    watching.line.until("INV-DEL-2", "the deletion", |m| is(m, "delete", &changes)).await?;
-    // Nobody has acknowledged it when the runtime crashes.
-    scene.leave(reporting.line);
-    scene.restart(Ending::Crash).await?;
-    let (mut line, answer) = resume_reporter(scene, "reporter").await?;
-    let listed = answer["body"]["value"].to_string().contains(&object);
-    ensure!("INV-RES-7", !listed, "an object that was being deleted came back: {answer}");
-    tokio::time::sleep(Duration::from_secs(120)).await;
-    let held = scene.held(&object);
-    ensure!(
-        "INV-DEL-3",
-        held.registered.is_empty() && held.routes.is_empty(),
-        "what is left of it: {held:?}"
-    );
-    let answer = line.request("read", &own, &sm, json!({"resource": object})).await?;
-    ensure!("INV-RES-7", code(&answer) >= 400, "a deleted object is read: {answer}");
-    Ok(())
-}
-
-async fn creation_is_taken_back(scene: &mut Scene) -> Verdict {
-    scene.domain().script(Service::Registry, Some("create"), Script::Mute);
-    let line = scene.seat("reporter")?;
-    let body = Reporting::creation(scene, "reporter", &json!({"store": true}));
-    line.send("create", &line.url, &scene.sm(), body);
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    scene.leave(line);
-    scene.restart(Ending::Crash).await?;
-    scene.domain().serve();
-    let (line, answer) = resume_reporter(scene, "reporter").await?;
-    expect_code("INV-RES-7", &answer, &[404], "resuming what was never created")?;
-    tokio::time::sleep(Duration::from_secs(120)).await;
-    let held = scene.held("comm://");
-    ensure!(
-        "INV-CRE-2",
-        held.registered.is_empty() && held.routes.is_empty(),
-        "what is left of it: {held:?}"
-    );
-    let mut reporting = Reporting::create_at(scene, line, "reporter", json!({"store": true})).await?;
-    reporting.change("n", json!(1)).await
-}
-
-/// An operation on a child that nobody answered before the crash is sent again after it.
-async fn child_through_a_crash(scene: &mut Scene) -> Verdict {
-    let mut author = Author::announce(scene, "author").await?;
-    let following = Following::join(scene, "observer", &mut author, true).await?;
-    let (channel, own) = (format!("{}/children/notes", author.object), following.line.url.clone());
-    following.line.send("create", &own, &channel, child(&author.object, &own, 1, json!({"text": "hi"})));
-    let first = author.line.until("M18", "the operation", |m| is(m, "create", &channel)).await?;
-    scene.leave(following.line);
-    scene.restart(Ending::Crash).await?;
-    author.line.rest().await;
-    let (line, answer) = resume_observer(scene, "observer").await?;
-    expect_code("INV-RES-2", &answer, &[200], "a resume")?;
-    let mut again = None;
-    while again.is_none() {
-        let message = author
-            .line
-            .until_within("M18", "the operation after a crash", Duration::from_secs(60), |m| {
-                is(m, "create", &channel) || is_kind(m, "read")
-            })
-            .await?;
-        if is_kind(&message, "read") {
-            author.answer_read(&message);
-        } else {
-            again = Some(message);
-        }
-    }
-    let again = again.unwrap_or_default();
-    ensure_eq!("M18", again["id"], first["id"], "its id");
-    ensure_eq!("M18", again["body"]["value"]["data"], first["body"]["value"]["data"], "the child");
-    author.line.answer(&again, json!({"code": 200, "source": author.line.sm()}));
-    let mut following = Following::sit_on(scene, line, "observer", &author.object);
-    scene.settle().await;
-    let copy = following.read(scene).await?;
-    let found =
-        &copy["body"]["value"]["childrenObjects"]["notes"][format!("{own}#1")]["value"]["data"]["text"];
-    ensure_eq!("M18", *found, json!("hi"), "the child in the copy");
-    Ok(())
-}
-
-async fn observer_reconnects(scene: &mut Scene) -> Verdict {
-    let mut author = Author::announce(scene, "author").await?;
-    let mut following = Following::join(scene, "observer", &mut author, false).await?;
-    author.publish("n", json!(1));
-    following.update().await?;
-    for round in 2..=3 {
-        scene.cut();
-        scene.settle().await;
-        author.publish("n", json!(round));
-        scene.heal();
-        author.serve_read().await?;
-        following.reach(scene, "INV-SES-1", round).await?;
-    }
-    ensure_eq!("M11", following.data, author.data, "the copy after reconnects");
-    author.publish("n", json!(4));
-    ensure_eq!("INV-SES-1", following.update().await?["version"], json!(4), "the stream after reconnects");
-    Ok(())
 }
 
 /// The node is gone and comes back without any memory: routes and registrations are told again.
