@@ -6,15 +6,11 @@ use std::sync::Arc;
 use hyperty_model::{Clock, SystemClock};
 
 use super::{CedarPolicy, SCHEMA};
-use crate::rules::{Reloaded, RuleFileError, read};
+use crate::rules::{Reloaded, RuleFileError, Seen};
 
 /// A file of Cedar policies, checked against [`SCHEMA`](super::SCHEMA).
 #[derive(Debug)]
-pub struct CedarFile {
-    path: PathBuf,
-    /// What it held at the last look.
-    seen: Option<String>,
-}
+pub struct CedarFile(Seen);
 
 impl CedarFile {
     /// Reads a file, and looks whether it is sound.
@@ -22,14 +18,14 @@ impl CedarFile {
     /// # Errors
     /// [`RuleFileError`] when it cannot be taken.
     pub fn open(path: impl Into<PathBuf>) -> Result<CedarFile, RuleFileError> {
-        let mut file = CedarFile { path: path.into(), seen: None };
+        let mut file = CedarFile(Seen::at(path));
         file.policy(Arc::new(SystemClock))?;
         Ok(file)
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// What it decides now, by this clock.
@@ -37,33 +33,17 @@ impl CedarFile {
     /// # Errors
     /// [`RuleFileError`] when it cannot be taken.
     pub fn policy(&mut self, clock: Arc<dyn Clock>) -> Result<CedarPolicy, RuleFileError> {
-        let text = read(&self.path)?;
-        let policy = CedarPolicy::parse(&text, Some(SCHEMA), clock).map_err(|error| self.wrong(&error))?;
-        self.seen = Some(text);
-        Ok(policy)
+        let parse = |text: &str| CedarPolicy::parse(text, Some(SCHEMA), clock);
+        self.0.read(|path, text| parse(text).map_err(|error| wrong(path, &error)))
     }
 
     /// Puts the policies in force that the file holds now, if it was changed and they are sound.
     pub fn look(&mut self, policy: &CedarPolicy) -> Reloaded {
-        let text = match read(&self.path) {
-            Ok(text) => text,
-            // Told once, until it can be read again.
-            Err(error) => {
-                return if self.seen.take().is_some() { Reloaded::Kept(error) } else { Reloaded::Unchanged };
-            }
-        };
-        if self.seen.as_ref() == Some(&text) {
-            return Reloaded::Unchanged;
-        }
-        let replaced = policy.replace(&text, Some(SCHEMA));
-        self.seen = Some(text);
-        match replaced {
-            Ok(()) => Reloaded::Replaced,
-            Err(error) => Reloaded::Kept(self.wrong(&error)),
-        }
+        let replace = |text: &str| policy.replace(text, Some(SCHEMA));
+        self.0.look(|path, text| replace(text).map_err(|error| wrong(path, &error)))
     }
+}
 
-    fn wrong(&self, error: &dyn std::fmt::Display) -> RuleFileError {
-        RuleFileError::Cedar { path: self.path.display().to_string(), error: error.to_string() }
-    }
+fn wrong(path: &Path, error: &dyn std::fmt::Display) -> RuleFileError {
+    RuleFileError::Cedar { path: path.display().to_string(), error: error.to_string() }
 }

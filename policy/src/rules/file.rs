@@ -76,11 +76,7 @@ pub enum Reloaded {
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
-pub struct RuleFile {
-    path: PathBuf,
-    /// What it held at the last look; files are small, and times of change lie.
-    seen: Option<String>,
-}
+pub struct RuleFile(Seen);
 
 impl RuleFile {
     /// Reads a file of rules.
@@ -88,43 +84,70 @@ impl RuleFile {
     /// # Errors
     /// [`RuleFileError`].
     pub fn open(path: impl Into<PathBuf>) -> Result<(RuleFile, RuleSet), RuleFileError> {
-        let path = path.into();
-        let text = read(&path)?;
-        let rules = parse(&path, &text)?;
-        Ok((RuleFile { path, seen: Some(text) }, rules))
+        let mut file = Seen::at(path);
+        let rules = file.read(parse)?;
+        Ok((RuleFile(file), rules))
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.0.path()
     }
 
     /// Puts the rules in force that the file holds now, if it was changed and they are sound.
     pub fn look(&mut self, policy: &RulePolicy) -> Reloaded {
+        self.0.look(|path, text| parse(path, text).map(|rules| policy.replace(rules)))
+    }
+}
+
+/// A file, and what it held at the last look; files are small, and times of change lie.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    path: PathBuf,
+    text: Option<String>,
+}
+
+impl Seen {
+    /// One that nobody has looked at.
+    pub(crate) fn at(path: impl Into<PathBuf>) -> Seen {
+        Seen { path: path.into(), text: None }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is made of its text now. What cannot be taken has not been seen.
+    pub(crate) fn read<T>(
+        &mut self,
+        take: impl FnOnce(&Path, &str) -> Result<T, RuleFileError>,
+    ) -> Result<T, RuleFileError> {
+        let text = read(&self.path)?;
+        let taken = take(&self.path, &text)?;
+        self.text = Some(text);
+        Ok(taken)
+    }
+
+    /// Takes its text, if that was changed.
+    pub(crate) fn look(&mut self, take: impl FnOnce(&Path, &str) -> Result<(), RuleFileError>) -> Reloaded {
         let text = match read(&self.path) {
             Ok(text) => text,
             // Told once, until it can be read again.
             Err(error) => {
-                return if self.seen.take().is_some() { Reloaded::Kept(error) } else { Reloaded::Unchanged };
+                return if self.text.take().is_some() { Reloaded::Kept(error) } else { Reloaded::Unchanged };
             }
         };
-        if self.seen.as_ref() == Some(&text) {
+        if self.text.as_ref() == Some(&text) {
             return Reloaded::Unchanged;
         }
-        let parsed = parse(&self.path, &text);
-        self.seen = Some(text);
-        match parsed {
-            Ok(rules) => {
-                policy.replace(rules);
-                Reloaded::Replaced
-            }
-            Err(error) => Reloaded::Kept(error),
-        }
+        let taken = take(&self.path, &text);
+        self.text = Some(text);
+        taken.map_or_else(Reloaded::Kept, |()| Reloaded::Replaced)
     }
 }
 
 /// The text of a file, as far as it may be long.
-pub(crate) fn read(path: &Path) -> Result<String, RuleFileError> {
+fn read(path: &Path) -> Result<String, RuleFileError> {
     let failed = |error| RuleFileError::Read { path: path.display().to_string(), error };
     let mut text = String::new();
     // A little more than is allowed: what is too long is told as such, and is not read whole.

@@ -77,7 +77,7 @@ mod tests;
 pub use condition::{Attribute, Condition, Operator, Test};
 pub use decide::{Applies, Explanation, Looked};
 #[cfg(feature = "cedar")]
-pub(crate) use file::read;
+pub(crate) use file::Seen;
 pub use file::{Reloaded, RuleFile, RuleFileError};
 pub use live::RulePolicy;
 pub use set::{Algorithm, RULES_BYTES_MAX, RULES_MAX, Rule, RuleSet, RulesError, Scope};
