@@ -1,8 +1,8 @@
 //! Typed bodies: what is read can be written, and is then read as the same.
 
 use hyperty_model::message::{
-    ChildBody, CreateObject, DeleteBody, ForwardBody, ReadBody, ResponseBody, RoutesBody, SubscribeBody,
-    UnsubscribeBody, UpdateBody,
+    BackedUpBody, BackupBody, BackupEntry, ChildBody, CreateObject, DeleteBody, ForwardBody, ReadBody,
+    ResponseBody, RoutesBody, SubscribeBody, UnsubscribeBody, UpdateBody,
 };
 use hyperty_model::{Identity, Snapshot};
 use hyperty_registry::RegistrationRecord;
@@ -60,6 +60,9 @@ fn each(data: &[u8], visit: &mut impl Visit) {
     visit.body::<ResponseBody>(data, "response");
     visit.body::<RoutesBody>(data, "routes");
     visit.body::<UpdateBody>(data, "update");
+    visit.body::<BackupBody>(data, "backup");
+    visit.body::<BackupEntry>(data, "entry of a backup");
+    visit.body::<BackedUpBody>(data, "backed up");
     visit.body::<Snapshot>(data, "snapshot");
     visit.body::<Identity>(data, "identity");
     visit.body::<RegistrationRecord>(data, "registration");

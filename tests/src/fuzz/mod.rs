@@ -3,11 +3,12 @@
 //! Each [`Target`] takes a slice of bytes and panics when a rule is broken: not only that nothing crashes, but that
 //! what was read is what was there, that reading it again gives the same, that a refused change changed nothing. They
 //! are driven twice: by cargo-fuzz from `fuzz/`, which looks for new paths for as long as it is left running, and by
-//! `tests/fuzz.rs` on every run of the tests, with the files of the corpus, changed files, and inputs made to fit.
+//! `tests/fuzz` on every run of the tests, with the files of the corpus, changed files, and inputs made to fit.
 //!
 //! [`Target::work`] is the operation alone, without the judgement: how much memory it takes is measured and compared
 //! with [`Target::budget`].
 
+pub mod backup;
 pub mod bodies;
 pub mod change;
 pub mod envelope;
@@ -65,7 +66,7 @@ pub struct Target {
 const PARSER: Budget = Budget { bytes_per_byte: 256, bytes: 64 << 10, calls_per_byte: 8, calls: 2_000 };
 
 /// All of them.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target {
         name: "envelope",
         judge: envelope::judge,
@@ -118,6 +119,13 @@ pub const TARGETS: [Target; 10] = [
         name: "stub",
         judge: stub::judge,
         work: stub::work,
+        budget: Budget { bytes_per_byte: 4_096, bytes: 4 << 20, calls_per_byte: 256, calls: 50_000 },
+    },
+    Target {
+        name: "backup",
+        judge: backup::judge,
+        work: backup::work,
+        // A node and three sessions are started for each input.
         budget: Budget { bytes_per_byte: 4_096, bytes: 4 << 20, calls_per_byte: 256, calls: 50_000 },
     },
 ];
