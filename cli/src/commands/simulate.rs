@@ -56,6 +56,9 @@ pub(crate) struct SimulateArgs {
     /// What the disks hold [default: files with every sixteenth seed, else memory]
     #[arg(long, value_enum)]
     pub disks: Option<Disks>,
+    /// Whom the nodes admit [default: by short-lived tokens with every fifth seed, else anybody]
+    #[arg(long, value_enum)]
+    pub admission: Option<Admission>,
     /// Print the whole trace, as it happens; with one seed only
     #[arg(long, conflicts_with = "seeds")]
     pub trace: bool,
@@ -68,6 +71,15 @@ pub(crate) enum Disks {
     Memory,
     /// Files in the format of stores, page by page: they are torn by crashes
     Files,
+}
+
+/// Whom the nodes of a system admit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Admission {
+    /// Anybody
+    Open,
+    /// Who has a token, which has to be renewed in time
+    Token,
 }
 
 /// Runs the systems and prints what they did.
@@ -85,6 +97,7 @@ pub(crate) fn run(args: &SimulateArgs, output: &Output) -> Result<(), Failure> {
             faults: faults.clone(),
             weights: args.procedures,
             files: args.disks.map_or(mixed.files, |disks| disks == Disks::Files),
+            tokens: args.admission.map_or(mixed.tokens, |admission| admission == Admission::Token),
             ..mixed
         }
     };
@@ -130,13 +143,25 @@ fn print(sweep: &Sweep, output: &Output) {
     let (seeds, violations) = (sweep.seeds, sweep.failures.len());
     let Summary { hash, messages, deliveries, repairs_by_changes, repairs_by_snapshot, .. } = sum;
     let Summary { conflations, crashes, .. } = sum;
-    let Summary { invited, revoked, removed, actions, delegated, taken_over, large, .. } = sum;
+    let Summary {
+        invited,
+        revoked,
+        removed,
+        actions,
+        delegated,
+        taken_over,
+        large,
+        other_devices,
+        tokens,
+        ..
+    } = sum;
     match output.format() {
         Format::Text => output.line(&format!(
             "{seeds} seeds, {hours:.2} simulated hours, {messages} messages, {deliveries} deliveries, \
              {repairs_by_changes} repairs by changes, {repairs_by_snapshot} by a snapshot, \
              {conflations} conflations, {crashes} crashes, {invited} invited, {revoked} revoked, \
              {removed} removed, {actions} actions, {delegated} delegated, {taken_over} taken over, {large} large, \
+             {other_devices} gone on with by another device, {tokens} tokens, \
              {violations} violations, \
              {pace:.0} simulated seconds per second, trace {hash:016x}"
         )),
@@ -157,6 +182,8 @@ fn print(sweep: &Sweep, output: &Output) {
             "delegated": delegated,
             "taken_over": taken_over,
             "large": large,
+            "other_devices": other_devices,
+            "tokens": tokens,
             "violations": violations,
             "trace": format!("{hash:016x}"),
             "seconds_per_second": pace,

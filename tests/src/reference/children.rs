@@ -204,6 +204,12 @@ impl Reference {
         }
     }
 
+    /// Marks all children [uncertain](Reference::child_uncertain): what the Reporter's side had promised of them may be
+    /// lost with it.
+    pub fn all_children_uncertain(&mut self) {
+        self.children.known.values_mut().for_each(|kid| kid.uncertain = true);
+    }
+
     fn kid(&mut self, who: &str, id: &str) -> Result<&mut Kid, Violation> {
         let Some(kid) = self.children.known.get(id) else {
             return Err(self.violation(Invariant::I3, who, format!("there is no child {id}")));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_message_node::{MessageNode, Stats};
+use hyperty_model::{Clock, Timestamp};
 use hyperty_runtime::Runtime;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -200,6 +201,14 @@ impl Sim {
         match self.core.runtimes.get(machine) {
             Some(host) => host.start(),
             None => self.node_host(machine).start(),
+        }
+    }
+
+    /// What the clock of a machine says.
+    pub fn clock(&self, machine: &str) -> Timestamp {
+        match self.core.runtimes.get(machine) {
+            Some(host) => host.clock.now(),
+            None => self.node_host(machine).clock.now(),
         }
     }
 

@@ -13,6 +13,9 @@ use crate::reference::{Invariant, Violation};
 /// Offers the object to one of those who observe it, if there is one.
 pub(super) fn give(reporting: &mut Reporting) -> Result<(), Violation> {
     let (board, party) = (reporting.board.clone(), reporting.party);
+    if !party.is_owner(board.url()) {
+        return Ok(()); // It has not heard yet that another device has it.
+    }
     let entries = board.observers();
     let Some(to) = party.seat.rng.pick(&entries).map(|entry| entry.url.clone()) else { return Ok(()) };
     let (from, who) = (party.who.as_str(), to.to_string());

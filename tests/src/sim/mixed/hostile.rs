@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
+use super::admission::Issuer;
 use super::judge::{Judge, MARKER};
 use crate::sim::{Sim, SimRng};
 
@@ -18,7 +19,7 @@ const BETWEEN_VISITS: Duration = Duration::from_secs(7);
 pub(super) const FRAME_BYTES_MAX: usize = 256 * 1024;
 
 /// Visits nodes for as long as it is polled.
-pub(super) async fn visit(sim: &Sim, judge: &Judge) {
+pub(super) async fn visit(sim: &Sim, judge: &Judge, issuer: Option<&Issuer>) {
     let rng = sim.rng("mallory");
     let domains = sim.domains();
     let mut visits = 0;
@@ -31,7 +32,11 @@ pub(super) async fn visit(sim: &Sim, judge: &Judge) {
         sim.note("mallory", format!("visits {domain}"));
         let runtime = format!("hyperty-runtime://{domain}/mallory-{visits}");
         if rng.chance(0.8) {
-            send(&to_node, message(&rng, "open", &runtime, "mn:/session", json!({}))).await;
+            // Somebody, but nobody whose objects these are.
+            let user = format!("user://{domain}/mallory");
+            let token = issuer.filter(|_| rng.chance(0.7)).and_then(|it| it.token(&user, domain, &runtime));
+            let body = token.map_or(json!({}), |token| json!({"accessToken": token}));
+            send(&to_node, message(&rng, "open", &runtime, "mn:/session", body)).await;
         }
         let boards = judge.boards();
         for _ in 0..1 + rng.below(12) {

@@ -29,7 +29,11 @@ pub(super) fn invite(reporting: &Reporting) -> Option<Doing> {
     let (party, judge, board) = (reporting.party, Arc::clone(&reporting.judge), reporting.board.clone());
     let rng = &party.seat.rng;
     let there = board.observers();
+    if !party.is_owner(board.url()) {
+        return None; // It has not heard yet that another device has it.
+    }
     let mut absent = judge.parties(board.url());
+    absent.retain(|one| !party.is_twin(board.url(), one));
     absent.retain(|one| one.as_str() != party.who && !there.iter().any(|entry| entry.url == *one));
     let invitee = rng.pick(&absent)?.clone();
     let terms = match rng.below(10) {
@@ -38,7 +42,7 @@ pub(super) fn invite(reporting: &Reporting) -> Option<Doing> {
         7 | 8 => Terms::Until(rng.within(&(Duration::from_secs(1)..=HOLDS_MAX))),
         _ => Terms::Announcement,
     };
-    let (seat, who) = (party.seat.clone(), invitee.to_string());
+    let (seat, who, owner) = (party.seat.clone(), invitee.to_string(), party.clone());
     let odd = party.odd(board.url(), Invariant::I7, "");
     // One that has not heard yet that it was removed goes on as soon as this has arrived, to whatever end.
     let unheard = judge.of(board.url(), |judge| judge.is_unheard(&who)) == Some(true);
@@ -61,8 +65,8 @@ pub(super) fn invite(reporting: &Reporting) -> Option<Doing> {
         match invited {
             Ok(_) => {
                 judge.did(Procedure::Invite);
-                // One with an end may have ended by the time it is used.
-                if matches!(terms, Terms::Everything | Terms::NoChildren) {
+                // One with an end may have ended by the time it is used, and that of a former owner holds for nobody.
+                if owner.is_owner(board.url()) && matches!(terms, Terms::Everything | Terms::NoChildren) {
                     judge.of(board.url(), |judge| judge.granted(&who));
                 }
                 Ok(())
@@ -77,18 +81,21 @@ pub(super) fn invite(reporting: &Reporting) -> Option<Doing> {
 pub(super) fn revoke(reporting: &Reporting) -> Option<Doing> {
     let (party, judge, board) = (reporting.party, Arc::clone(&reporting.judge), reporting.board.clone());
     let there = board.observers();
+    if !party.is_owner(board.url()) {
+        return None;
+    }
     let mut absent = judge.restricted(board.url());
     absent.retain(|one| one.as_str() != party.who && !there.iter().any(|entry| entry.url == *one));
     let who = party.seat.rng.pick(&absent)?.clone();
     let odd = party.odd(board.url(), Invariant::I7, "");
-    let seat = party.seat.clone();
+    let (seat, owner) = (party.seat.clone(), party.clone());
     Some(Box::pin(async move {
         let revoked = board.revoke(who.as_url()).await;
         seat.note(format!("takes back what {who} was granted: {revoked:?}"));
         match revoked {
             Ok(()) => {
                 judge.did(Procedure::Revoke);
-                judge.ungranted(board.url(), who.as_str(), true);
+                judge.ungranted(board.url(), who.as_str(), owner.is_owner(board.url()));
             }
             Err(RevokeError::Observing | RevokeError::NotGranted) => {}
             // It is gone for now, and may be back after a crash.

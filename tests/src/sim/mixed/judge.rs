@@ -191,6 +191,13 @@ impl Judge {
         state.parties.get(url).into_iter().flat_map(|parties| parties.values().cloned()).collect()
     }
 
+    /// The name of the runtime that takes part in an object with this hyperty.
+    pub(super) fn runtime_of(&self, url: &ObjectUrl, who: &str) -> Option<String> {
+        let state = self.state.lock();
+        let mut parties = state.parties.get(url)?.iter();
+        parties.find(|(_, party)| party.as_str() == who).map(|(runtime, _)| runtime.clone())
+    }
+
     /// Whether the party of a runtime surely owns an object: nobody else may have it by now.
     pub(super) fn surely_owns(&self, board: &str, runtime: &str) -> bool {
         let state = self.state.lock();

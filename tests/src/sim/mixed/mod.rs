@@ -5,6 +5,7 @@
 //! in time](CONVERGED_WITHIN). Then everybody leaves, objects are deleted, and nothing may be left of it all.
 
 mod action;
+mod admission;
 mod children;
 mod delegate;
 mod hostile;
@@ -12,10 +13,12 @@ mod invite;
 mod judge;
 mod large;
 mod observer;
+mod other_device;
 mod party;
 mod procedures;
 mod remove;
 mod reporter;
+mod run;
 mod sweep;
 mod take_over;
 
@@ -26,14 +29,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_model::Url;
-use tokio::time::{sleep, timeout};
+use hyperty_runtime::BackedUp;
 
-use self::judge::{Judge, Phase};
+use self::admission::Issuer;
+use self::judge::Judge;
+use self::other_device::Twin;
 use self::party::Role;
-use super::faults::{Fault, Schedule};
+use self::run::Run;
+use super::faults::Fault;
 use super::{Failure, FileDisk, Line, MemoryDisk, RuntimeSpec, Sim, SimBuilder, SimRng};
 use crate::party::SCHEMA;
-use crate::reference::{Baseline, Invariant, Violation};
 
 /// Once faults have stopped, all copies are equal within this time (I11): half-open connections are noticed within a
 /// minute, a session that is lost for good within another, and the longest wait of a repair that failed follows.
@@ -42,12 +47,6 @@ pub const CONVERGED_WITHIN: Duration = Duration::from_secs(180);
 /// Once all have left, nothing is left of them after this time (I10): graces and the life of a deleted object's
 /// address are over.
 pub const FORGOTTEN_WITHIN: Duration = Duration::from_secs(120);
-
-/// How long machines have to find each other before anything goes wrong.
-const BOOTED_WITHIN: Duration = Duration::from_secs(30);
-
-/// How long everything stays quiet before resources are counted.
-const QUIET: Duration = Duration::from_secs(5);
 
 /// How long a sync takes: a good disk under some load.
 const SYNC: Duration = Duration::from_millis(2);
@@ -72,6 +71,8 @@ pub struct Mixed {
     pub weights: Weights,
     /// Whether disks hold files of durable tables, whose pages are torn; in memory if not.
     pub files: bool,
+    /// Whether nodes admit by token only, and tokens are short-lived.
+    pub tokens: bool,
 }
 
 /// What was done in a run that violated nothing.
@@ -109,10 +110,15 @@ pub struct Summary {
     pub taken_over: u64,
     /// Objects that grew beyond a message.
     pub large: u64,
+    /// Objects that another device, with an empty store, went on with.
+    pub other_devices: u64,
+    /// Tokens that were issued.
+    pub tokens: u64,
 }
 
 impl Mixed {
-    /// Five runtimes at one node, two minutes of all faults; every sixteenth seed has files on its disks.
+    /// Five runtimes at one node, two minutes of all faults; every sixteenth seed has files on its disks, every fifth
+    /// tokens for its sessions.
     pub fn new(seed: u64) -> Mixed {
         Mixed {
             seed,
@@ -122,6 +128,7 @@ impl Mixed {
             faults: Fault::ALL.to_vec(),
             weights: Weights::default(),
             files: seed.is_multiple_of(16),
+            tokens: seed.is_multiple_of(5),
         }
     }
 
@@ -137,11 +144,12 @@ impl Mixed {
         let faults: Vec<&str> = self.faults.iter().map(|fault| fault.name()).collect();
         let Mixed { seed, runtimes, domains, weights, .. } = self;
         let disks = if self.files { "files" } else { "memory" };
+        let admission = if self.tokens { "token" } else { "open" };
         let minutes = self.troubled.as_secs_f64() / 60.0;
         let faults = if faults.is_empty() { "none".to_owned() } else { faults.join(",") };
         format!(
             "hyperty simulate --seed {seed} --runtimes {runtimes} --nodes {domains} --minutes {minutes} \
-             --faults {faults} --procedures {weights} --disks {disks} --trace"
+             --faults {faults} --procedures {weights} --disks {disks} --admission {admission} --trace"
         )
     }
 
@@ -164,16 +172,21 @@ impl Mixed {
     fn run_in(&self, mut builder: SimBuilder) -> Result<Summary, Box<Failure>> {
         let judge = Judge::new();
         let domains: Vec<String> = (0..self.domains.max(1)).map(domain).collect();
+        let issuer = self.tokens.then(Arc::<Issuer>::default);
+        let (tokens, twins) = (self.tokens, self.twins().is_some());
         for domain in &domains {
-            builder = builder.node(domain, |mut config| {
+            builder = builder.node(domain, move |mut config| {
                 config.limits.message.bytes = hostile::FRAME_BYTES_MAX;
-                config
+                if twins {
+                    config.timers.grace = other_device::GRACE;
+                }
+                if tokens { Issuer::guard(config) } else { config }
             });
         }
         let boards = BOARDS_MAX.min(self.runtimes.saturating_sub(1)).max(1);
         let runtimes = self.runtimes.max(2);
         for at in 0..runtimes {
-            builder = builder.runtime(self.spec(at, boards, &domains, &judge));
+            builder = builder.runtime(self.spec(at, boards, &domains, (&judge, issuer.as_ref())));
         }
         let parties = runtimes * boards;
         let (seed, files) = (self.seed, self.files);
@@ -181,170 +194,93 @@ impl Mixed {
             true => Arc::new(FileDisk::new(SYNC, SimRng::new(seed, machine).number())),
             false => Arc::new(MemoryDisk::new(SYNC)),
         });
-        let run = Run { judge, parties, boards, mixed: self.clone() };
+        let run = Run { judge, parties, boards, mixed: self.clone(), issuer };
         builder.run(async |sim| run.script(sim).await)
     }
 
-    /// One runtime: it reports an object at first or none, and observes all others. The last one has a stranger as well.
-    fn spec(&self, at: usize, boards: usize, domains: &[String], judge: &Arc<Judge>) -> RuntimeSpec {
+    /// The first runtime and the last, if they are two devices of one user: those of every second seed with runtimes
+    /// enough for others to look on.
+    fn twins(&self) -> Option<[usize; 2]> {
+        let last = self.runtimes.max(2) - 1;
+        let at_one_domain = last.is_multiple_of(self.domains.max(1));
+        let wanted = self.weights.of(Procedure::OtherDevice) > 0 && self.seed.is_multiple_of(2);
+        (wanted && at_one_domain && last > 2).then_some([0, last])
+    }
+
+    /// The name of the user of a runtime.
+    fn user_of(&self, at: usize) -> String {
+        match self.twins() {
+            Some([first, second]) if at == second => name(first),
+            _ => name(at),
+        }
+    }
+
+    /// What the program of a runtime is told of one object.
+    fn role(&self, at: usize, board: usize, domains: &[String], judge: &Arc<Judge>) -> Role {
+        let hosts = (0..self.runtimes.max(2)).filter(|at| !is_guest(*at));
+        let home = |at: usize| domains[at % domains.len()].clone();
+        let twins = self.twins();
+        let other = twins.and_then(|[a, b]| match at {
+            _ if at == a => Some(b),
+            _ if at == b => Some(a),
+            _ => None,
+        });
+        Role {
+            judge: Arc::clone(judge),
+            board: format!("board-{board}"),
+            creates: board == at,
+            guest: is_guest(at),
+            allowed: hosts.map(|at| user(&self.user_of(at), &home(at))).collect(),
+            weights: self.weights,
+            twin: other.map(|other| Twin {
+                user: user(&self.user_of(at), &home(at)).to_string(),
+                runtime: name(other),
+                domain: home(other),
+            }),
+            twins: twins.into_iter().flatten().map(name).collect(),
+        }
+    }
+
+    /// One runtime: it reports an object at first or none, and observes all others. The last one has a stranger as well,
+    /// if sessions are anybody's.
+    fn spec(
+        &self,
+        at: usize,
+        boards: usize,
+        domains: &[String],
+        (judge, issuer): (&Arc<Judge>, Option<&Arc<Issuer>>),
+    ) -> RuntimeSpec {
         let home = &domains[at % domains.len()];
         let mut spec = RuntimeSpec::new(&name(at), home).schema(SCHEMA);
         for domain in domains.iter().filter(|domain| *domain != home) {
             spec = spec.link(domain);
         }
-        let hosts = (0..self.runtimes.max(2)).filter(|at| !is_guest(*at));
-        let allowed: Vec<Url> = hosts.map(|at| user(&name(at), &domains[at % domains.len()])).collect();
+        let (backup, issuer) = (self.twins().is_some(), issuer.cloned());
+        let (whose, all) = (user(&self.user_of(at), home).to_string(), domains.to_vec());
+        spec = spec.setup(move |builder| {
+            let builder = if backup { builder.backup(BackedUp::AllStored) } else { builder };
+            match &issuer {
+                Some(issuer) => issuer.admit(builder, &whose, &all),
+                None => builder,
+            }
+        });
         for number in 0..boards {
-            let role = Role {
-                judge: Arc::clone(judge),
-                board: format!("board-{number}"),
-                creates: number == at,
-                guest: is_guest(at),
-                allowed: allowed.clone(),
-                weights: self.weights,
-            };
+            let role = self.role(at, number, domains, judge);
             let code = {
                 let role = role.clone();
                 move |hyperty, seat| party::take_part(hyperty, seat, role.clone())
             };
             let (seed, runtime) = (self.seed, name(at));
             spec = spec.hyperty_named(move |start| take_over::name_at(seed, start, &runtime, &role), code);
+            spec = spec.user(&self.user_of(at));
         }
-        if at + 1 == self.runtimes {
+        if at + 1 == self.runtimes && !self.tokens {
             let judge = Arc::clone(judge);
             let code = move |hyperty, seat| observer::stranger(hyperty, seat, Arc::clone(&judge));
             spec = spec.hyperty("stranger", code).user("stranger");
         }
         spec
     }
-}
-
-struct Run {
-    judge: Arc<Judge>,
-    mixed: Mixed,
-    parties: usize,
-    boards: usize,
-}
-
-impl Run {
-    async fn script(self, sim: Sim) -> Result<Summary, Violation> {
-        let judge = &self.judge;
-        self.booted(&sim).await?;
-        let before = holdings(&sim);
-        judge.enter(Phase::Work);
-        self.trouble(&sim).await;
-        sim.heal();
-        judge.enter(Phase::Settle);
-        let settled = async {
-            while judge.unsettled(self.parties).is_some() {
-                sleep(reporter::LOOK).await;
-            }
-        };
-        if timeout(CONVERGED_WITHIN, settled).await.is_err() {
-            let missing = || self.late("some were never heard of");
-            return Err(judge.unsettled(self.parties).flatten().unwrap_or_else(missing));
-        }
-        for (phase, parties) in [(Phase::Leave, self.parties - self.boards), (Phase::Delete, self.parties)] {
-            judge.enter(phase);
-            let left = async {
-                while judge.done() < parties as u64 {
-                    sleep(reporter::LOOK).await;
-                }
-            };
-            timeout(FORGOTTEN_WITHIN, left).await.map_err(|_| self.late("not everybody could leave"))?;
-        }
-        sleep(FORGOTTEN_WITHIN).await;
-        before.holds("all", &holdings(&sim))?;
-        Ok(self.summary(&sim))
-    }
-
-    async fn booted(&self, sim: &Sim) -> Result<(), Violation> {
-        let connected = async {
-            for name in sim.runtimes() {
-                while sim.runtime(&name).is_none() {
-                    sleep(Duration::from_millis(10)).await;
-                }
-                if let Some(runtime) = sim.runtime(&name) {
-                    runtime.connected().await;
-                }
-            }
-        };
-        timeout(BOOTED_WITHIN, connected).await.map_err(|_| self.late("not everybody was connected"))?;
-        sleep(QUIET).await;
-        Ok(())
-    }
-
-    async fn trouble(&self, sim: &Sim) {
-        let schedule = Schedule::of(&self.mixed.faults);
-        let over = sleep(self.mixed.troubled);
-        let hostile = async {
-            if self.mixed.faults.contains(&Fault::Hostile) {
-                hostile::visit(sim, &self.judge).await;
-            }
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            biased;
-            () = over => {}
-            () = schedule.run(sim) => {}
-            () = hostile => {}
-        }
-    }
-
-    fn late(&self, detail: &str) -> Violation {
-        Violation {
-            invariant: Invariant::I11,
-            object: "the system".to_owned(),
-            who: "all".to_owned(),
-            detail: detail.to_owned(),
-        }
-    }
-
-    fn summary(&self, sim: &Sim) -> Summary {
-        let mut summary = Summary {
-            simulated: sim.now(),
-            hash: sim.trace().hash(),
-            lines: sim.trace().lines(),
-            deliveries: self.judge.deliveries(),
-            crashes: sim.crashes(),
-            invited: self.judge.deeds(Procedure::Invite),
-            revoked: self.judge.deeds(Procedure::Revoke),
-            removed: self.judge.deeds(Procedure::Remove),
-            actions: self.judge.deeds(Procedure::Action),
-            delegated: self.judge.deeds(Procedure::Delegate),
-            taken_over: self.judge.deeds(Procedure::TakeOver),
-            large: self.judge.deeds(Procedure::Large),
-            ..Summary::default()
-        };
-        for domain in sim.domains() {
-            let stats = sim.node_stats(&domain);
-            summary.messages += stats.received;
-            summary.conflations += stats.conflated;
-        }
-        for name in sim.runtimes() {
-            let (by_changes, by_snapshot) = sim.repairs(&name);
-            summary.repairs_by_changes += by_changes;
-            summary.repairs_by_snapshot += by_snapshot;
-        }
-        summary
-    }
-}
-
-/// What the system holds at this moment.
-fn holdings(sim: &Sim) -> Baseline {
-    let mut counts =
-        vec![("tasks".to_owned(), tokio::runtime::Handle::current().metrics().num_alive_tasks() as u64)];
-    for domain in sim.domains() {
-        let stats = sim.node_stats(&domain);
-        counts.push((format!("sessions at {domain}"), stats.sessions as u64));
-        counts.push((format!("routes at {domain}"), stats.routes as u64));
-    }
-    for name in sim.runtimes() {
-        let stats = sim.runtime(&name).map(|runtime| runtime.stats()).unwrap_or_default();
-        counts.push((format!("objects reported by {name}"), stats.reported as u64));
-        counts.push((format!("objects observed by {name}"), stats.observed as u64));
-    }
-    Baseline::new(counts)
 }
 
 fn domain(at: usize) -> String {

@@ -18,7 +18,7 @@ use super::judge::{Judge, Phase};
 use super::party::{Entry, Party, Stand};
 use super::procedures::Procedure;
 use super::reporter::{AGAIN, Doing, LOOK};
-use super::{action, delegate, invite};
+use super::{action, delegate, invite, other_device};
 use crate::reference::{ChildSeen, Followed, Follower, Invariant, Violation, children_of};
 use crate::sim::Seat;
 
@@ -37,6 +37,8 @@ struct Desk {
     offers: Delegations,
     /// An offer that was accepted.
     taking: FuturesUnordered<delegate::Taking>,
+    /// An object of the user's other device.
+    inheriting: FuturesUnordered<other_device::Inheriting>,
     undecided: Option<Delegation>,
 }
 
@@ -72,6 +74,7 @@ pub(super) async fn watch(
         invitations: party.hyperty.invitations(),
         offers: party.hyperty.delegations(),
         taking: FuturesUnordered::new(),
+        inheriting: FuturesUnordered::new(),
         undecided: None,
     };
     let (mut begun, mut wait) = (begun, Duration::ZERO);
@@ -116,6 +119,7 @@ async fn outside(party: &Party, url: &ObjectUrl, desk: &mut Desk, wait: Duration
             Some((from, taken)) = desk.taking.next() => {
                 return Ok(delegate::taken(party, &from, taken)?.map_or(Next::Ended, Next::Reports));
             }
+            Some(taken) = desk.inheriting.next() => return Ok(taken?.map_or(Next::Ended, Next::Reports)),
             Some(offer) = desk.offers.next() => desk.decide(party, offer),
             Some(invitation) = desk.invitations.next() => {
                 return Ok(invite::decide(party, invitation).await.map_or(Next::Ended, Next::Observes));
@@ -125,7 +129,7 @@ async fn outside(party: &Party, url: &ObjectUrl, desk: &mut Desk, wait: Duration
             () = &mut pause => break,
         }
     }
-    if !desk.taking.is_empty() {
+    if !(desk.taking.is_empty() && desk.inheriting.is_empty()) {
         // It may be its own soon.
         return Ok(Next::Ended);
     }
@@ -229,6 +233,11 @@ impl<'a> Watching<'a> {
                             return Ok(Next::Reports(board));
                         }
                     }
+                    Some(taken) = desk.inheriting.next() => {
+                        if let Some(board) = taken? {
+                            return Ok(Next::Reports(board));
+                        }
+                    }
                     Some(offer) = desk.offers.next() => desk.decide(self.party, offer),
                     () = judge.reached(Phase::Settle), if phase < Phase::Settle => break,
                     () = judge.reached(Phase::Leave), if phase == Phase::Settle => break,
@@ -236,7 +245,7 @@ impl<'a> Watching<'a> {
                 }
             }
             let left = match judge.phase() {
-                Phase::Work if phase == Phase::Work => self.act().await?,
+                Phase::Work if phase == Phase::Work => self.act(desk).await?,
                 Phase::Settle => self.look(desk)?,
                 Phase::Leave | Phase::Delete => self.leave().await,
                 _ => false,
@@ -287,7 +296,7 @@ impl<'a> Watching<'a> {
     }
 
     /// Does something; whether it has left the object.
-    async fn act(&mut self) -> Result<bool, Violation> {
+    async fn act(&mut self, desk: &mut Desk) -> Result<bool, Violation> {
         let rng = &self.party.seat.rng;
         match self.party.role.weights.draw(rng, &Procedure::OBSERVERS) {
             Some(Procedure::Child) => {
@@ -302,6 +311,9 @@ impl<'a> Watching<'a> {
             }
             Some(Procedure::Action) => self.actions.push(action::ask(self.party, &self.observer)),
             Some(Procedure::Leave) => return Ok(self.leave().await),
+            Some(Procedure::OtherDevice) if desk.inheriting.is_empty() && desk.taking.is_empty() => {
+                desk.inheriting.extend(other_device::begin(self.party, self.url));
+            }
             _ => {}
         }
         Ok(false)
@@ -341,8 +353,8 @@ impl<'a> Watching<'a> {
             judge.settled_children(self.who, &held, &reporters)
         });
         let settled = settled.and(match state {
-            ObserverState::Live if !desk.taking.is_empty() => {
-                unsettled("an offer that it accepted has no end")
+            ObserverState::Live if !(desk.taking.is_empty() && desk.inheriting.is_empty()) => {
+                unsettled("an object that it takes over has no end")
             }
             ObserverState::Live if !self.actions.is_empty() => {
                 unsettled("an action that it asked for has no end")

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use hyperty_model::{ObjectUrl, Url};
+use hyperty_model::{HypertyUrl, ObjectUrl, Url};
 use hyperty_runtime::Hyperty;
 use hyperty_syncher::{Accept, Observer, Reporter};
 use serde_json::json;
 use tokio::time::sleep;
 
 use super::judge::{Judge, Phase};
+use super::observer;
+use super::other_device::{Twin, lost_with_it};
 use super::procedures::Weights;
 use super::reporter::{AGAIN, Reporting};
-use super::{observer, take_over};
+use super::take_over::{Taken, take_over};
 use crate::party::SCHEMA;
 use crate::reference::{Invariant, Violation};
 use crate::sim::Seat;
@@ -29,9 +31,14 @@ pub(super) struct Role {
     /// The users who may observe without being invited.
     pub(super) allowed: Vec<Url>,
     pub(super) weights: Weights,
+    /// The other device of its user, if there is one.
+    pub(super) twin: Option<Twin>,
+    /// The runtimes of users who have several: nobody sends those away, or has to invite them.
+    pub(super) twins: Vec<String>,
 }
 
 /// A hyperty with its role.
+#[derive(Clone)]
 pub(super) struct Party {
     pub(super) hyperty: Hyperty,
     pub(super) seat: Seat,
@@ -112,8 +119,11 @@ impl Party {
             return Ok((url, Stand::Reports(board.clone())));
         }
         if inherits {
-            let board = take_over::take_over(self, &url).await?;
-            return Ok((url, Stand::Reports(board)));
+            let stand = match take_over(self, &url, true).await? {
+                Taken::Here(board) => Stand::Reports(board),
+                Taken::Refused => Stand::Observes(None),
+            };
+            return Ok((url, stand));
         }
         let observer = resumed.observers.iter().find(|observer| *observer.url() == url).cloned();
         judge.check(&url, |judge| {
@@ -139,10 +149,17 @@ impl Party {
         let takes = self.role.judge.is_taking(who);
         self.role.judge.takes(who, false);
         self.seat.note(format!("{} is back at {at}", board.url()));
+        if takes && self.role.twin.is_some() {
+            lost_with_it(&self.role.judge, board.url());
+        }
         self.role.judge.check(board.url(), |judge| match judge.is_owner(who) {
             true => judge.resumed(who, at, &data),
             // Its runtime stopped before it heard that the object is its own.
             false if takes => judge.took_over(who, at, &data),
+            // The other device of its user has it by now, and it has not heard.
+            false if at.epoch < judge.latest().epoch && judge.owns(who, at.epoch).is_ok() => {
+                judge.resumed(who, at, &data)
+            }
             false => {
                 let from = judge.owner().to_owned();
                 judge.delegated(&from, who, at, &data)
@@ -172,6 +189,19 @@ impl Party {
     /// The name under which it is settled, or not.
     pub(super) fn name(&self, url: &ObjectUrl) -> String {
         format!("{} {url}", self.seat.name)
+    }
+
+    /// Whether a hyperty is of a user with several devices.
+    pub(super) fn is_twin(&self, url: &ObjectUrl, who: &HypertyUrl) -> bool {
+        self.role
+            .judge
+            .runtime_of(url, who.as_str())
+            .is_some_and(|runtime| self.role.twins.contains(&runtime))
+    }
+
+    /// Whether the object is this party's own, or was not taken from it without its knowledge.
+    pub(super) fn is_owner(&self, url: &ObjectUrl) -> bool {
+        self.role.judge.of(url, |judge| judge.is_owner(&self.who)) == Some(true)
     }
 
     /// What a program found that no message can cause.

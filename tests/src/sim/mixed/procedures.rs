@@ -35,11 +35,13 @@ pub enum Procedure {
     TakeOver,
     /// The Reporter writes more than a message holds.
     Large,
+    /// Another device of the Reporter's user loses sight of the first, and goes on with what the node keeps.
+    OtherDevice,
 }
 
 impl Procedure {
     /// All of them, in the order of their weights.
-    pub const ALL: [Procedure; 10] = [
+    pub const ALL: [Procedure; 11] = [
         Procedure::Child,
         Procedure::Read,
         Procedure::Leave,
@@ -50,6 +52,7 @@ impl Procedure {
         Procedure::Delegate,
         Procedure::TakeOver,
         Procedure::Large,
+        Procedure::OtherDevice,
     ];
 
     /// Those of a Reporter.
@@ -63,8 +66,8 @@ impl Procedure {
     ];
 
     /// Those of an Observer.
-    pub(super) const OBSERVERS: [Procedure; 4] =
-        [Procedure::Child, Procedure::Read, Procedure::Leave, Procedure::Action];
+    pub(super) const OBSERVERS: [Procedure; 5] =
+        [Procedure::Child, Procedure::Read, Procedure::Leave, Procedure::Action, Procedure::OtherDevice];
 
     /// Its name in a list.
     pub fn name(self) -> &'static str {
@@ -79,6 +82,7 @@ impl Procedure {
             Procedure::Delegate => "delegate",
             Procedure::TakeOver => "take-over",
             Procedure::Large => "large",
+            Procedure::OtherDevice => "other-device",
         }
     }
 
@@ -94,6 +98,7 @@ impl Procedure {
             Procedure::Delegate => 40,
             Procedure::TakeOver => 400,
             Procedure::Large => 5,
+            Procedure::OtherDevice => 250,
         }
     }
 }

@@ -11,7 +11,12 @@ use crate::reference::Invariant;
 /// Begins to remove one of those who observe; none if there is none.
 pub(super) fn remove(reporting: &Reporting) -> Option<Doing> {
     let rng = &reporting.party.seat.rng;
-    let entries = reporting.board.observers();
+    let party = reporting.party.clone();
+    if !party.is_owner(reporting.board.url()) {
+        return None; // It has not heard yet that another device has it.
+    }
+    let mut entries = reporting.board.observers();
+    entries.retain(|entry| !party.is_twin(reporting.board.url(), &entry.url));
     let target = rng.pick(&entries)?.url.clone();
     let (board, judge, seat) =
         (reporting.board.clone(), Arc::clone(&reporting.judge), reporting.party.seat.clone());
@@ -23,6 +28,10 @@ pub(super) fn remove(reporting: &Reporting) -> Option<Doing> {
             let removed = board.remove_observer(&target).await;
             seat.note(format!("removes {who}: {removed:?}"));
             match removed {
+                // Whoever has the object by now does not know.
+                Ok(()) if !party.is_owner(board.url()) => {
+                    judge.of(board.url(), |judge| judge.maybe_granted(&who));
+                }
                 Ok(()) => {
                     judge.did(Procedure::Remove);
                     judge.removed(board.url(), &who);

@@ -119,6 +119,8 @@ impl<'a> Reporting<'a> {
         }
         let weights = &self.party.role.weights;
         match weights.draw(rng, &Procedure::REPORTERS) {
+            // Those of one that has not heard that another device has the object are lost.
+            Some(Procedure::Child) if !self.party.is_owner(self.board.url()) => {}
             Some(Procedure::Child) => {
                 let notes = self.board.children("notes").map_err(|error| self.odd(&error.to_string()))?;
                 self.kids.act(rng, &notes)?;
@@ -198,6 +200,7 @@ impl<'a> Reporting<'a> {
             ReporterEvent::Deposed { epoch, .. } => {
                 self.party.seat.note(format!("{who} is deposed in epoch {epoch}"));
                 self.judge.unsettle();
+                self.judge.of(&url, |judge| judge.children_uncertain(who));
                 self.judge.check(&url, |judge| judge.deposed(who))?;
                 Ok(Some(Stand::Observes(None)))
             }

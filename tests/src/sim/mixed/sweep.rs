@@ -104,5 +104,7 @@ impl Summary {
         self.delegated += other.delegated;
         self.taken_over += other.taken_over;
         self.large += other.large;
+        self.other_devices += other.other_devices;
+        self.tokens += other.tokens;
     }
 }
