@@ -91,6 +91,10 @@ impl Session {
     /// As for [`Session::open`].
     pub(crate) async fn open_with(opening: &Opening<'_>) -> Result<Session, Failure> {
         let Opening { client, store, durability, object, found } = *opening;
+        if !["ws://", "wss://"].iter().any(|scheme| client.node.starts_with(scheme)) {
+            let text = format!("--node {}: it must start with ws:// or wss://", client.node);
+            return Err(Failure::usage(text));
+        }
         let domain = client.domain.as_deref().or(object.map(ObjectUrl::home)).unwrap_or(DOMAIN_DEFAULT);
         let tables: Arc<dyn Tables> = match store {
             Some(dir) => {
@@ -124,6 +128,15 @@ impl Session {
                 Err(Failure::new(exit, error))
             }
         }
+    }
+
+    /// The user that `option` is about.
+    ///
+    /// # Errors
+    /// [`Exit::Usage`] if none is named.
+    pub(crate) fn user_for<'a>(client: &'a ClientArgs, option: &str) -> Result<&'a str, Failure> {
+        let why = || Failure::usage(format_args!("{option} needs --user: it is for that user's devices"));
+        client.user.as_deref().ok_or_else(why)
     }
 
     /// Tells the address under which this hyperty is invited, or offered an object.

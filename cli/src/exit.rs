@@ -104,11 +104,17 @@ macro_rules! failures {
                     $($pattern => $exit,)*
                     _ => Exit::Error,
                 };
-                Failure::new(exit, error)
+                match &error {
+                    Refused { reason, .. } if reason == "no route" => Failure::new(exit, NOT_REACHED),
+                    _ => Failure::new(exit, error),
+                }
             }
         }
     )*};
 }
+
+/// What a node says of an object that it knows no way to, in words.
+const NOT_REACHED: &str = "there is no such object, or nobody who has it can be reached now (no route)";
 
 failures! {
     CreateError { Data(_) => Exit::Usage, Timeout => Exit::Timeout }

@@ -104,16 +104,16 @@ fn innermost(matches: &ArgMatches) -> &ArgMatches {
 
 fn durability_of(command: &mut Command) -> Option<&mut DurabilityArgs> {
     match command {
-        Command::Report(args) => Some(&mut args.durability),
-        Command::Observe(args) => Some(&mut args.durability),
+        Command::Report(args) => Some(&mut args.living.durability),
+        Command::Observe(args) => Some(&mut args.living.durability),
         _ => None,
     }
 }
 
 fn client_of(command: &mut Command) -> Option<&mut ClientArgs> {
     match command {
-        Command::Report(args) => Some(&mut args.client),
-        Command::Observe(args) => Some(&mut args.client),
+        Command::Report(args) => Some(&mut args.living.client),
+        Command::Observe(args) => Some(&mut args.living.client),
         Command::Read(args) => Some(&mut args.client),
         Command::Request(args) => Some(&mut args.client),
         Command::Discover(args) => Some(&mut args.client),

@@ -155,6 +155,13 @@ impl RuntimeRegistry {
         self.inner.state.write().stubs.remove(&domain.to_ascii_lowercase());
     }
 
+    /// The domains that a stub leads to, in the order of their names.
+    pub fn domains(&self) -> Vec<String> {
+        let mut domains: Vec<String> = self.inner.state.read().stubs.keys().cloned().collect();
+        domains.sort_unstable();
+        domains
+    }
+
     /// The stub that leads to `domain`.
     pub fn stub_for_domain(&self, domain: &str) -> Option<Arc<dyn Protostub>> {
         let state = self.inner.state.read();

@@ -81,11 +81,32 @@ pub(crate) async fn resume_by(core: &Arc<Core>, criteria: &Criteria) -> (Resumed
     let mut resumed = Resumed::default();
     let reported = core.ask(MessageType::Create, ResumeBody::of(criteria)).await;
     let first = take_up_all(core, &reported, true, &mut resumed);
+    let second = take_up_observed(core, criteria, &mut resumed).await;
+    (resumed, first.and(second))
+}
+
+/// What the criteria cover of what is observed, and nothing that is reported.
+pub(crate) async fn observe_by(core: &Arc<Core>, criteria: &Criteria) -> (Resumed, Result<(), ResumeError>) {
+    if core.is_stopped() {
+        return (Resumed::default(), Err(ResumeError::Stopped));
+    }
+    let _adopting = core.adopt();
+    let _asking = core.ask_all();
+    let mut resumed = Resumed::default();
+    let result = take_up_observed(core, criteria, &mut resumed).await;
+    (resumed, result)
+}
+
+async fn take_up_observed(
+    core: &Arc<Core>,
+    criteria: &Criteria,
+    resumed: &mut Resumed,
+) -> Result<(), ResumeError> {
     let observed = core.ask(MessageType::Subscribe, ResumeBody::of(criteria)).await;
-    let second = take_up_all(core, &observed, false, &mut resumed);
+    let result = take_up_all(core, &observed, false, resumed);
     resumed.missing.sort_unstable();
     resumed.missing.dedup();
-    (resumed, first.and(second))
+    result
 }
 
 fn take_up_all(

@@ -117,6 +117,16 @@ impl Syncher {
         result.map(|()| resumed)
     }
 
+    /// The same of what is observed: nothing that is reported is taken over.
+    ///
+    /// # Errors
+    /// [`ResumeError`]; that there is nothing to go on with is none.
+    pub async fn observe_by(&self, criteria: Criteria) -> Result<Resumed, ResumeError> {
+        let (resumed, result) = resume::observe_by(&self.core, &criteria).await;
+        self.keep(&resumed);
+        result.map(|()| resumed)
+    }
+
     /// Keeps handles of what was resumed, in the place of older ones of the same objects.
     fn keep(&self, resumed: &Resumed) {
         let former = {

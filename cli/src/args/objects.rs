@@ -40,7 +40,7 @@ At the end of stdin the object is served until the command is stopped, unless --
 message node cannot be reached the command keeps trying; a resumed object takes changes meanwhile.";
 
 pub(super) const REPORT_EXAMPLES: &str = "\
-Example:
+Examples:
   echo '{\"attribute\":\"count\",\"value\":1}' | hyperty report --schema counter.json --store ./counter
   hyperty report --schema counter.json --name visits --store ./new --delegated
   hyperty report --schema counter.json --name visits --store ./phone --user user://localhost/alice --backup
@@ -59,12 +59,15 @@ with 5 unless --count or --until-version was reached.
 
 With --invited it prints `waiting` with the address under which this hyperty is invited, then `invited`, accepts, and
 goes on as above. With --user others find that address: hyperty discover user://… --hyperties. With --store the address
-stays the same, and the next run goes on with what this one observed.";
+stays the same, and the next run goes on with what this one observed. With --take-over it goes on with what another
+device of --user observes, as far as that was told to the message node with --backup: the Reporter is not asked again.";
 
 pub(super) const OBSERVE_EXAMPLES: &str = "\
 Examples:
   hyperty observe context://localhost/4674 --store ./copy
-  hyperty observe --invited --user user://localhost/bob --store ./bob";
+  hyperty observe --invited --user user://localhost/bob --store ./bob
+  hyperty observe context://localhost/4674 --store ./laptop --user user://localhost/bob --backup
+  hyperty observe --take-over --store ./phone --user user://localhost/bob --backup";
 
 /// `hyperty report`.
 #[derive(Debug, Args)]
@@ -91,7 +94,7 @@ pub(crate) struct ReportArgs {
     pub take_over: bool,
     /// Keep the object at the message node, too: with --take-over another device of --user goes on with it from there,
     /// with nothing in its store
-    #[arg(long, requires = "user")]
+    #[arg(long)]
     pub backup: bool,
     /// At the end of stdin wait for what is under way, then leave; with 1 if a line was rejected
     #[arg(long)]
@@ -99,6 +102,14 @@ pub(crate) struct ReportArgs {
     /// Print what observers ask for, to be answered by lines; without it each is answered that nobody serves it
     #[arg(long)]
     pub requests: bool,
+    /// What it shares with others that run for long
+    #[command(flatten)]
+    pub living: LivingArgs,
+}
+
+/// What everything that runs for as long as its object is told.
+#[derive(Debug, Args)]
+pub(crate) struct LivingArgs {
     /// Where it is asked how it is
     #[command(flatten)]
     pub admin: AdminArgs,
@@ -116,8 +127,8 @@ pub(crate) struct ReportArgs {
 /// `hyperty observe`.
 #[derive(Debug, Args)]
 pub(crate) struct ObserveArgs {
-    /// The object; not needed with --invited
-    #[arg(value_name = "OBJECT_URL", required_unless_present = "invited")]
+    /// The object; not needed with --invited or --take-over
+    #[arg(value_name = "OBJECT_URL", required_unless_present_any = ["invited", "take_over"])]
     pub object: Option<ObjectUrl>,
     /// Wait to be invited, to this object if one is named, and accept
     #[arg(long)]
@@ -125,22 +136,21 @@ pub(crate) struct ObserveArgs {
     /// Wait to be invited, decline with these words, and end
     #[arg(long, value_name = "REASON", requires = "invited")]
     pub decline: Option<String>,
+    /// If this hyperty does not observe already: go on with what another device of --user observes, the object if one is
+    /// named
+    #[arg(long, conflicts_with = "invited")]
+    pub take_over: bool,
+    /// Let the message node know that --user observes the object: with --take-over another device goes on with it, with
+    /// nothing in its store
+    #[arg(long)]
+    pub backup: bool,
     /// End after so many changes
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
     /// End when the copy has this version
     #[arg(long, value_name = "V")]
     pub until_version: Option<u64>,
-    /// Where it is asked how it is
+    /// What it shares with others that run for long
     #[command(flatten)]
-    pub admin: AdminArgs,
-    /// The store
-    #[command(flatten)]
-    pub store: StoreArgs,
-    /// What a crash may cost
-    #[command(flatten)]
-    pub durability: DurabilityArgs,
-    /// The node
-    #[command(flatten)]
-    pub client: ClientArgs,
+    pub living: LivingArgs,
 }

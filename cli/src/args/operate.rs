@@ -21,7 +21,7 @@ pub(crate) struct NodeArgs {
     /// The domain to serve
     #[arg(long, env = "HYPERTY_DOMAIN", default_value = "localhost")]
     pub domain: String,
-    /// Keep allocations, registrations and schemas in DIR; in memory if not given
+    /// Keep allocations, registrations, schemas and backups in DIR; in memory if not given
     #[arg(long, env = "HYPERTY_DATA", value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// What a crash may cost
@@ -55,7 +55,8 @@ pub(crate) enum NodeCommand {
 /// Where a command that runs for long is asked how it is.
 #[derive(Debug, Args)]
 pub(crate) struct AdminArgs {
-    /// Serve /healthz, /readyz, /metrics and /status there; port 0 takes a free one, which the logs tell
+    /// Serve /healthz, /readyz, /metrics and /status there; port 0 takes a free one, which the `admin` event
+    /// tells
     #[arg(long, env = "HYPERTY_ADMIN", value_name = "ADDRESS")]
     pub admin: Option<SocketAddr>,
 }

@@ -6,7 +6,7 @@ use hyperty_runtime::syncher::{
     Accept, Child, ChildEvent, ChildrenHandle, Observer, ObserverEvent, Reporter, ReporterEvent,
 };
 
-use super::observe::{subscribed, tell_end};
+use super::observe::{Wish, subscribed, tell_end};
 use crate::args::{ChildArgs, ChildCommand};
 use crate::connect::{ONE_SHOT_WAIT, Session, json_argument, within};
 use crate::exit::{Exit, Failure};
@@ -112,7 +112,7 @@ impl Task<'_> {
             return Ok((Object::Reported(reporter), true));
         }
         let limit = self.of.client.timeout;
-        let (observer, resumed) = subscribed(session, &self.of.object, false, limit).await?;
+        let (observer, resumed) = subscribed(session, &self.of.object, Wish::default(), limit).await?;
         Ok((Object::Observed(Box::new(observer)), resumed))
     }
 

@@ -25,8 +25,8 @@ pub(super) async fn invited(
         (Some(_), false) => return Err(Failure::usage("the store observes several objects: name one")),
         (None, _) => {}
     }
-    session.reach(args.client.timeout).await?;
-    session.tell_waiting(&args.client, output);
+    session.reach(args.living.client.timeout).await?;
+    session.tell_waiting(&args.living.client, output);
     let mut invitations = session.hyperty.invitations();
     while let Some(invitation) = invitations.next().await {
         output.emit(&Event::Invited(NoticeLine::invitation(&invitation)));
@@ -40,7 +40,9 @@ pub(super) async fn invited(
             output.emit(&Event::Declined { url: &object });
             return Ok(None);
         }
-        let observer = invitation.accept().store(args.store.store.is_some()).await?;
+        let accepting = invitation.accept().store(args.living.store.store.is_some());
+        let accepting = if args.backup { accepting.backup(true) } else { accepting };
+        let observer = accepting.await?;
         return Ok(Some((observer, false)));
     }
     Err(Failure::error("the runtime stopped"))

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use hyperty_model::ObjectUrl;
+use hyperty_model::resume::Criteria;
+use hyperty_model::{Identity, ObjectUrl};
 use hyperty_runtime::syncher::{CloseReason, Observer, ObserverEvent, ObserverState};
 
 use super::invited::invited;
@@ -17,15 +18,20 @@ use crate::stop::Stop;
 /// # Errors
 /// When the object cannot be observed, or ends before the target is reached.
 pub(crate) async fn run(args: ObserveArgs, output: &Output, stop: &Stop) -> Result<(), Failure> {
+    for (wished, option) in [(args.backup, "--backup"), (args.take_over, "--take-over")] {
+        if wished {
+            Session::user_for(&args.living.client, option)?;
+        }
+    }
     let session = Session::open_with(&Opening {
-        durability: args.durability.durability,
+        durability: args.living.durability.durability,
         // Who invites has to find this hyperty.
         found: args.invited,
-        ..Opening::new(&args.client, args.store.store.as_deref(), args.object.as_ref())
+        ..Opening::new(&args.living.client, args.living.store.store.as_deref(), args.object.as_ref())
     })
     .await?;
-    let _pages = session.administer(&args.admin, output).await?;
-    let work = within(args.client.timeout, observe(&session, &args, output));
+    let _pages = session.administer(&args.living.admin, output).await?;
+    let work = within(args.living.client.timeout, observe(&session, &args, output));
     let outcome = match stop.or(work).await {
         // To be stopped is how it usually ends.
         Err(Failure { exit: Exit::Interrupted, .. }) => Ok(()),
@@ -39,8 +45,10 @@ pub(crate) async fn run(args: ObserveArgs, output: &Output, stop: &Stop) -> Resu
 
 async fn observe(session: &Session, args: &ObserveArgs, output: &Output) -> Result<(), Failure> {
     let (mut observer, resumed) = match &args.object {
+        _ if args.take_over => taken_over(session, args).await?,
         Some(object) if !args.invited => {
-            subscribed(session, object, args.store.store.is_some(), args.client.timeout).await?
+            let wish = Wish { store: args.living.store.store.is_some(), backup: args.backup };
+            subscribed(session, object, wish, args.living.client.timeout).await?
         }
         _ => match invited(session, args, output).await? {
             Some(observed) => observed,
@@ -73,6 +81,15 @@ async fn tell(observer: &mut Observer, resumed: bool, goal: Goal, output: &Outpu
     Told { url: &url, output, goal }.events(observer, version).await
 }
 
+/// Where an observation is kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Wish {
+    /// In the store.
+    pub(crate) store: bool,
+    /// At the message node, for the user's other devices.
+    pub(crate) backup: bool,
+}
+
 /// The observation of an object: the one that the store holds, or a new one. Tells whether it is resumed, for which
 /// the message node need not be there.
 ///
@@ -81,7 +98,7 @@ async fn tell(observer: &mut Observer, resumed: bool, goal: Goal, output: &Outpu
 pub(crate) async fn subscribed(
     session: &Session,
     object: &ObjectUrl,
-    store: bool,
+    wish: Wish,
     limit: Option<Duration>,
 ) -> Result<(Observer, bool), Failure> {
     let observers = session.hyperty.observers();
@@ -89,8 +106,54 @@ pub(crate) async fn subscribed(
         return Ok((observer, true));
     }
     session.reach(limit).await?;
-    let observer = session.hyperty.subscribe(object).store(store).await?;
-    Ok((observer, false))
+    let subscribe = session.hyperty.subscribe(object).store(wish.store);
+    let subscribe = if wish.backup { subscribe.backup(true) } else { subscribe };
+    Ok((subscribe.await?, false))
+}
+
+/// What an earlier run observes; else what another device of the user does. With that the node need not be there.
+///
+/// # Errors
+/// [`Exit::NotFound`] if there is nothing, or its Reporter cannot be reached; [`Exit::Usage`] if there are several and
+/// none was named.
+async fn taken_over(session: &Session, args: &ObserveArgs) -> Result<(Observer, bool), Failure> {
+    let user = Session::user_for(&args.living.client, "--take-over")?;
+    let wanted = |observer: &Observer| args.object.as_ref().is_none_or(|object| observer.url() == object);
+    let one = |mut found: Vec<Observer>| {
+        found.retain(wanted);
+        match found.len() {
+            0 | 1 => Ok(found.pop()),
+            _ => {
+                let urls: Vec<String> = found.iter().map(|observer| observer.url().to_string()).collect();
+                Err(Failure::usage(format_args!(
+                    "{user} observes several objects: name one of {}",
+                    urls.join(", ")
+                )))
+            }
+        }
+    };
+    if let Some(observer) = one(session.hyperty.observers())? {
+        return Ok((observer, true));
+    }
+    session.reach(args.living.client.timeout).await?;
+    let criteria = Criteria::default().identity(Identity::of_user(user));
+    let criteria = match &args.object {
+        Some(object) => criteria.resources([object.clone()]),
+        None => criteria,
+    };
+    let resumed = session.hyperty.observe_by(criteria).await?;
+    let missing: Vec<String> = resumed.missing.iter().map(ToString::to_string).collect();
+    match one(resumed.observers)? {
+        Some(observer) => Ok((observer, true)),
+        None if missing.is_empty() => {
+            let what = args.object.as_ref().map_or_else(|| "anything".to_owned(), ToString::to_string);
+            Err(Failure::new(Exit::NotFound, format_args!("no device of {user} is known to observe {what}")))
+        }
+        None => {
+            let text = format_args!("the Reporter of {} cannot be reached", missing.join(", "));
+            Err(Failure::new(Exit::NotFound, text))
+        }
+    }
 }
 
 /// When there is enough.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::observe::subscribed;
+use super::observe::{Wish, subscribed};
 use crate::args::RequestArgs;
 use crate::connect::{ONE_SHOT_WAIT, Session, json_argument, within};
 use crate::exit::Failure;
@@ -19,7 +19,8 @@ pub(crate) async fn run(args: RequestArgs, output: &Output, stop: &Stop) -> Resu
     let limit = args.client.timeout.unwrap_or(ONE_SHOT_WAIT);
     let stored = args.store.store.is_some();
     let work = async {
-        let (observer, _) = subscribed(&session, &args.object, stored, Some(limit)).await?;
+        let (observer, _) =
+            subscribed(&session, &args.object, Wish { store: stored, backup: false }, Some(limit)).await?;
         let asked = observer.request(&args.method, params.unwrap_or(Value::Null)).await;
         if !stored {
             // What came of the request is what counts.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Folder, Running, SCHEMA, Stage, set, text};
+use crate::support::{Folder, Running, SCHEMA, Stage, set, text, until};
 
 const ALICE: &str = "user://localhost/alice";
 const BOB: &str = "user://localhost/bob";
@@ -207,9 +207,7 @@ fn another_device_with_an_empty_store_takes_over_from_the_backup() {
         looking.eof();
         looking.output().0.iter().any(|found| found["status"] == "disconnected")
     };
-    while !is_gone() {
-        std::thread::sleep(std::time::Duration::from_millis(200));
-    }
+    until("the laptop is gone", is_gone);
     let mut stranger = Running::start(&[&take[..], &["--node", &url, "--user", EVE]].concat());
     stranger.eof();
     assert_eq!(stranger.output().1, 4, "it is not Eve's");
@@ -227,6 +225,39 @@ fn another_device_with_an_empty_store_takes_over_from_the_backup() {
     assert_eq!(events[0]["data"]["count"], 2, "{events:?}");
     second.stop();
     second_node.stop();
+}
+
+/// Bob's laptop is lost; what it observed is observed by his phone, which had never heard of it.
+#[test]
+fn another_device_with_an_empty_store_observes_what_the_first_one_did() {
+    let stage = Stage::new();
+    let (mut alice, object) = stage.report(&["--user", ALICE]);
+    let (laptop, phone) = (stage.folder.path("laptop"), stage.folder.path("phone"));
+    let observe = ["observe", "--user", BOB, "--backup"];
+    let mut first = stage.start(&[&observe[..], &[object.as_str(), "--store", &laptop]].concat());
+    assert_eq!(first.expect("snapshot")["url"], json!(object));
+    let take = ["observe", "--take-over", "--until-version", "0"];
+    // The node is told a moment later.
+    until("the backup knows", || {
+        let (events, code, stderr) = stage.run(&[&take[..], &["--user", BOB]].concat());
+        assert!([0, 4].contains(&code), "{stderr}");
+        events.iter().any(|event| event["event"] == "snapshot" && event["url"] == json!(object))
+    });
+    first.kill();
+    std::fs::remove_dir_all(&laptop).unwrap();
+    let (_, code, stderr) = stage.run(&[&take[..], &["--user", EVE]].concat());
+    assert_eq!((code, stderr.contains("no device of")), (4, true), "{stderr}");
+    let (_, code, stderr) = stage.run(&take);
+    assert_eq!((code, stderr.contains("needs --user")), (2, true), "{stderr}");
+    let again = [&observe[..], &["--take-over", "--store", &phone, &object]].concat();
+    for version in 1..3 {
+        let mut second = stage.start(&again);
+        assert_eq!(second.until("snapshot", |_| true)["version"], json!(version - 1));
+        alice.line(&set("count", json!(version)));
+        assert_eq!(second.until("change", |_| true)["version"], json!(version));
+        second.stop();
+    }
+    alice.stop();
 }
 
 #[test]

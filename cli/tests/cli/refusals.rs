@@ -23,7 +23,16 @@ fn what_is_not_there_is_not_found() {
     for command in ["observe", "read"] {
         let (events, code, stderr) = stage.run(&[command, "comm://localhost/no-such"]);
         assert_eq!((code, events.len()), (4, 0), "{command}: {stderr}");
+        assert!(stderr.contains("there is no such object"), "{command}: {stderr}");
     }
+}
+
+#[test]
+fn a_node_of_no_known_protocol_is_not_waited_for() {
+    let (events, code, stderr) =
+        Running::start(&["read", "comm://localhost/1", "--node", "http://127.0.0.1:9/ws"]).output();
+    assert_eq!((code, events.len()), (2, 0), "{stderr}");
+    assert!(stderr.contains("it must start with ws:// or wss://"), "{stderr}");
 }
 
 #[test]

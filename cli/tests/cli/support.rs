@@ -24,6 +24,15 @@ pub(crate) const SCHEMA: &str = r#"{
     }
 }"#;
 
+/// Tries until it is so.
+pub(crate) fn until(what: &str, mut is_it: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_it() {
+        assert!(Instant::now() < deadline, "{what}: not in time");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 /// A process of the command, and the events it prints.
 pub(crate) struct Running {
     child: Child,

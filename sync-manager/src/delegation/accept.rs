@@ -133,11 +133,15 @@ impl SyncManager {
         let schema = self.shared.parts.catalogue.get(&metadata.schema).await?;
         let wish = |member: &str| value.get(member).and_then(Value::as_bool).unwrap_or(false);
         let store = body.store.unwrap_or_else(|| wish("store"));
+        // What the former owner had backed up was for its own devices.
+        let may = identity.is_some() && (store || body.backup == Some(true));
+        let backup = self.backs_up(body.backup, may).unwrap_or(false);
+        let store = store || backup;
         let resumable = store || body.resumable.unwrap_or_else(|| wish("resumable"));
         let metadata =
             Metadata { reporter: hyperty.clone(), runtime: self.shared.parts.runtime.clone(), ..metadata };
         let to = hyperty.clone();
-        Ok((Accepted { url, to, identity, schema, metadata, store, resumable }, offer, giver))
+        Ok((Accepted { url, to, identity, schema, metadata, store, resumable, backup }, offer, giver))
     }
 
     /// Goes on until the object is ours, or is not and will not be. Nobody need wait for it.

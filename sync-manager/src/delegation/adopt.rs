@@ -40,10 +40,7 @@ impl SyncManager {
         if !taking.step(|state| state.granted(&offer, epoch)) {
             return Err(Refusal::new(StatusCode::CONFLICT, "it is not waited for any more"));
         }
-        let mut granted = read(taking, grant, epoch)?;
-        // As is usual here: what the former owner wished was for its own devices.
-        let may = taking.store && granted.options.domain_registration && taking.identity.is_some();
-        granted.options.backup = self.backs_up(None, may).unwrap_or(false);
+        let granted = read(taking, grant, epoch)?;
         let object = self.new_reported(taking, &granted);
         let wish = self.host(taking, &object, &granted).await?;
         object.lock().wish = wish;
@@ -247,12 +244,14 @@ fn read(taking: &Taking, grant: &ResponseBody, epoch: u64) -> Result<Granted, Re
     let mut subscribers: Vec<Subscriber> = whole.unwrap_or_else(bare);
     subscribers.retain(|subscriber| subscriber.hyperty != taking.to);
     let grants = member("grants").or_else(|| member("authorise"));
+    let domain_registration = flag("domain_registration", true);
     let options = Options {
         store: taking.store,
         resumable: taking.resumable,
-        domain_registration: flag("domain_registration", true),
+        domain_registration,
         domain_routing: flag("domain_routing", true),
-        backup: false,
+        // The registry says who may go on with it.
+        backup: taking.backup && domain_registration,
     };
     Ok(Granted {
         snapshot,

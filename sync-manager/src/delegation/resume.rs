@@ -126,6 +126,7 @@ impl SyncManager {
             metadata: record.metadata,
             store: record.store,
             resumable: true,
+            backup: record.backup,
         };
         let taking = Arc::new(Taking::new(accepted, state));
         if self.enter_taking(&taking).is_err() {

@@ -30,6 +30,8 @@ pub(crate) struct Taking {
     /// What the new Reporter wants kept.
     pub(super) store: bool,
     pub(super) resumable: bool,
+    /// And at the backup of the domain, if it is registered there.
+    pub(super) backup: bool,
     state: Mutex<Taker<String, Url>>,
     held: Mutex<Held>,
     /// A1 and A3, while nobody may answer there yet.
@@ -69,11 +71,12 @@ pub(super) struct Accepted {
     pub(super) metadata: Metadata,
     pub(super) store: bool,
     pub(super) resumable: bool,
+    pub(super) backup: bool,
 }
 
 impl Taking {
     pub(super) fn new(accepted: Accepted, state: Taker<String, Url>) -> Taking {
-        let Accepted { url, to, identity, schema, metadata, store, resumable } = accepted;
+        let Accepted { url, to, identity, schema, metadata, store, resumable, backup } = accepted;
         Taking {
             url,
             to,
@@ -82,6 +85,7 @@ impl Taking {
             metadata,
             store,
             resumable,
+            backup,
             state: Mutex::new(state),
             held: Mutex::default(),
             listeners: Mutex::default(),
@@ -166,7 +170,7 @@ impl Taking {
             store: self.store,
             domain_registration: false,
             domain_routing: false,
-            backup: false,
+            backup: self.backup,
             delegation: Some(Delegation::Taking { state: self.state().to_write(), from: None }),
             pending: Vec::new(),
         }

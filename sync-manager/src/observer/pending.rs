@@ -128,6 +128,11 @@ impl SyncManager {
             return;
         };
         let is_first = state.before_of_child(at).next().is_none();
+        if answer.decode::<ResponseBody>().is_ok_and(|body| body.is_of_the_way()) {
+            // After a lost session the node lets nothing pass on a channel until its route is there again.
+            let at = Instant::now() + self.config().child_wait;
+            return self.shared.timers.set(&object.url, Due::Children, at);
+        }
         if !code.is_success() && !is_first {
             // Not at once: as long as the first has no answer the others are refused again.
             let at = Instant::now() + self.config().retry_min;

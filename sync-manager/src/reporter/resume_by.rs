@@ -30,6 +30,14 @@ pub(super) struct Elsewhere {
     pub(super) registered: BTreeMap<ObjectUrl, RegistrationRecord>,
 }
 
+impl Elsewhere {
+    fn add(&mut self, more: Elsewhere) {
+        self.restored.records.extend(more.restored.records);
+        self.restored.missing.extend(more.restored.missing);
+        self.registered.extend(more.registered);
+    }
+}
+
 impl SyncManager {
     pub(crate) async fn resume_reporters_by(
         &self,
@@ -166,7 +174,8 @@ impl SyncManager {
         found.map(|record| (record.metadata.url.clone(), record.clone())).collect()
     }
 
-    /// What the user has at the domain of the hyperty: the records a backup keeps, and what is registered.
+    /// What the user has on other devices, as the domain of the hyperty knows, and every other one that is reached from
+    /// here: an object that was taken from somebody else lives in that one's domain.
     async fn look_elsewhere(
         &self,
         hyperty: &HypertyUrl,
@@ -174,7 +183,34 @@ impl SyncManager {
         criteria: &Criteria,
         deadline: Instant,
     ) -> Result<Elsewhere, Refusal> {
-        let domain = hyperty.home();
+        let mut found = self.look_at(hyperty.home(), user, criteria, deadline).await?;
+        let elsewhere = |domain: &str| !domain.eq_ignore_ascii_case(hyperty.home());
+        for domain in self.shared.parts.registry.domains().into_iter().filter(|domain| elsewhere(domain)) {
+            if !self.is_live(&domain) {
+                continue;
+            }
+            // One that is slow must not take the time that is needed for what the others told.
+            let patience = deadline.min(Instant::now() + self.config().peer_timeout / 4);
+            match self.look_at(&domain, user, criteria, patience).await {
+                Ok(more) => found.add(more),
+                Err(refusal) => tracing::info!(domain, %refusal, "what is kept there is not found"),
+            }
+        }
+        // Whoever names an object that lives where nobody can be asked shall not hear that there is none.
+        let named = criteria.resources.iter().flatten();
+        let unreached = named.filter(|url| elsewhere(url.home()) && !self.is_live(url.home()));
+        found.restored.missing.extend(unreached.filter(|url| self.reported(url).is_none()).cloned());
+        Ok(found)
+    }
+
+    /// What the user has at a domain: the records a backup keeps, and what is registered.
+    async fn look_at(
+        &self,
+        domain: &str,
+        user: &Identity,
+        criteria: &Criteria,
+        deadline: Instant,
+    ) -> Result<Elsewhere, Refusal> {
         if self.stub_of(domain).is_none() {
             return Ok(Elsewhere::default());
         }

@@ -294,7 +294,8 @@ impl Board {
     /// The answer to an own operation. Only a Sync Manager's counts: other receivers may say that they got it.
     pub(crate) fn on_answer(&self, key: &Key, id: &MessageId, answer: &ResponseBody) {
         let from_peer = answer.source.as_ref().is_some_and(|source| source.kind() == UrlKind::Hyperty);
-        if from_peer || answer.code.is_provisional() {
+        // What did not get through is sent again.
+        if from_peer || answer.code.is_provisional() || answer.is_of_the_way() {
             return;
         }
         let (code, reason) = (answer.code, answer.why());

@@ -91,7 +91,7 @@ impl Delegation {
 
     /// Takes the object over; awaited it gives the [`Reporter`].
     pub fn accept(self) -> AcceptDelegation {
-        AcceptDelegation { delegation: self, store: None, accept: Accept::Ask }
+        AcceptDelegation { delegation: self, store: None, backup: None, accept: Accept::Ask }
     }
 
     /// Declines, and says why.
@@ -123,6 +123,7 @@ impl fmt::Debug for Delegation {
 pub struct AcceptDelegation {
     delegation: Delegation,
     store: Option<bool>,
+    backup: Option<bool>,
     accept: Accept,
 }
 
@@ -130,6 +131,12 @@ impl AcceptDelegation {
     /// Keeps the object in the runtime's store; as the former Reporter had it if not set.
     pub fn store(self, store: bool) -> AcceptDelegation {
         AcceptDelegation { store: Some(store), ..self }
+    }
+
+    /// Keeps the object at the backup of its domain from now on, for the other devices of this hyperty's user; as the
+    /// runtime was told to if not set, and of no effect where there is no backup, no user, or no registration.
+    pub fn backup(self, backup: bool) -> AcceptDelegation {
+        AcceptDelegation { backup: Some(backup), ..self }
     }
 
     /// Who else may observe and read; the application is asked if not set.
@@ -149,7 +156,7 @@ impl AcceptDelegation {
     }
 
     async fn take_over(self, core: &Arc<Core>) -> Result<Reporter, TakeOverError> {
-        let AcceptDelegation { delegation, store, accept } = self;
+        let AcceptDelegation { delegation, store, backup, accept } = self;
         let Delegation { decision, metadata, offer, giver, .. } = delegation;
         // What arrives for the object before it is entered here is kept.
         let adopting = core.adopt();
@@ -157,6 +164,7 @@ impl AcceptDelegation {
             resource: Some(OneOrMany(vec![metadata.url.clone()])),
             source: Some(giver),
             store,
+            backup,
             identity: core.config.identity.clone(),
             expires: None,
             ..offer.clone()

@@ -125,6 +125,11 @@ impl AcceptInvitation {
         AcceptInvitation { subscribe: self.subscribe.map(|subscribe| subscribe.resumable(resumable)), ..self }
     }
 
+    /// Lets the user's other devices know of the observation, as [`Subscribe::backup`] does.
+    pub fn backup(self, backup: bool) -> AcceptInvitation {
+        AcceptInvitation { subscribe: self.subscribe.map(|subscribe| subscribe.backup(backup)), ..self }
+    }
+
     async fn run(self) -> Result<Observer, SubscribeError> {
         let observer = self.subscribe.ok_or(SubscribeError::Stopped)?.await?;
         self.invitation.decision.accept();

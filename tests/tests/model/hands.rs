@@ -40,7 +40,7 @@ impl System {
             }
             Heir::Nobody => HypertyUrl::parse("hyperty://example.com/nobody").expect("the URL of a hyperty"),
         };
-        let under_way = self.is_giving(self.boards[number].owner, number);
+        let under_way = self.is_giving(number);
         let board = &mut self.boards[number];
         let Some(reporter) = board.reporter.clone() else { return Ok(()) };
         let (who, was_there) = (board.owner, !board.reference.is_deleted());
@@ -59,10 +59,16 @@ impl System {
         if wait { self.finish_pending().await } else { Ok(()) }
     }
 
-    /// Whether this party has offered the object, which may come to something, and has no answer.
-    pub(crate) fn is_giving(&self, who: usize, number: usize) -> bool {
+    /// Whether an offer of this object is under way that may come to something.
+    fn is_giving(&self, number: usize) -> bool {
         let gives = |pending: &Pending| matches!(pending.request, Request::Give { can_be: true, .. });
-        self.pending.iter().any(|it| (it.who, it.board) == (who, number) && gives(it))
+        self.pending.iter().any(|pending| pending.board == number && gives(pending))
+    }
+
+    /// Whether this party has offered the object, and has no answer.
+    pub(crate) fn is_given_by(&self, who: usize, number: usize) -> bool {
+        let gives = |pending: &Pending| pending.who == who && matches!(pending.request, Request::Give { .. });
+        self.pending.iter().any(|pending| pending.board == number && gives(pending))
     }
 
     /// The applications of those who are awake answer the offers that have come.

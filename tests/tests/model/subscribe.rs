@@ -60,7 +60,7 @@ impl System {
             return Ok(());
         }
         // It may not have heard that what it offered is another's.
-        let gives = self.boards[number].seats[who].unsure || self.is_giving(who, number);
+        let gives = self.boards[number].seats[who].unsure || self.is_given_by(who, number);
         let board = &mut self.boards[number];
         board.verdict = verdict;
         let was_there = !board.reference.is_deleted();

@@ -21,21 +21,21 @@ use crate::delegation::{PATIENCE, versions};
 use crate::support::{settled, topic};
 
 const QUICK: Duration = Duration::from_millis(2);
-const HERE: &str = "example.com";
-const THERE: &str = "other.example";
+pub(crate) const HERE: &str = "example.com";
+pub(crate) const THERE: &str = "other.example";
 
 fn issuer() -> IssuerKey {
     IssuerKey::generate(&SeededIds::new(7))
 }
 
 /// Two domains, each with a node that admits by token.
-struct Domains {
+pub(crate) struct Domains {
     clock: Arc<ManualClock>,
-    nodes: Vec<(&'static str, MessageNode)>,
+    pub(crate) nodes: Vec<(&'static str, MessageNode)>,
 }
 
 impl Domains {
-    fn new() -> Domains {
+    pub(crate) fn new() -> Domains {
         let clock = Arc::new(ManualClock::starting_at(Timestamp::from_millis(1_700_000_000_000)));
         let nodes = [HERE, THERE].map(|domain| {
             let config = NodeConfig {
@@ -51,14 +51,15 @@ impl Domains {
         Domains { clock, nodes: nodes.into() }
     }
 
-    fn builder(&self, home: &str, name: &str) -> RuntimeBuilder {
+    /// A runtime of a user who is at home in a domain, which reaches the nodes of these.
+    fn builder(&self, home: &str, name: &str, owner: &str, reached: &[&str]) -> RuntimeBuilder {
         let url = format!("hyperty-runtime://{home}/{name}");
         let mut builder = Runtime::builder(&url).clock(Arc::clone(&self.clock) as _);
-        for (domain, node) in &self.nodes {
+        for (domain, node) in self.nodes.iter().filter(|(domain, _)| reached.contains(domain)) {
             let node = node.clone();
             let attach = move || node.channel().map_err(|error| ConnectError::Unreachable(error.to_string()));
             builder = builder.message_node_via(domain, Arc::new(ChannelConnector::new(attach)));
-            let user = format!("user://{home}/{name}");
+            let user = format!("user://{home}/{owner}");
             let life = Duration::from_secs(10 * 3600);
             let claims = Claims {
                 runtimes: Some(vec![url.parse().unwrap()]),
@@ -76,37 +77,48 @@ impl Domains {
     }
 
     /// A runtime of a user who is at home in a domain, with one hyperty.
-    async fn party(
+    pub(crate) async fn party(
         &self,
         home: &str,
         name: &str,
         choose: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder,
     ) -> One {
-        let runtime = choose(self.builder(home, name)).start().await.unwrap();
+        self.device(home, (name, name), &[HERE, THERE], choose).await
+    }
+
+    /// One of several runtimes of a user.
+    pub(crate) async fn device(
+        &self,
+        home: &str,
+        (name, owner): (&str, &str),
+        reached: &[&str],
+        choose: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder,
+    ) -> One {
+        let runtime = choose(self.builder(home, name, owner, reached)).start().await.unwrap();
         runtime.schema(SCHEMA).unwrap();
-        let user = format!("user://{home}/{name}");
+        let user = format!("user://{home}/{owner}");
         let deployed = timeout(PATIENCE, runtime.deploy("app").user(&user)).await;
         One { runtime, app: deployed.expect("in time").unwrap() }
     }
 }
 
-struct One {
-    runtime: Runtime,
-    app: Hyperty,
+pub(crate) struct One {
+    pub(crate) runtime: Runtime,
+    pub(crate) app: Hyperty,
 }
 
-async fn create(one: &One, accept: Accept) -> Reporter {
+pub(crate) async fn create(one: &One, accept: Accept) -> Reporter {
     let schema = one.runtime.schema(SCHEMA).unwrap();
     let create = one.app.create(schema).data(topic("a")).store(true).accept(accept);
     timeout(PATIENCE, create).await.expect("in time").unwrap()
 }
 
-async fn observe(one: &One, reporter: &Reporter) -> Observer {
+pub(crate) async fn observe(one: &One, reporter: &Reporter) -> Observer {
     let subscribing = one.app.subscribe(reporter.url()).store(true);
     timeout(PATIENCE, subscribing).await.expect("in time").expect("it is accepted")
 }
 
-async fn given(from: &Reporter, to: &Hyperty) -> (Observer, Reporter) {
+pub(crate) async fn given(from: &Reporter, to: &Hyperty) -> (Observer, Reporter) {
     let (mut offers, url): (_, HypertyUrl) = (to.delegations(), to.url().clone());
     let taking = tokio::spawn(async move {
         offers.next().await.unwrap().accept().observers(Accept::All).await.expect("it is taken over")

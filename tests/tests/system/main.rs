@@ -6,6 +6,8 @@ mod again;
 mod away;
 mod backup;
 mod backup_crash;
+mod backup_domains;
+mod backup_not_kept;
 mod between;
 mod bulk;
 mod children;

@@ -31,14 +31,19 @@ pub(crate) async fn run(args: ReportArgs, output: &Output, stop: &Stop) -> Resul
     let document =
         std::fs::read_to_string(&args.schema).map_err(|error| Failure::usage_of(&args.schema, error))?;
     let initial = args.initial.as_deref().map(|text| json_argument("--initial", text)).transpose()?;
+    for (wished, option) in [(args.backup, "--backup"), (args.take_over, "--take-over")] {
+        if wished {
+            Session::user_for(&args.living.client, option)?;
+        }
+    }
     let session = Session::open_with(&Opening {
-        durability: args.durability.durability,
+        durability: args.living.durability.durability,
         // Who offers an object has to find this hyperty.
         found: args.delegated,
-        ..Opening::new(&args.client, args.store.store.as_deref(), None)
+        ..Opening::new(&args.living.client, args.living.store.store.as_deref(), None)
     })
     .await?;
-    let _pages = session.administer(&args.admin, output).await?;
+    let _pages = session.administer(&args.living.admin, output).await?;
     let outcome = match stop.or(object(&session, &args, &document, initial, output)).await {
         Ok(reporter) => report(&reporter, &args, output, stop).await,
         Err(failure) => Err(failure),
@@ -72,7 +77,7 @@ async fn object(
         output.emit(&Event::Resumed { url: reporter.url(), version: reporter.version(), missed: None });
         return Ok(reporter);
     }
-    session.reach(args.client.timeout).await?;
+    session.reach(args.living.client.timeout).await?;
     if args.delegated {
         return receive::offered(session, args, &schema, output).await;
     }
@@ -85,7 +90,7 @@ async fn object(
             "{url} of that name is reported by another hyperty: observe it"
         )));
     }
-    let create = session.hyperty.create(schema).name(name).store(args.store.store.is_some());
+    let create = session.hyperty.create(schema).name(name).store(args.living.store.store.is_some());
     let create = create.accept(args.accept.clone());
     let create = if args.backup { create.backup(true) } else { create };
     let reporter = match initial {

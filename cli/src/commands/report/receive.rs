@@ -21,7 +21,7 @@ pub(super) async fn offered(
     schema: &Url,
     output: &Output,
 ) -> Result<Reporter, Failure> {
-    session.tell_waiting(&args.client, output);
+    session.tell_waiting(&args.living.client, output);
     let mut offers = session.hyperty.delegations();
     while let Some(offer) = offers.next().await {
         let metadata = offer.metadata();
@@ -32,7 +32,8 @@ pub(super) async fn offered(
             continue;
         }
         output.emit(&Event::Offered(NoticeLine::of(metadata, offer.identity())));
-        let taking = offer.accept().store(args.store.store.is_some()).observers(args.accept.clone());
+        let taking = offer.accept().store(args.living.store.store.is_some()).observers(args.accept.clone());
+        let taking = if args.backup { taking.backup(true) } else { taking };
         let reporter = taking.await?;
         output.emit(&Event::Resumed { url: reporter.url(), version: reporter.version(), missed: None });
         return Ok(reporter);
@@ -52,9 +53,7 @@ pub(super) async fn taken_over(
     name: &str,
     output: &Output,
 ) -> Result<Reporter, Failure> {
-    let Some(user) = &args.client.user else {
-        return Err(Failure::usage("--take-over needs --user: only what is one's own is taken over"));
-    };
+    let user = Session::user_for(&args.living.client, "--take-over")?;
     let named = Map::from_iter([("name".to_owned(), Value::from(name))]);
     let criteria = Criteria::default().schema(schema.clone()).like(named).identity(Identity::of_user(user));
     let resumed = session.hyperty.resume_by(criteria).await?;

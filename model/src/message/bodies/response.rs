@@ -76,6 +76,20 @@ impl ResponseBody {
         ResponseBody { source: Some(source), ..self }
     }
 
+    /// Whether a message node speaks here, which did not let the request pass or knew no way for it: whom it was for has
+    /// not heard of it (M12).
+    pub fn is_of_the_way(&self) -> bool {
+        let at_node = |source: &Url| source.key().starts_with("domain://msg-node.");
+        let passing = [
+            StatusCode::FORBIDDEN,
+            StatusCode::NOT_FOUND,
+            StatusCode::TIMEOUT,
+            StatusCode::INTERNAL,
+            StatusCode::BACKEND_UNREACHABLE,
+        ];
+        passing.contains(&self.code) && self.source.as_ref().is_some_and(at_node)
+    }
+
     /// The text that says why, never empty for failures.
     pub fn why(&self) -> &str {
         self.description.as_deref().unwrap_or(if self.code.is_success() { "" } else { "no reason given" })
