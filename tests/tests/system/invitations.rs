@@ -23,7 +23,7 @@ use crate::support::{Party, topic};
 /// Longer than any exchange, and than the longest pause between two tries.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-async fn invited(hyperty: &Hyperty) -> Invitation {
+pub(crate) async fn invited(hyperty: &Hyperty) -> Invitation {
     timeout(PATIENCE, hyperty.invitations().next()).await.expect("an invitation in time").expect("it goes on")
 }
 
@@ -37,7 +37,7 @@ async fn answer(answers: &mut InviteAnswers) -> (HypertyUrl, u16, bool) {
 }
 
 /// The next answer that is told as an event.
-async fn event(reporter: &Reporter) -> InviteAnswer {
+pub(crate) async fn event(reporter: &Reporter) -> InviteAnswer {
     let mut events = reporter.events();
     let reading = async {
         loop {
@@ -338,19 +338,6 @@ async fn an_announcement_grants_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_creation_invites_and_tells_the_answers() {
-    let world = World::new(708);
-    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
-    let create = alice.hyperty.create(alice.runtime.schema(SCHEMA).unwrap()).data(topic("a"));
-    let board = create.invite([bob.hyperty.url().clone()]).accept(Accept::None).await.unwrap();
-    let invitation = invited(&bob.hyperty).await;
-    assert_eq!(invitation.object(), board.url());
-    assert_eq!(event(&board).await.code, StatusCode::PROVISIONAL);
-    invitation.accept().await.unwrap();
-    assert_eq!(event(&board).await.code, StatusCode::OK);
-}
-
-#[tokio::test(start_paused = true)]
 async fn only_the_reporter_invites_and_within_limits() {
     let world = World::new(709);
     let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
@@ -383,33 +370,4 @@ async fn only_the_reporter_invites_and_within_limits() {
     assert!(stored(&alice, Role::Reporter)[0].grants.is_empty(), "all or none");
     board.delete().await.unwrap();
     assert!(matches!(board.invite([bob.hyperty.url().clone()]).await, Err(InviteError::Closed)));
-}
-
-/// The limit of grants holds for those of the creation as well.
-#[tokio::test(start_paused = true)]
-async fn a_creation_grants_no_more_than_may_be() {
-    let world = World::new(9310);
-    let mut config = hyperty_runtime::SyncManagerConfig::default();
-    config.grants_max = 2;
-    let alice = Party::with(&world, "alice", |builder| builder.sync_manager(config)).await;
-    let schema = alice.runtime.schema(hyperty_conformance::party::SCHEMA).unwrap();
-    let users = ["user://example.com/a", "user://example.com/b", "user://example.com/c"];
-    let url = |user: &&str| hyperty_model::Url::parse(user).unwrap();
-    for n in 1..=3 {
-        let create = alice.hyperty.create(schema.clone()).name("board").data(topic("a"));
-        let created = create.authorise(users[..n].iter().map(url)).await;
-        match n {
-            3 => assert!(
-                matches!(
-                    &created,
-                    Err(hyperty_syncher::CreateError::Refused {
-                        code: hyperty_model::StatusCode::INTERNAL,
-                        ..
-                    })
-                ),
-                "{created:?}"
-            ),
-            _ => drop(created.expect("as many as may be")),
-        }
-    }
 }

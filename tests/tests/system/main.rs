@@ -29,6 +29,7 @@ mod fleet;
 mod handed;
 mod held;
 mod invitations;
+mod invited_at_creation;
 mod kept;
 mod late_writes;
 mod leave;
