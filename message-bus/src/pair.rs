@@ -24,8 +24,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyperty_model::message::{Decoded, HOPS_MAX, Limits, Rewrite};
-use hyperty_model::{Message, Url};
+use hyperty_model::message::{DecodeError, Decoded, HOPS_MAX, Limits, ResponseBody, Rewrite, salvage_header};
+use hyperty_model::{Message, MessageType, Url};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
@@ -129,17 +129,26 @@ impl Side {
     }
 
     fn take(&self, frame: Bytes) {
-        match Message::from_frame(frame, &Limits::default()) {
+        match Message::from_frame(frame.clone(), &Limits::default()) {
             Ok(Decoded::One(message)) => self.bus.receive(&self.stub.url, message),
             Ok(Decoded::Many(messages)) => {
                 for message in messages {
                     self.bus.receive(&self.stub.url, message);
                 }
             }
-            Err(error) => {
-                tracing::warn!(stub = %self.stub.url, %error, "the other side sent what is no message")
-            }
+            Err(error) => self.refuse(&frame, &error),
         }
+    }
+}
+
+impl Side {
+    /// Whoever sent what is no message is not left waiting, if it can be made out (INV-MSG-1).
+    fn refuse(&self, frame: &[u8], error: &DecodeError) {
+        tracing::warn!(stub = %self.stub.url, %error, "the other side sent what is no message");
+        let Some((id, from, to)) = salvage_header(frame) else { return };
+        let body = ResponseBody::failure(error.code(), error.to_string()).with_reason("malformed");
+        // A side that takes no more is as good as gone.
+        let _ = self.stub.send(Message::new(id, MessageType::Response, to, from, body));
     }
 }
 

@@ -39,19 +39,33 @@ impl Ids for SystemIds {
 #[derive(Debug)]
 pub struct SeededIds(AtomicU64);
 
+/// How far the sequence goes with each number.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
 impl SeededIds {
-    /// The sequence of `seed`.
+    /// The sequence of `seed`. Seeds that are close to each other, in whatever way, have nothing in common: the seed is
+    /// mixed, or else one that is a step further would have the same sequence but for its first number.
     pub fn new(seed: u64) -> SeededIds {
-        SeededIds(AtomicU64::new(seed))
+        SeededIds(AtomicU64::new(mixed(seed)))
+    }
+
+    /// The sequence of the part of this number of whatever has this seed: of the second start of a node, say. Parts of
+    /// one seed, and of seeds that are close to each other, have nothing in common.
+    pub fn of_part(seed: u64, part: u64) -> SeededIds {
+        SeededIds::new(mixed(seed).wrapping_add(part))
     }
 
     fn next(&self) -> u64 {
-        const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-        let mut z = self.0.fetch_add(STEP, Ordering::SeqCst).wrapping_add(STEP);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        mixed(self.0.fetch_add(STEP, Ordering::SeqCst))
     }
+}
+
+/// Each number in the place of another, without a pattern.
+fn mixed(number: u64) -> u64 {
+    let mut z = number.wrapping_add(STEP);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
 
 impl Ids for SeededIds {
@@ -62,6 +76,10 @@ impl Ids for SeededIds {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -73,6 +91,42 @@ mod tests {
         assert_eq!(&first[14..15], "4");
         assert!("89ab".contains(&first[19..20]));
         assert_eq!(SeededIds::new(7).uuid(), first);
+    }
+
+    /// Seeds that differ by little, by the step of the sequence, or by a bit, and the parts of each.
+    fn near(seed: u64) -> Vec<SeededIds> {
+        let by_step = |n: u64| n.wrapping_mul(STEP);
+        let seeds = [seed, seed ^ by_step(1), seed.wrapping_add(by_step(1)), seed.wrapping_sub(by_step(1))];
+        let near = (1..=4).flat_map(|n| {
+            [
+                seed.wrapping_add(n),
+                seed.wrapping_sub(n),
+                seed ^ by_step(n + 1),
+                seed.wrapping_add(by_step(n + 1)),
+            ]
+        });
+        let bits = (0..64).map(|bit| seed ^ (1 << bit));
+        let all: BTreeSet<u64> = seeds.into_iter().chain(near).chain(bits).collect();
+        let parts =
+            all.iter().take(8).flat_map(|&seed| (0..8).map(move |part| SeededIds::of_part(seed, part)));
+        all.iter().map(|&seed| SeededIds::new(seed)).chain(parts).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn nearby_seeds_have_nothing_in_common(seed in any::<u64>()) {
+            let mut seen = BTreeSet::new();
+            for ids in near(seed) {
+                for _ in 0..100 {
+                    // Halves, too: a sequence may not run into another out of step.
+                    let number = ids.random();
+                    prop_assert!(seen.insert(number as u64), "twice, of {:?}", seed);
+                    prop_assert!(seen.insert((number >> 64) as u64), "twice, of {:?}", seed);
+                }
+            }
+        }
     }
 
     #[test]

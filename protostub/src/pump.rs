@@ -129,12 +129,10 @@ pub(crate) struct Inbound<'a> {
 impl Inbound<'_> {
     /// Hands on what a frame holds; returns the answer to the session message `asked`, if it is that.
     pub(crate) fn accept(&mut self, frame: Bytes, asked: Option<&MessageId>) -> Option<Arc<ResponseBody>> {
-        let stub = &self.shared.config.url;
-        let messages = match Message::from_frame(frame, &self.shared.config.frames) {
+        let messages = match Message::from_frame(frame.clone(), &self.shared.config.frames) {
             Ok(messages) => messages,
             Err(error) => {
-                self.shared.counters.malformed.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%stub, %error, "frame dropped");
+                self.shared.refuse(&frame, &error);
                 return None;
             }
         };

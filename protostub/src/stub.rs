@@ -2,9 +2,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyperty_message_bus::{MessageBus, Protostub, Replay, SendError, StubStatus};
-use hyperty_model::message::{HOPS_MAX, Rewrite};
+use hyperty_model::message::{DecodeError, HOPS_MAX, ResponseBody, Rewrite, salvage_header};
 use hyperty_model::queue::{ConflatingQueue, Pushed};
-use hyperty_model::{Ids, Message, Url};
+use hyperty_model::{Ids, Message, MessageType, Url};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -63,7 +63,7 @@ pub struct StubCounters {
     pub sent: u64,
     /// Messages handed to the bus.
     pub received: u64,
-    /// Frames that were no message, and were dropped.
+    /// Frames that were no message, and were refused.
     pub malformed: u64,
     /// Messages to be sent that had come through this stub, and were dropped.
     pub looped: u64,
@@ -152,6 +152,46 @@ impl SessionStub {
 }
 
 impl Shared {
+    /// Queues a message for the node.
+    pub(crate) fn send(&self, message: Message) -> Result<(), SendError> {
+        let Some(message) = self.outbound(message) else { return Ok(()) };
+        // Encodes what was made in this process, before the lock is held.
+        let bytes = message.wire().len();
+        if bytes > self.config.frames.bytes {
+            tracing::error!(stub = %self.config.url, ?message, bytes, "longer than a connection takes: refused");
+            return Err(SendError::Full);
+        }
+        let mut outbox = self.outbox.lock();
+        if !outbox.open {
+            return Err(SendError::Closed);
+        }
+        let first = outbox.queue.is_empty();
+        let pushed = outbox.queue.push(message);
+        drop(outbox);
+        match pushed {
+            Pushed::Queued if first => self.ready.notify_one(),
+            Pushed::Queued => {}
+            Pushed::Conflated { superseded, evicted } => {
+                self.counters.superseded.fetch_add(superseded as u64, Ordering::Relaxed);
+                self.counters.evicted.fetch_add(evicted as u64, Ordering::Relaxed);
+            }
+            Pushed::Refused(_) => return Err(SendError::Full),
+        }
+        Ok(())
+    }
+
+    /// Answers a frame that is no message, as far as it says to whom: whoever asked is not left waiting (INV-MSG-1).
+    pub(crate) fn refuse(&self, frame: &[u8], error: &DecodeError) {
+        self.counters.malformed.fetch_add(1, Ordering::Relaxed);
+        let stub = &self.config.url;
+        tracing::warn!(%stub, %error, "frame dropped");
+        let Some((id, from, to)) = salvage_header(frame) else { return };
+        let body = ResponseBody::failure(error.code(), error.to_string()).with_reason("malformed");
+        if let Err(error) = self.send(Message::new(id, MessageType::Response, to, from, body)) {
+            tracing::debug!(%stub, %error, "a frame that is no message stays unanswered");
+        }
+    }
+
     /// The message as it leaves: with the way it came, if it came from elsewhere. `None` for what must not leave
     /// here (protocol 2.6).
     fn outbound(&self, message: Message) -> Option<Message> {
@@ -194,30 +234,6 @@ impl Protostub for SessionStub {
     }
 
     fn send(&self, message: Message) -> Result<(), SendError> {
-        let shared = &*self.shared;
-        let Some(message) = shared.outbound(message) else { return Ok(()) };
-        // Encodes what was made in this process, before the lock is held.
-        let bytes = message.wire().len();
-        if bytes > shared.config.frames.bytes {
-            tracing::error!(stub = %self.url(), ?message, bytes, "longer than a connection takes: refused");
-            return Err(SendError::Full);
-        }
-        let mut outbox = shared.outbox.lock();
-        if !outbox.open {
-            return Err(SendError::Closed);
-        }
-        let first = outbox.queue.is_empty();
-        let pushed = outbox.queue.push(message);
-        drop(outbox);
-        match pushed {
-            Pushed::Queued if first => shared.ready.notify_one(),
-            Pushed::Queued => {}
-            Pushed::Conflated { superseded, evicted } => {
-                shared.counters.superseded.fetch_add(superseded as u64, Ordering::Relaxed);
-                shared.counters.evicted.fetch_add(evicted as u64, Ordering::Relaxed);
-            }
-            Pushed::Refused(_) => return Err(SendError::Full),
-        }
-        Ok(())
+        self.shared.send(message)
     }
 }

@@ -81,6 +81,14 @@ impl Peer {
         self.next_id
     }
 
+    /// Sends a message without a body, with an id of its own, which it returns.
+    pub async fn send_without_body(&mut self, kind: &str, from: &str, to: &str) -> u64 {
+        self.next_id += 1;
+        let message = json!({"id": self.next_id, "type": kind, "from": from, "to": to});
+        self.send_text(message.to_string()).await;
+        self.next_id
+    }
+
     /// Answers a message, repeating its id as it was.
     pub async fn answer(&self, message: &Value, body: Value) {
         let (id, from, to) = (&message["id"], &message["to"], &message["from"]);

@@ -40,7 +40,7 @@ impl Default for Limits {
     }
 }
 
-/// Why a frame is no message. Answer [`DecodeError::code`] with this text to whom [`salvage_header`] names.
+/// Why a frame is no message. Answer [`DecodeError::code`] with this text to whom [`salvage_header`](super::salvage_header) names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -249,53 +249,7 @@ impl<'de> Deserialize<'de> for Recipients {
     }
 }
 
-/// The first address of a list, however long and whatever else is in it.
-struct FirstRecipient(Url);
-
-impl<'de> Deserialize<'de> for FirstRecipient {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<FirstRecipient, D::Error> {
-        struct List;
-        impl<'de> Visitor<'de> for List {
-            type Value = FirstRecipient;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a list of URLs")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<FirstRecipient, A::Error> {
-                let first = list.next_element::<Url>()?;
-                let first = first.ok_or_else(|| serde::de::Error::custom("an empty list"))?;
-                while list.next_element::<serde::de::IgnoredAny>()?.is_some() {}
-                Ok(FirstRecipient(first))
-            }
-        }
-        deserializer.deserialize_seq(List)
-    }
-}
-
-/// With what an error reply to a frame that is no message can be addressed: its id, sender and first addressee, as
-/// far as they stand before what is wrong with it. `None` also for a response or an event, which are never answered.
-pub fn salvage_header(frame: &[u8]) -> Option<(MessageId, Url, Url)> {
-    let mut layout = Layout::default();
-    // The frame is known to be wrong; what was found before the error is what counts.
-    let _ = scan(frame, &Limits { bytes: usize::MAX, depth: usize::MAX }, &mut layout);
-    let kind = layout.kind.and_then(|kind| MessageType::parse(&read_text(frame, kind, "type").ok()?));
-    if kind.is_some_and(|kind| !kind.is_request()) {
-        return None;
-    }
-    let (id, from) = (read_id(frame, layout.id?).ok()?, read_url(frame, layout.from?, "from").ok()?);
-    let to = layout.to?;
-    let to = match read_url(frame, to, "to") {
-        Ok(to) => to,
-        Err(_) => {
-            let FirstRecipient(address) = serde_json::from_slice(to.of(frame)).ok()?;
-            address
-        }
-    };
-    Some((id, from, to))
-}
-
-fn read_id(frame: &[u8], span: Span) -> Result<MessageId, DecodeError> {
+pub(super) fn read_id(frame: &[u8], span: Span) -> Result<MessageId, DecodeError> {
     let malformed = |why: &str| DecodeError::Malformed { field: "id", why: why.to_owned() };
     let raw = span.of(frame);
     if raw.len() > ID_BYTES_MAX {
@@ -311,7 +265,7 @@ fn read_id(frame: &[u8], span: Span) -> Result<MessageId, DecodeError> {
     }
 }
 
-fn read_url(frame: &[u8], span: Span, field: &'static str) -> Result<Url, DecodeError> {
+pub(super) fn read_url(frame: &[u8], span: Span, field: &'static str) -> Result<Url, DecodeError> {
     let text = read_text(frame, span, field)?;
     match Url::parse(&text) {
         Ok(url) => Ok(url),
@@ -320,7 +274,11 @@ fn read_url(frame: &[u8], span: Span, field: &'static str) -> Result<Url, Decode
 }
 
 #[inline]
-fn read_text<'a>(frame: &'a [u8], span: Span, field: &'static str) -> Result<Cow<'a, str>, DecodeError> {
+pub(super) fn read_text<'a>(
+    frame: &'a [u8],
+    span: Span,
+    field: &'static str,
+) -> Result<Cow<'a, str>, DecodeError> {
     let raw = span.of(frame);
     if !span.escaped
         && let [b'"', text @ .., b'"'] = raw

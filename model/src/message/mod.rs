@@ -8,6 +8,7 @@ mod id;
 mod json;
 mod kind;
 mod rewrite;
+mod salvage;
 mod scan;
 mod update;
 
@@ -20,12 +21,11 @@ pub use bodies::{
 };
 pub use body::{Body, BodyError, WireBody};
 pub use code::StatusCode;
-pub use frame::{
-    DecodeError, Decoded, Limits, MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX, RECIPIENTS_MAX, salvage_header,
-};
+pub use frame::{DecodeError, Decoded, Limits, MESSAGE_BYTES_MAX, MESSAGE_DEPTH_MAX, RECIPIENTS_MAX};
 pub use id::MessageId;
 pub use kind::MessageType;
 pub use rewrite::{IdentityEdit, Rewrite};
+pub use salvage::salvage_header;
 pub use update::{Field, UpdateBody, UpdateKind};
 
 use std::fmt;

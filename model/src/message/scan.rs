@@ -15,6 +15,11 @@ pub(super) struct Span {
 }
 
 impl Span {
+    /// Where a range stands, which must lie below 4 GiB.
+    pub(super) fn of_range(range: std::ops::Range<usize>, escaped: bool) -> Span {
+        Span { start: range.start as u32, end: range.end as u32, escaped }
+    }
+
     pub(super) fn range(self) -> std::ops::Range<usize> {
         self.start as usize..self.end as usize
     }
@@ -78,7 +83,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    fn header(&mut self, key: &[u8]) -> Option<(&'static str, &mut Option<Span>)> {
+    pub(super) fn header(&mut self, key: &[u8]) -> Option<(&'static str, &mut Option<Span>)> {
         match key {
             b"id" => Some(("id", &mut self.id)),
             b"type" => Some(("type", &mut self.kind)),
@@ -90,7 +95,7 @@ impl Layout {
     }
 }
 
-/// Scans a frame. What was found before an error stays in `layout`.
+/// Scans a frame.
 pub(super) fn scan(frame: &[u8], limits: &Limits, layout: &mut Layout) -> Result<(), DecodeError> {
     let max = limits.bytes.min(u32::MAX as usize);
     if frame.len() > max {
@@ -145,7 +150,7 @@ fn read_body(cursor: &mut Cursor<'_>, spans: &mut Spans) -> Step {
 
 /// What a key says, however it is written.
 #[inline]
-fn unescaped(key: &[u8], escaped: bool) -> Cow<'_, [u8]> {
+pub(super) fn unescaped(key: &[u8], escaped: bool) -> Cow<'_, [u8]> {
     if !escaped {
         return key.into();
     }

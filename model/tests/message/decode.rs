@@ -159,6 +159,19 @@ fn errors_can_be_answered_as_far_as_the_header_was_read() {
     let deep = header(&format!(r#","body":{{"a":{}"#, "[".repeat(1000)));
     assert_eq!(salvaged(&deep), wanted);
     assert_eq!(salvaged(&header("}").replace("create", "no type")), wanted);
+    // A map that is sorted by its keys has the body first.
+    let first = |body: &str| {
+        format!(r#"{{"body":{body},"from":"hyperty://a/1","id":"7","to":"comm://a/o","type":"create"}}"#)
+    };
+    let nested = format!("{}{}", "[".repeat(1000), "]".repeat(1000));
+    let escapes = [r#"{"a":"\ud800"}"#, r#"{"via":[],"via":[]}"#, r#"{"a":"\"}{"}}"#];
+    for body in
+        ["1", "-", "true", "null", r#""text""#, "[]", "[01]", "nonsense", &nested].into_iter().chain(escapes)
+    {
+        let frame = first(body);
+        assert_eq!(salvaged(&frame), wanted.clone().filter(|_| !body.ends_with("}}")), "{body:.40}");
+    }
+    assert_eq!(salvaged(&first(r#"["never ends]"#)), None);
     let list = header(r#","body":1}"#).replace(r#""comm://a/o""#, r#"["comm://a/o","comm://a/p"]"#);
     assert_eq!(salvaged(&list), wanted);
     // A response to a response would never end.

@@ -201,6 +201,30 @@ async fn what_is_no_message_is_dropped_and_the_session_stays() {
     assert_eq!(numbers(&end.drain().await), [1]);
 }
 
+/// Whoever asks with something that is no message is told so, wherever the header stands.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_no_message_is_answered_inv_msg_1() {
+    let (mut node, connector) = fake_node(16);
+    let side = Side::new(connector);
+    let mut end = node.accept().await;
+    end.accept_open("t1").await;
+    let rest = format!(r#""from":"{PEER}","id":7,"to":"hyperty-runtime://example.com/r/sm""#);
+    for body in ["7", r#""text""#, "null", "[]", r#"{"source":1,"source":2}"#, r#"{"a":01}"#] {
+        for (kind, answers) in [("create", 1), ("response", 0), ("event", 0)] {
+            let frame = format!(r#"{{"body":{body},{rest},"type":"{kind}"}}"#);
+            end.to_runtime.send(bytes::Bytes::from(frame)).await.unwrap();
+            let sent = end.drain().await;
+            assert_eq!(sent.len(), answers, "to a {kind} with {body}: {sent:?}");
+            for answer in sent {
+                let answer: serde_json::Value = serde_json::from_slice(answer.wire()).unwrap();
+                assert_eq!(answer["id"], 7);
+                assert_eq!((&answer["to"], &answer["body"]["code"]), (&json!(PEER), &json!(400)));
+            }
+        }
+    }
+    assert_eq!(side.stub.counters().malformed, 18);
+}
+
 #[tokio::test(start_paused = true)]
 async fn nothing_passes_the_same_stub_twice_inv_msg_4() {
     let (mut node, connector) = fake_node(16);

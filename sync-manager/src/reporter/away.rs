@@ -17,6 +17,7 @@ impl SyncManager {
         let mut leaving = Vec::new();
         {
             let mut state = object.lock();
+            state.deciding.call_off_all_of(runtime);
             state.joining.call_off_all_of(runtime);
             let mut away = Vec::new();
             for hyperty in state.observers.of_runtime(runtime) {

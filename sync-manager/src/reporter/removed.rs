@@ -154,6 +154,13 @@ impl Deciding {
             entry.left = true;
         }
     }
+
+    /// The session of these has ended.
+    pub(crate) fn call_off_all_of(&mut self, runtime: &RuntimeUrl) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.runtime.as_ref() == Some(runtime)) {
+            entry.left = true;
+        }
+    }
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ const MN: &str = "domain://msg-node.example.com/sm";
 const ALLOCATION: &str = "domain://msg-node.example.com/address-allocation";
 const REGISTRY: &str = "domain://registry.example.com";
 const CATALOGUE: &str = "domain://catalogue.example.com";
+const BACKUP: &str = "domain://msg-node.example.com/backup";
 const UNKNOWN: &str = "comm://example.com/none";
 
 /// All kinds of messages that ask for an answer.
@@ -87,6 +88,9 @@ fn variations(body: &Value) -> Vec<(String, Value)> {
             all.push((format!("{place} unknown"), unknown));
         }
     }
+    for other in [json!("text"), json!(7), json!(true), Value::Null, json!([]), json!([{}])] {
+        all.push((format!("a body that is {other}"), other));
+    }
     let mut long = body.clone();
     long["filler"] = json!("x".repeat(MESSAGE_BYTES_MAX));
     all.push(("too long".to_owned(), long));
@@ -124,6 +128,14 @@ impl Scene {
     }
 }
 
+/// Where somebody answers in a runtime, and an address where nobody does.
+fn services_of(party: &Party) -> Vec<String> {
+    let runtime = party.runtime.url();
+    let of_runtime = ["sm", "registry", "address-allocation", "subscriptions", "nobody"];
+    let own = party.hyperty.url().to_string();
+    of_runtime.iter().map(|name| format!("{runtime}/{name}")).chain([runtime.to_string(), own]).collect()
+}
+
 /// What the answers to the variations of a row must be: one for each, and a good one for the first.
 fn judge(row: &Row, what: &str, answers: &[u64]) {
     let Row { kind, to, .. } = row;
@@ -140,6 +152,8 @@ async fn through_session(peer: &mut Peer, from: &str, row: &Row) -> usize {
         let id = peer.send(row.kind, from, &row.to, body).await;
         sent.insert(id, (what, Vec::new()));
     }
+    let id = peer.send_without_body(row.kind, from, &row.to).await;
+    sent.insert(id, ("without a body".to_owned(), Vec::new()));
     let until = Instant::now() + PATIENCE;
     while let Some(message) = peer.next_before(until).await {
         let id = message["id"].as_u64().or_else(|| message["id"].as_str()?.parse().ok());
@@ -173,6 +187,7 @@ async fn everything_that_a_session_asks_is_answered_once_inv_msg_1() {
     let subscription = format!("{object}/subscription");
     let subscriber =
         json!({"source": me, "subscriber": me, "identity": {"userProfile": {"userURL": "user://a/b"}}});
+    let user = json!({"userProfile": {"userURL": "user://example.com/eve"}});
     let mut rows = vec![
         row(
             "subscribe",
@@ -193,6 +208,18 @@ async fn everything_that_a_session_asks_is_answered_once_inv_msg_1() {
             json!({"scheme": "comm", "value": {"number": 1, "allocationKey": "k"}}),
         ),
         row("create", REGISTRY, &[200], json!({"value": record})),
+        row(
+            "create",
+            BACKUP,
+            &[200],
+            json!({
+                "resource": mine, "role": "reporter", "user": user, "epoch": 0, "version": 0, "text": "{}",
+                "bytes": 2, "part": 1, "parts": 1,
+            }),
+        ),
+        row("read", BACKUP, &[200], json!({"resource": mine, "role": "reporter", "user": user, "part": 1})),
+        row("read", BACKUP, &[200], json!({"role": "reporter", "user": user})),
+        row("delete", BACKUP, &[200], json!({"resource": mine, "role": "reporter", "user": user})),
         row("read", REGISTRY, &[200], json!({"resource": mine, "criteria": {"resources": ["chat"]}})),
         row("read", REGISTRY, &[200, 404], json!({"resource": "/hyperty/user/user://example.com/eve"})),
         row("update", REGISTRY, &[200], json!({"resource": mine, "value": "live"})),
@@ -217,9 +244,11 @@ async fn everything_that_a_session_asks_is_answered_once_inv_msg_1() {
         row("read", UNKNOWN, &[404], json!({"resource": UNKNOWN})),
         row("subscribe", &format!("{UNKNOWN}/subscription"), &[404], json!({"source": me})),
     ];
-    let of_alice = scene.alice.runtime.url().sync_manager().to_string();
-    for to in [MN, ALLOCATION, REGISTRY, CATALOGUE, &object, &subscription, &of_alice, UNKNOWN] {
+    for to in [MN, ALLOCATION, REGISTRY, CATALOGUE, BACKUP, &object, &subscription, UNKNOWN] {
         rows.extend(empty(to));
+    }
+    for to in services_of(&scene.alice) {
+        rows.extend(empty(&to));
     }
     let mut cells = 0;
     for row in &rows {
@@ -308,9 +337,11 @@ async fn everything_that_a_hyperty_asks_is_answered_once_inv_msg_1() {
         row("unsubscribe", &subscription, &[], subscriber),
         row("execute", &object, &[], json!({"method": "rename", "params": ["b"]})),
     ];
-    let nobody = format!("{}/nobody", scene.alice.runtime.url());
-    for to in [sm.as_str(), &object, &subscription, UNKNOWN, &nobody] {
+    for to in [&object, &subscription, UNKNOWN, BACKUP] {
         rows.extend(empty(to));
+    }
+    for to in services_of(&scene.alice) {
+        rows.extend(empty(&to));
     }
     let mut cells = 0;
     for row in &rows {

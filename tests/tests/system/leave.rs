@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_conformance::party::SCHEMA;
+use hyperty_conformance::peer::{Peer, SESSION};
 use hyperty_conformance::world::{Link, World};
 use hyperty_runtime::SyncManagerConfig;
 use hyperty_storage::{FaultPlan, FaultyTables, MemoryTables, RecordStatus, Role};
 use hyperty_syncher::{Accept, Observer, Reporter, ReporterEvent, SubscribeError};
+use serde_json::json;
 use tokio::time::{sleep, timeout};
 
-use crate::spy::stored;
+use crate::spy::{NODE, stored};
 use crate::support::{Party, settled, topic};
 
 /// Long enough for every connection to be there again, and for the longest pause between two tries.
@@ -136,6 +138,38 @@ async fn who_gives_up_while_it_is_decided_does_not_observe_inv_uns_4() {
     request.accept();
     sleep(HEALED).await;
     nobody_observes(&board, &alice, &bob, "decided late");
+}
+
+/// A session ends while a subscription that came over it is decided: the decision is nobody's (M13, INV-UNS-4).
+#[tokio::test(start_paused = true)]
+async fn whose_session_ends_while_it_is_decided_does_not_observe_inv_uns_4() {
+    for resumable in [true, false] {
+        let world = World::new(79);
+        let alice = Party::new(&world, "alice").await;
+        let board = alice.create(topic("a")).await;
+        board.accept(Accept::Ask);
+        let mut events = board.events();
+        let mut eve = Peer::open(&world.node().unwrap(), "eve").await;
+        let (sm, runtime, me) = (eve.sm(), eve.runtime.clone(), "hyperty://example.com/eve");
+        let (object, changes) = (board.url().to_string(), board.url().changes());
+        eve.request("subscribe", &sm, NODE, json!({"resources": [changes], "source": runtime})).await;
+        let body = json!({"source": me, "subscriber": me, "resumable": resumable, "store": resumable});
+        eve.send("subscribe", &sm, &format!("{object}/subscription"), body).await;
+        let request = loop {
+            let event = timeout(PATIENCE, events.next()).await.expect("it is asked");
+            if let Some(ReporterEvent::Subscription(request)) = event {
+                break request;
+            }
+        };
+        eve.send("close", &runtime, SESSION, json!({})).await;
+        sleep(Duration::from_secs(1)).await;
+        request.accept();
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(board.observers(), [], "resumable: {resumable}");
+        sleep(HEALED).await;
+        assert_eq!(board.observers(), [], "resumable: {resumable}");
+        assert!(stored(&alice, Role::Reporter)[0].subscriptions.is_empty(), "resumable: {resumable}");
+    }
 }
 
 /// Who subscribes anew before its leave was heard of stays.

@@ -14,6 +14,12 @@ pub(super) const ALL: &[Planted] = &[
         make: |domain, seed| through(domain, seed, DoubleAnswer),
     },
     Planted {
+        name: "silence on a body that is none",
+        what: "a request whose body is no object is dropped",
+        breaks: "INV-MSG-1",
+        make: |domain, seed| through(domain, seed, SilentOnOddBody),
+    },
+    Planted {
         name: "silence on an unknown type",
         what: "a message of a type that the node does not know is ignored",
         breaks: "INV-MN-4",
@@ -141,6 +147,16 @@ impl Fault for DoubleAnswer {
             ways.to_client(link, message.clone());
         }
         ways.to_client(link, message);
+    }
+}
+
+struct SilentOnOddBody;
+
+impl Fault for SilentOnOddBody {
+    fn to_node(&mut self, link: u64, message: Value, ways: &mut Ways<'_>) {
+        if message.get("body").is_none_or(Value::is_object) {
+            ways.to_node(link, message);
+        }
     }
 }
 

@@ -17,6 +17,12 @@ pub(super) fn faults() -> Vec<Fault> {
             make: double_answer,
         },
         Fault {
+            name: "no-answer-to-an-odd-body",
+            what: "a request whose body is no object is dropped",
+            breaks: &["INV-MSG-1"],
+            make: no_answer_to_an_odd_body,
+        },
+        Fault {
             name: "no-answer-to-a-leave",
             what: "an observer that leaves is removed and never answered",
             breaks: &["INV-MSG-1"],
@@ -78,6 +84,15 @@ fn double_answer() -> Subject {
         |crossing: Crossing| {
             let twice = leaves(&crossing) && is_response(&crossing) && code(&crossing.message) >= 200;
             if twice { vec![crossing.clone(), crossing] } else { vec![crossing] }
+        }
+    })
+}
+
+fn no_answer_to_an_odd_body() -> Subject {
+    mutated(|| {
+        |crossing: Crossing| {
+            let is_odd = crossing.message.get("body").is_some_and(|body| !body.is_object());
+            if enters(&crossing) && is_odd { vec![] } else { vec![crossing] }
         }
     })
 }

@@ -18,9 +18,14 @@ pub(super) fn cases() -> Vec<NodeCase> {
         "5.14/noise-before-open" checks ["5.14"] needs [] => noise_before_open;
         "5.14/session-pseudo-address" checks ["5.14", "INV-MN-4"] needs [] => session_address;
         "5.14/components-and-bad-bodies" checks ["INV-MN-4", "INV-MSG-1"] needs [] => bad_bodies;
+        "INV-MSG-1/bodies-of-every-kind" checks ["INV-MSG-1", "INV-MN-4"] needs [] => bodies_of_every_kind;
         "5.14/too-long" checks ["5.14", "INV-MN-4"] needs [Limits] => too_long;
     }
 }
+
+/// All that asks for an answer.
+const REQUESTS: [&str; 8] =
+    ["create", "read", "update", "delete", "subscribe", "unsubscribe", "execute", "forward"];
 
 /// A stream beside which bad things happen.
 struct Witness {
@@ -206,8 +211,8 @@ async fn bad_bodies(stage: NodeStage) -> Verdict {
         json!({"resource": "/".repeat(500), "value": {"number": 1e300, "url": "x".repeat(2_000)}}),
         json!({"resources": vec!["x"; 300], "childrenResources": vec!["y"; 300]}),
     ];
-    for to in [stage.mn(), stage.mna(), stage.reg(), stage.catalogue()] {
-        for kind in ["create", "read", "update", "delete", "subscribe", "unsubscribe", "execute", "forward"] {
+    for to in [stage.mn(), stage.mna(), stage.reg(), stage.catalogue(), stage.backup()] {
+        for kind in REQUESTS {
             for body in &bodies {
                 let answer = client.request(kind, &from, &to, body.clone()).await?;
                 ensure!("INV-MN-4", code(&answer) >= 200, "{kind} {body} to {to} was answered {answer}");
@@ -217,6 +222,58 @@ async fn bad_bodies(stage: NodeStage) -> Verdict {
     let more = client.settled(&stage).await?;
     ensure!("INV-MSG-1", more.is_empty(), "more than one answer each: {more:?}");
     witness.undisturbed("bad bodies").await
+}
+
+/// A body is an object. Whatever else it is, and wherever in the message it stands: who asked is told that this is none,
+/// once.
+async fn bodies_of_every_kind(stage: NodeStage) -> Verdict {
+    let mut witness = Witness::new(&stage).await?;
+    let mut client = stage.open("client").await?;
+    let (from, elsewhere) = (client.sm(), stage.object("nobody"));
+    let services = [stage.mn(), stage.mna(), stage.reg(), stage.catalogue(), stage.backup()];
+    let mut id = 1_000_000;
+    for to in services.iter().chain([&witness.object, &elsewhere]) {
+        for kind in REQUESTS {
+            let head = format!(r#""from":"{from}","to":"{to}","type":"{kind}""#);
+            for body in ["\"text\"", "7", "-0.5", "true", "false", "null", "[]", "[{}]", r#""{}""#] {
+                for frame in [
+                    format!(r#""body":{body},{head},"id":{id}"#),
+                    format!(r#""id":{},{head},"body":{body}"#, id + 1),
+                ] {
+                    client.send_text(format!("{{{frame}}}")).await?;
+                }
+                for id in [id, id + 1] {
+                    let answer = client.answer_to(&json!(id)).await.map_err(|stop| match stop {
+                        Stop::Broken(why) => {
+                            Failure::new("INV-MSG-1", format!("{kind} {body} to {to} has no answer: {why}"))
+                                .into()
+                        }
+                        other => other,
+                    })?;
+                    ensure_eq!(
+                        "INV-MN-4",
+                        code(&answer),
+                        400,
+                        "the code of the answer to {kind} {body} to {to}"
+                    );
+                }
+                id += 2;
+            }
+            if *to == witness.object {
+                continue;
+            }
+            // None at all is an empty one.
+            client.send_text(format!(r#"{{"id":{id},{head}}}"#)).await?;
+            let answer = client.answer_to(&json!(id)).await?;
+            ensure!("INV-MSG-1", code(&answer) >= 200, "{kind} without a body to {to} was answered {answer}");
+            id += 1;
+        }
+        let more = client.settled(&stage).await?;
+        ensure!("INV-MSG-1", more.is_empty(), "more than one answer each from {to}: {more:?}");
+    }
+    let heard = client.fence(&mut witness.publisher).await?;
+    ensure!("INV-MN-4", heard.is_empty(), "the holder of an object received {heard:?}");
+    witness.undisturbed("bodies that are none").await
 }
 
 async fn too_long(stage: NodeStage) -> Verdict {

@@ -106,7 +106,7 @@ impl InProcessNode {
             return Ok(running.node.clone());
         }
         state.starts += 1;
-        let ids = SeededIds::new(self.seed ^ state.starts.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let ids = SeededIds::of_part(self.seed, state.starts);
         let tables = Arc::clone(&state.tables);
         let (node, driver) = MessageNode::new(self.config.clone(), tables, clock, Arc::new(ids))
             .map_err(|error| error.to_string())?;

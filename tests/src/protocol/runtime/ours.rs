@@ -57,7 +57,7 @@ fn clock() -> Arc<dyn Clock> {
 }
 
 fn ids(start: &Start, nth: u64) -> Arc<dyn Ids> {
-    Arc::new(SeededIds::new(start.seed ^ nth.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+    Arc::new(SeededIds::of_part(start.seed, nth))
 }
 
 impl MakeRuntime for HypertyRuntime {

@@ -15,6 +15,7 @@ pub(super) fn cases() -> Vec<Case<Subject>> {
         case!("INV-MSG-1/unknown-requests", ["INV-MSG-1", "5.0"], [], unknown_requests),
         case!("INV-MSG-1/from-outside", ["INV-MSG-1", "5.0"], [], from_outside),
         case!("INV-MSG-1/raw-frames", ["INV-MSG-1", "M25"], [Scripted], raw_frames),
+        case!("INV-MSG-1/bodies-of-every-kind", ["INV-MSG-1"], [], bodies_of_every_kind),
         case!("INV-MSG-1/malformed-at-an-object", ["INV-MSG-1"], [], malformed_at_an_object),
         case!("INV-MSG-1/malformed-at-an-observer", ["INV-MSG-1", "INV-UPD-1"], [], malformed_at_an_observer),
         case!("INV-MSG-3/answers-nobody-asked-for", ["INV-MSG-3", "INV-MSG-1"], [], answers_nobody_asked_for),
@@ -136,8 +137,9 @@ async fn raw_frames(scene: &mut Scene) -> Verdict {
         format!(r#"{{"id":1,"type":"read","from":"{sm}","to":"{object}","body":{deep}}}"#),
         format!(r#"{{"id":1,"type":"read","from":"{sm}","to":"{object}","body":{{"x":"{}"}}}}"#, "\\ud800"),
     ];
-    for frame in frames {
-        scene.domain().push(frame);
+    for (number, frame) in frames.into_iter().enumerate() {
+        // A runtime may answer what is no message, each by its id.
+        scene.domain().push(frame.replacen("\"id\":1,", &format!("\"id\":{},", number + 1), 1));
         scene.settle().await;
     }
     let accepted = |m: &Value| is_kind(m, "response") && code(m) == 200;
@@ -147,6 +149,39 @@ async fn raw_frames(scene: &mut Scene) -> Verdict {
     reporting.change("n", json!(1)).await?;
     ensure_eq!("INV-MSG-1", watching.update().await?["version"], json!(1), "the next change");
     expect_code("INV-MSG-1", &watching.read(None).await?, &[200], "the next read")
+}
+
+/// A body is an object. Whoever asks with something else is told that it is none, once, wherever it asked.
+async fn bodies_of_every_kind(scene: &mut Scene) -> Verdict {
+    let mut reporting = Reporting::create(scene, "reporter", json!({"store": true})).await?;
+    let object = reporting.object.clone();
+    let mut peer = scene.peer("peer").await?;
+    let from = peer.sm();
+    for to in [scene.sm(), object.clone(), format!("{object}/subscription")] {
+        for kind in KINDS.into_iter().filter(|kind| !["event", "handshake", "ping"].contains(kind)) {
+            for body in
+                [json!("text"), json!(7), json!(-0.5), json!(true), Value::Null, json!([]), json!([{}])]
+            {
+                let id = peer.send(kind, &from, &to, body.clone());
+                let answer = peer.final_answer(&id).await?;
+                ensure_eq!(
+                    "INV-MSG-1",
+                    code(&answer),
+                    400,
+                    "the code of the answer to {kind} {body} to {to}"
+                );
+            }
+        }
+        let more = peer.rest().await;
+        ensure!("INV-MSG-1", more.is_empty(), "more than one answer each from {to}: {more:?}");
+    }
+    // None at all is an empty one.
+    let id = json!(peer.next_id());
+    peer.send_message(&json!({"id": id, "type": "create", "from": from, "to": scene.sm()}));
+    let answer = peer.final_answer(&id).await?;
+    ensure!("5.0", code(&answer) >= 400, "a create without a body was answered {answer}");
+    reporting.line.rest().await;
+    reporting.change("n", json!(1)).await
 }
 
 async fn malformed_at_an_object(scene: &mut Scene) -> Verdict {
