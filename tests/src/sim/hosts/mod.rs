@@ -38,7 +38,7 @@ impl Crash {
 
 /// The ids of one start of a machine.
 fn ids(seed: u64, machine: &str, start: u64) -> Arc<dyn Ids> {
-    Arc::new(SeededIds::of_part(derived(seed, machine), start))
+    Arc::new(SeededIds::new(derived(seed ^ start.wrapping_mul(0x9e37_79b9_7f4a_7c15), machine)))
 }
 
 /// Runs a task of a machine; a panic in it goes to `caught`.
