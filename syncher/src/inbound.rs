@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hyperty_message_bus::NO_ROUTE;
 use hyperty_model::message::{
     BackedUpBody, CreateObject, DeleteBody, DeposedBody, ForwardBody, ForwardExecuteBody, ResponseBody,
     UnsubscribeBody,
@@ -51,8 +52,16 @@ impl Core {
             Some(Live::Reporter(reporter)) => reporter.receive(message),
             // The object was announced before its creation or resume was answered here (protocol 5.1.1).
             _ if self.is_adopting() => self.hold_for_reporter(object, message),
-            Some(Live::Observer(_)) => self.refuse(message, StatusCode::NOT_FOUND, "not reported here"),
-            None => self.refuse(message, StatusCode::NOT_FOUND, "no such object here"),
+            Some(Live::Observer(_)) | None => self.not_here(message),
+        }
+    }
+
+    /// What is asked of a Reporter that is not here, or not yet: the same words as where nobody listens at all (M12), so
+    /// that it is not taken for what an application says.
+    pub(crate) fn not_here(&self, message: &Message) {
+        if message.kind().is_request() {
+            let body = ResponseBody::failure(StatusCode::NOT_FOUND, "not reported here");
+            self.minibus.post(message.reply(body.with_reason(NO_ROUTE)));
         }
     }
 

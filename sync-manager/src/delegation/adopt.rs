@@ -71,6 +71,7 @@ impl SyncManager {
         state.invitations = granted.invitations.iter().cloned().collect();
         state.reporter_user = taking.identity.clone();
         state.phase = Phase::Frozen;
+        state.handing.awaited = true;
         let body = Arc::new(self.first_change(&taking.to, start.next()));
         state.note_first_change(&body);
         Arc::new(Reported::new(Arc::clone(&taking.schema), state))

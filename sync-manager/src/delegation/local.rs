@@ -68,6 +68,7 @@ impl SyncManager {
             state.observers.remove(&transfer.to);
             state.observers.insert(transfer.former.clone(), former);
             state.metadata.reporter = transfer.to.clone();
+            state.handing.awaited = true;
             let body = Arc::new(self.first_change(&transfer.to, start.next()));
             state.note_first_change(&body);
             let mut record = state.record(object.names().cloned().collect(), RecordStatus::Live);

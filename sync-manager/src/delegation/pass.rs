@@ -28,6 +28,8 @@ const SETTLE_WAIT: Duration = Duration::from_secs(6);
 pub(crate) struct Handing {
     /// The offer that is under way, or by which it was given.
     pub(crate) transfer: Option<Arc<Transfer>>,
+    /// It came here, and its Reporter has not been heard of since.
+    pub(crate) awaited: bool,
     held: VecDeque<Message>,
 }
 

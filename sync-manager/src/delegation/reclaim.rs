@@ -76,7 +76,11 @@ impl SyncManager {
         let pending = self.release_observation(&gift.url).await.pending;
         let object = self.wake_again(record).await?;
         // The other has published nothing: who stands where it was given stands here.
-        object.lock().log = ChangeLog::continuing(gift.from(), epoch, LogLimits::default());
+        {
+            let mut state = object.lock();
+            state.log = ChangeLog::continuing(gift.from(), epoch, LogLimits::default());
+            state.handing.awaited = true;
+        }
         self.shared.given.lock().remove(&gift.url);
         self.route_again(&object);
         gift.transfer.step(Giver::written);

@@ -3,6 +3,7 @@
 
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyperty_model::StatusCode;
 use hyperty_model::delegation::{Giver, Taker};
@@ -15,6 +16,10 @@ use super::transfer::{Gift, Transfer};
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
 use crate::reporter::snapshot_of;
+
+/// How often it is looked whether a hyperty that has accepted an object before the restart is deployed again: a table is
+/// looked into, and nobody notices so little time.
+const DEPLOYED_LOOK: Duration = Duration::from_millis(250);
 
 impl SyncManager {
     /// Takes out of the records those of objects that are not owned here, and goes on with them. Called once, before
@@ -128,6 +133,10 @@ impl SyncManager {
             resumable: true,
             backup: record.backup,
         };
+        // An object without its Reporter could not be served, and nobody would look for it again.
+        while matches!(state, Taker::Requested { .. }) && !self.bus().is_attached(&accepted.to) {
+            tokio::time::sleep(DEPLOYED_LOOK).await;
+        }
         let taking = Arc::new(Taking::new(accepted, state));
         if self.enter_taking(&taking).is_err() {
             return;

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyperty_model::message::{ExecuteBody, ForwardExecute, ForwardExecuteBody, ResponseBody};
-use hyperty_model::{HypertyUrl, Identity, MessageType, ObjectUrl, StatusCode, Timestamp};
+use hyperty_model::{Body, HypertyUrl, Identity, Message, MessageType, ObjectUrl, StatusCode, Timestamp};
 
 use super::object::{Phase, Reported};
 use super::remove::removed_refusal;
@@ -123,7 +124,7 @@ impl SyncManager {
         }
     }
 
-    /// Hands an action on, and its provisional answers back. Each gives the application more time, up to a limit.
+    /// Hands an action on to the Reporter's application.
     async fn hand_on(
         &self,
         question: &Question,
@@ -132,18 +133,48 @@ impl SyncManager {
         identity: Option<Identity>,
         body: &ExecuteBody,
     ) -> Result<ResponseBody, Refusal> {
-        let reporter = object.lock().metadata.reporter.clone();
-        let forward = ForwardExecuteBody {
+        let forward = Body::of(ForwardExecuteBody {
             kind: ForwardExecute::Execute,
             from: who.as_url().clone(),
             to: object.url.clone(),
             identity,
             method: body.method.clone(),
             params: body.clone().into_params(),
+        });
+        let mut asking = self.begin_asking();
+        let answer = loop {
+            let answer = self.ask_to_act(question, object, forward.clone(), asking.left()).await?;
+            if !self.ask_again(object, &answer, &mut asking).await {
+                break answer;
+            }
         };
+        let body = answer.decode::<ResponseBody>()?;
+        match body.code {
+            code if code.is_success() => {
+                Ok(ResponseBody { code, value: body.value.clone(), ..ResponseBody::default() })
+            }
+            StatusCode::TIMEOUT if body.reason.is_none() => {
+                Err(Refusal::new(StatusCode::TIMEOUT, "the Reporter did not answer in time"))
+            }
+            StatusCode::NOT_FOUND if body.reason.as_deref() == Some("no-route") => {
+                Err(Refusal::new(StatusCode::TIMEOUT, "the Reporter is not here to act"))
+            }
+            _ => Err(Refusal::relayed(&body)),
+        }
+    }
+
+    /// Asks it, and hands its provisional answers back. Each gives the application more time, up to a limit.
+    async fn ask_to_act(
+        &self,
+        question: &Question,
+        object: &Reported,
+        forward: Body,
+        wait: Duration,
+    ) -> Result<Message, Refusal> {
+        let reporter = object.lock().metadata.reporter.clone();
         let message = self.bus().new_message(MessageType::Forward, object.url.as_url(), &reporter, forward);
         let (progress, mut told) = tokio::sync::mpsc::channel(1);
-        let request = self.bus().request(message).timeout(self.config().decision_timeout);
+        let request = self.bus().request(message).timeout(wait);
         // One that is not told yet stands for those that follow.
         let request = request.on_provisional(move |_| {
             let _ = progress.try_send(());
@@ -160,23 +191,8 @@ impl SyncManager {
                 }
             }
         };
-        let answer = match tokio::time::timeout(self.config().action_timeout, asking).await {
-            Ok(answer) => answer,
-            Err(_) => return Err(Refusal::new(StatusCode::TIMEOUT, "the action took too long")),
-        };
-        let body = answer.decode::<ResponseBody>()?;
-        match body.code {
-            code if code.is_success() => {
-                Ok(ResponseBody { code, value: body.value.clone(), ..ResponseBody::default() })
-            }
-            StatusCode::TIMEOUT if body.reason.is_none() => {
-                Err(Refusal::new(StatusCode::TIMEOUT, "the Reporter did not answer in time"))
-            }
-            StatusCode::NOT_FOUND if body.reason.as_deref() == Some("no-route") => {
-                Err(Refusal::new(StatusCode::TIMEOUT, "the Reporter is not here to act"))
-            }
-            _ => Err(Refusal::relayed(&body)),
-        }
+        let too_long = |_| Refusal::new(StatusCode::TIMEOUT, "the action took too long");
+        tokio::time::timeout(self.config().action_timeout, asking).await.map_err(too_long)
     }
 }
 

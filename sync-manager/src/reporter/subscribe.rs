@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyperty_model::message::{ForwardBody, ForwardKind, ObserversOperation, ResponseBody, SubscribeBody};
 use hyperty_model::object::Metadata;
 use hyperty_model::{
-    HypertyUrl, Identity, MessageType, ObjectUrl, Position, RuntimeUrl, Snapshot, StatusCode, Url,
+    Body, HypertyUrl, Identity, MessageType, ObjectUrl, Position, RuntimeUrl, Snapshot, StatusCode, Url,
 };
 use hyperty_policy::Point;
 use hyperty_storage::Role;
@@ -149,9 +149,16 @@ impl SyncManager {
         forward: ForwardBody,
         refusal: StatusCode,
     ) -> Result<(), Refusal> {
-        let reporter = object.lock().metadata.reporter.clone();
-        let message = self.bus().new_message(MessageType::Forward, object.url.as_url(), &reporter, forward);
-        let answer = self.bus().request(message).timeout(self.config().decision_timeout).await;
+        let (mut asking, forward) = (self.begin_asking(), Body::of(forward));
+        let answer = loop {
+            let (reporter, forward) = (object.lock().metadata.reporter.clone(), forward.clone());
+            let message =
+                self.bus().new_message(MessageType::Forward, object.url.as_url(), &reporter, forward);
+            let answer = self.bus().request(message).timeout(asking.left()).await;
+            if !self.ask_again(object, &answer, &mut asking).await {
+                break answer;
+            }
+        };
         let body = answer.decode::<ResponseBody>()?;
         match body.code {
             code if code.is_success() => Ok(()),

@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hyperty_model::message::ForwardBody;
-use hyperty_model::{DerivedTail, Message, MessageType, ObjectUrl, StatusCode};
+use hyperty_model::message::ControlBody;
+use hyperty_model::{DerivedTail, Message, MessageType, ObjectUrl};
 
 use super::{Core, Entry, Live};
 
@@ -83,8 +83,9 @@ impl Core {
     fn release_held(&self) {
         let held = std::mem::take(&mut self.objects.lock().held);
         for (_, message) in held {
-            if message.decode::<ForwardBody>().is_ok() {
-                self.refuse(&message, StatusCode::NOT_FOUND, "no such object here");
+            let is_asked = message.kind() == MessageType::Forward;
+            if is_asked || message.decode::<ControlBody>().is_ok() {
+                self.not_here(&message);
             }
         }
     }

@@ -1,12 +1,13 @@
 //! What goes with an object that changes hands, beside its data.
 
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_conformance::party::SCHEMA;
-use hyperty_conformance::world::World;
+use hyperty_conformance::world::{Link, World};
 use hyperty_runtime::Hyperty;
-use hyperty_storage::{DataObjectStorage, ObjectStore, Role};
+use hyperty_storage::{DataObjectStorage, MemoryTables, ObjectStore, Role};
 use hyperty_syncher::{Accept, DelegateError, Reporter, ReporterEvent, TakeOverError, WriteError};
 use serde_json::json;
 use tokio::time::timeout;
@@ -64,6 +65,95 @@ async fn the_list_of_observers_goes_with_an_object_that_is_taken_over() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     let resumed = hyperty.resume_by(of_user("alice")).await.unwrap();
     assert_eq!(listed(&resumed.reporters[0]), sorted(&[&bob.hyperty]));
+}
+
+/// Stops hard while an object that was accepted is claimed; what is stored then.
+async fn stopped_while_claiming(world: &World, board: &Reporter, bob: Party) -> Arc<MemoryTables> {
+    let mut offers = bob.hyperty.delegations();
+    let (giver, to) = (board.clone(), bob.hyperty.url().clone());
+    tokio::spawn(async move { giver.delegate(&to).await });
+    let offer = timeout(PATIENCE, offers.next()).await.expect("an end").expect("an offer");
+    world.set_link("alice", Link::Stalled);
+    let taking = tokio::spawn(offer.accept().into_future());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    taking.abort();
+    let tables = stopped(bob);
+    world.heal("alice");
+    tables
+}
+
+/// Whoever accepted an object is deployed again long after its runtime is: the object is not served before that by
+/// nobody, and is its own then (INV-DLG-7).
+#[tokio::test(start_paused = true)]
+async fn an_object_waits_for_a_hyperty_that_is_deployed_late_inv_dlg_7() {
+    let world = World::new(9105);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let board = alice.create(topic("a")).await;
+    let tables = stopped_while_claiming(&world, &board, bob).await;
+    let runtime = world.runtime("bob", &tables).await;
+    runtime.schema(SCHEMA).unwrap();
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    let bob = runtime.deploy("app").user("user://example.com/bob").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    let open = |hyperty: &Hyperty| hyperty.reporters().into_iter().filter(|it| !it.is_closed()).count();
+    assert_eq!(open(&alice.hyperty) + open(&bob), 1, "it has one owner");
+    let owner = alice.hyperty.reporters().into_iter().chain(bob.reporters()).find(|it| !it.is_closed());
+    let change = owner.unwrap().set("topic", "b");
+    timeout(PATIENCE, change).await.expect("an answer").expect("it takes changes");
+}
+
+/// An object is served as soon as it is ours. What its new Reporter has to decide, and is asked before it has the object,
+/// waits for it (INV-DLG-4).
+#[tokio::test(start_paused = true)]
+async fn questions_wait_for_a_reporter_that_does_not_have_the_object_yet_inv_dlg_4() {
+    let world = World::new(9106);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let (carol, dave) = (Party::new(&world, "carol").await, Party::new(&world, "dave").await);
+    let board = alice.create(topic("a")).await;
+    let copy = Arc::new(carol.observe(&board).await);
+    let mut acting = board.requests();
+    tokio::spawn(async move {
+        while let Some(request) = acting.next().await {
+            request.answer(json!("alice"));
+        }
+    });
+    let tables = stopped_while_claiming(&world, &board, bob).await;
+    let bob = Party::over(&world, "bob", tables).await;
+    let mut asked = Vec::new();
+    for turn in 0..400 {
+        let (dave, copy, url) = (dave.hyperty.clone(), Arc::clone(&copy), board.url().clone());
+        asked.push(tokio::spawn(async move {
+            dave.read(&url).await.map(drop).map_err(|error| error.to_string())
+        }));
+        // One observer may have a few actions under way.
+        if turn % 20 == 0 {
+            asked.push(tokio::spawn(async move {
+                let answer = copy.request("rename", json!("b")).await;
+                answer.map(drop).map_err(|error| error.to_string())
+            }));
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let Some(report) = bob.hyperty.reporters().pop() else { continue };
+        let (mut events, mut requests) = (report.events(), report.requests());
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                if let ReporterEvent::Read(request) = event {
+                    request.accept();
+                }
+            }
+        });
+        tokio::spawn(async move {
+            while let Some(request) = requests.next().await {
+                request.answer(json!("bob"));
+            }
+        });
+        break;
+    }
+    assert_eq!(bob.hyperty.reporters().len(), 1, "it is given");
+    for asked in asked {
+        let answer = timeout(PATIENCE, asked).await.expect("an answer").unwrap();
+        assert_eq!(answer, Ok(()));
+    }
 }
 
 /// An operation on a child that waits for the former Reporter's side is the new one's to decide.
