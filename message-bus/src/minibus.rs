@@ -102,6 +102,11 @@ impl MiniBus {
         self.sandbox.defaults.add(self.url(), Role::Listener, Arc::new(f))
     }
 
+    /// Whether a request of this hyperty is not answered yet: what arrives now comes ahead of its answer.
+    pub fn awaits(&self, id: &MessageId) -> bool {
+        self.sandbox.requests.awaits(self.url().as_url(), id)
+    }
+
     pub(crate) fn requests(&self) -> &Arc<Requests> {
         &self.sandbox.requests
     }

@@ -118,6 +118,11 @@ impl Requests {
         removed.is_some()
     }
 
+    /// Whether a request of this sender and id waits for its response.
+    pub(crate) fn awaits(&self, from: &Url, id: &MessageId) -> bool {
+        self.count.load(Ordering::Relaxed) > 0 && self.pending.contains_key(&(from.clone(), id.clone()))
+    }
+
     /// How many wait.
     pub(crate) fn len(&self) -> usize {
         self.count.load(Ordering::Relaxed)

@@ -40,11 +40,13 @@ impl ObserverShared {
     }
 
     /// Somebody says that this observer is removed. Before the first snapshot nobody knows whether it is the Reporter:
-    /// then it is noted, and true.
+    /// then it is noted, and true. Ahead of the answer to its subscription that is not about this one: the Sync Manager
+    /// has seen it as well, and answers accordingly.
     pub(crate) fn note_removal(&self, by: &Url) -> bool {
         let mut state = self.state.lock();
         let is_early = state.end.is_none() && state.copy.metadata().is_none();
-        if is_early {
+        let is_asking = state.asking.as_ref().is_some_and(|asked| self.core.minibus.awaits(asked));
+        if is_early && !is_asking {
             state.removed_by = Some(by.clone());
         }
         is_early

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use hyperty_message_bus::{BusError, Listener};
-use hyperty_model::{ChildrenName, Message, MessageType, ObjectUrl, Position, Snapshot, Url};
+use hyperty_model::{ChildrenName, Message, MessageId, MessageType, ObjectUrl, Position, Snapshot, Url};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -40,6 +40,8 @@ pub(super) struct State {
     pub(super) repairing: bool,
     /// Who said, before the first snapshot has come, that this observer is removed.
     pub(super) removed_by: Option<Url>,
+    /// The request to subscribe that was sent last.
+    pub(super) asking: Option<MessageId>,
     /// The children have to be read anew, with everything else.
     pub(super) read_whole: bool,
     /// The names of the children whose channels are listened to. The board may know them from a former observation.
@@ -153,6 +155,7 @@ impl ObserverShared {
             end: None,
             repairing: false,
             removed_by: None,
+            asking: None,
             read_whole: false,
             names: Vec::new(),
             listeners: Vec::new(),

@@ -150,6 +150,7 @@ pub(super) async fn subscribe(
     let core = &shared.core;
     let _asking = shared.board.ask();
     let message = core.to_sync_manager(MessageType::Subscribe, body(shared, options));
+    shared.state.lock().asking = Some(message.id().clone());
     let asked = Asked::new(core, message.id(), Abandoned::Subscribe(shared.url.clone()));
     let weak = Arc::downgrade(shared);
     let request = core.minibus.request(message).on_provisional(move |answer| {
