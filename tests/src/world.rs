@@ -94,7 +94,7 @@ impl World {
 
     fn ids(&self) -> Arc<dyn Ids> {
         let start = self.inner.starts.fetch_add(1, Ordering::Relaxed);
-        Arc::new(SeededIds::of_part(self.inner.seed, start))
+        Arc::new(SeededIds::new(self.inner.seed ^ start.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
     }
 
     /// Starts the node over what it had stored.
