@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use hyperty_model::ObjectUrl;
+use hyperty_storage::Role;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -69,12 +70,15 @@ impl Timers {
         }
     }
 
-    /// Forgets everything that is due for an object.
-    pub(crate) fn forget(&self, object: &ObjectUrl) {
+    /// Forgets what is due for an object as it was reported, or observed, here. Where one follows the other the former is
+    /// taken down while the latter has begun already.
+    pub(crate) fn forget(&self, object: &ObjectUrl, role: Role) {
         let mut queue = self.queue.lock();
-        for due in
-            [Due::Beat, Due::Repair, Due::Away, Due::Children, Due::Invitations, Due::Silence, Due::RollCall]
-        {
+        let ended: &[Due] = match role {
+            Role::Reporter => &[Due::Beat, Due::Away, Due::Invitations, Due::RollCall],
+            Role::Observer => &[Due::Repair, Due::Children, Due::Silence],
+        };
+        for due in ended.iter().copied() {
             if let Some(at) = queue.by_object.remove(&(due, object.clone())) {
                 queue.by_time.remove(&(at, due, object.clone()));
             }
@@ -156,7 +160,22 @@ mod tests {
         assert_eq!(timers.next().await, [(Due::Beat, object(1))]);
         assert_eq!(start.elapsed(), Duration::from_secs(1));
         timers.set(&object(1), Due::Repair, start);
-        timers.forget(&object(1));
+        timers.forget(&object(1), Role::Observer);
         assert_eq!(timers.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_an_observation_leaves_what_is_due_for_the_reporter_and_the_other_way_round() {
+        let timers = Timers::default();
+        let observed = [Due::Repair, Due::Children, Due::Silence];
+        let reported = [Due::Beat, Due::Away, Due::Invitations, Due::RollCall];
+        let outliving = [Due::Leave, Due::Offers, Due::Backup, Due::Gift];
+        let all = observed.into_iter().chain(reported).chain(outliving);
+        all.clone().for_each(|due| timers.set(&object(1), due, Instant::now()));
+        timers.forget(&object(1), Role::Observer);
+        assert_eq!(timers.len(), reported.len() + outliving.len());
+        all.for_each(|due| timers.set(&object(1), due, Instant::now()));
+        timers.forget(&object(1), Role::Reporter);
+        assert_eq!(timers.len(), observed.len() + outliving.len());
     }
 }

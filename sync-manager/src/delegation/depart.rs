@@ -92,7 +92,7 @@ impl SyncManager {
         };
         self.shared.former.lock().note(&object.url, Ended::Delegated);
         self.shared.reported.remove_if(&object.url, |_, entry| Arc::ptr_eq(entry, object));
-        self.shared.timers.forget(&object.url);
+        self.shared.timers.forget(&object.url, Role::Reporter);
         let observed = self.observe_what_was_ours(object, transfer).await;
         let manager = self.clone();
         self.later(Box::pin(async move {

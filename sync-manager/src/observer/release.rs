@@ -2,6 +2,7 @@
 
 use hyperty_message_bus::Wish;
 use hyperty_model::{Message, ObjectUrl};
+use hyperty_storage::Role;
 
 use super::resume::stored_message;
 use crate::manager::SyncManager;
@@ -27,7 +28,7 @@ impl SyncManager {
             (std::mem::take(&mut state.pending), std::mem::take(&mut state.routes))
         };
         self.shared.observed.remove_if(url, |_, entry| std::sync::Arc::ptr_eq(entry, &object));
-        self.shared.timers.forget(url);
+        self.shared.timers.forget(url, Role::Observer);
         self.forget_record(url);
         let registration = routes.registration.map(|(_, wish)| wish);
         drop((routes.listeners, routes.publishes));

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use hyperty_message_bus::{Listener, RouteError};
 use hyperty_model::{ChildrenName, HypertyUrl, Message, ObjectUrl, Url};
+use hyperty_storage::Role;
 use tokio::sync::OwnedMutexGuard;
 
 use super::object::Observed;
@@ -125,7 +126,7 @@ impl SyncManager {
             (std::mem::take(&mut state.observers), pending, std::mem::take(&mut state.routes))
         };
         self.shared.observed.remove_if(url, |_, entry| Arc::ptr_eq(entry, &object));
-        self.shared.timers.forget(url);
+        self.shared.timers.forget(url, Role::Observer);
         drop((routes.listeners, routes.publishes));
         let registration = routes.registration.map(|(_, wish)| wish);
         let manager = self.clone();
@@ -151,7 +152,7 @@ impl SyncManager {
             std::mem::take(&mut state.routes)
         };
         self.shared.observed.remove_if(&object.url, |_, entry| Arc::ptr_eq(entry, object));
-        self.shared.timers.forget(&object.url);
+        self.shared.timers.forget(&object.url, Role::Observer);
         self.forget_record(&object.url);
         drop(routes.listeners);
         drop(routes.publishes);

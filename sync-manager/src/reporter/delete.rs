@@ -112,7 +112,7 @@ impl SyncManager {
         self.shared.former.lock().note(&object.url, Ended::Deleted);
         self.shared.reported.remove(&object.url);
         tracing::info!(object = %object.url, "an object is deleted");
-        self.shared.timers.forget(&object.url);
+        self.shared.timers.forget(&object.url, Role::Reporter);
         self.shared.parts.registry.remove_object(&object.url);
         self.undo(self.clone().give_up(wish, object.url.clone(), registered)).await;
     }

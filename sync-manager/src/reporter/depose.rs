@@ -97,7 +97,7 @@ impl SyncManager {
         let ended = if successor.is_some() { Ended::Deposed } else { Ended::Deleted };
         self.shared.former.lock().note(url, ended);
         self.shared.reported.remove(url);
-        self.shared.timers.forget(url);
+        self.shared.timers.forget(url, Role::Reporter);
         self.shared.parts.registry.remove_object(url);
         // The record there is the successor's, or what yet another device goes on from.
         self.leave_backup(url);

@@ -106,8 +106,14 @@ impl ChildrenState {
 
     /// Carries out an own operation over what is known; the caller sends it.
     pub(super) fn perform(&mut self, key: &Key, operation: Operation) -> Result<(), ChildError> {
-        let before = self.get(key).cloned();
-        let entry = match (&operation.what, before) {
+        let entry = self.with_operation(key, &operation.what)?;
+        self.lay_over(key, entry, operation);
+        Ok(())
+    }
+
+    /// What a child becomes with an operation; `None` if it is deleted.
+    fn with_operation(&self, key: &Key, what: &What) -> Result<Option<ChildEntry>, ChildError> {
+        Ok(match (what, self.get(key).cloned()) {
             (What::Create(entry), None) => Some((**entry).clone()),
             (What::Update(body), Some(mut entry)) => {
                 if let UpdateKind::Change(change) = &body.kind {
@@ -121,7 +127,10 @@ impl ChildrenState {
             (What::Create(_), Some(_)) | (What::Update(_) | What::Delete, None) => {
                 return Err(ChildError::Deleted);
             }
-        };
+        })
+    }
+
+    fn lay_over(&mut self, key: &Key, entry: Option<ChildEntry>, operation: Operation) {
         let mine = self.mine.entry(key.clone()).or_insert_with(|| Unanswered {
             entry: None,
             operations: VecDeque::new(),
@@ -130,7 +139,6 @@ impl ChildrenState {
         mine.entry = entry;
         mine.operations.push_back(operation);
         self.unanswered += 1;
-        Ok(())
     }
 
     /// An own operation was accepted, and with it those before it. Returns who to tell and which ids are settled.
@@ -178,11 +186,17 @@ impl ChildrenState {
         let all = refused.as_ref().is_some_and(|refused| matches!(refused.what, What::Create(_)));
         let (stay, undone): (Vec<_>, Vec<_>) =
             later.into_iter().partition(|operation| !all && matches!(operation.what, What::Delete));
-        // What was not refused lies over what is known again.
+        // What was not refused lies over what is known again. Where the Sync Manager has taken the child back it changes
+        // nothing here, and has its answer all the same.
         for operation in mine.operations.into_iter().chain(stay) {
-            if let Err(error) = self.perform(key, operation) {
-                tracing::error!(child = %key.1, %error, "an operation does not fit any more");
-            }
+            let entry = self.with_operation(key, &operation.what).unwrap_or_else(|error| {
+                tracing::debug!(child = %key.1, %error, "an unanswered operation has nothing to lie over");
+                self.get(key).cloned()
+            });
+            self.lay_over(key, entry, operation);
+        }
+        if let Some(left) = self.mine.get_mut(key) {
+            left.taken_back = mine.taken_back;
         }
         refused.into_iter().chain(undone).collect()
     }

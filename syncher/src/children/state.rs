@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use hyperty_model::message::{ChildBody, DeleteBody, UpdateBody};
-use hyperty_model::object::{ChildEntry, ChildId, ChildOutcome, ChildRefusal, Children, MergedAs};
+use hyperty_model::object::{ChildEntry, ChildId, ChildOutcome, ChildRefusal, Children, MergedAs, Trust};
 use hyperty_model::{ChildrenName, HypertyUrl, Message, MessageId, MessageType, ObjectUrl, Url};
 
 use super::ChildError;
@@ -32,7 +32,7 @@ pub(super) struct ChildrenState {
     pub(super) next: BTreeMap<ChildrenName, u64>,
     /// What arrived before the first snapshot; `None` afterwards.
     waiting: Option<VecDeque<Message>>,
-    /// One's own children of an observation that has ended, until the first snapshot of the next one.
+    /// The children of an observation that has ended, until the first snapshot of the next one.
     pub(super) former: BTreeSet<Key>,
     /// How many snapshots are being asked for.
     asking: usize,
@@ -112,16 +112,20 @@ impl ChildrenState {
         self.names.len() > before
     }
 
-    /// It is observed or reported, perhaps again. Between two observations nobody told what became of one's own
-    /// children: they stay if the first snapshot has them, or if they are heard of before it.
+    /// It is observed or reported, perhaps again. Between two observations nobody told what became of the children: they
+    /// are what the first snapshot says, unless they are heard of before it. Where an observer becomes the Reporter, or
+    /// the other way round, nothing was missed between, and only one's own have to be in that snapshot.
     pub(super) fn begin(&mut self) {
-        self.closed = None;
-        self.wait();
-        let own = self.known.iter().filter(|(_, _, entry)| entry.value.reporter == self.me);
-        self.former = own.map(|(name, id, _)| (name.clone(), id.clone())).collect();
-        for (name, _) in &self.former {
+        self.waiting.get_or_insert_default();
+        for name in self.known.names() {
             let next = self.next.entry(name.clone()).or_insert(1);
             *next = self.known.next_number(name, &self.me).max(*next);
+        }
+        let was_closed = self.closed.is_some();
+        let former = self.known.iter().filter(|(_, _, entry)| was_closed || entry.value.reporter == self.me);
+        self.former = former.map(|(name, id, _)| (name.clone(), id.clone())).collect();
+        if was_closed {
+            self.known.forget_deleted();
         }
     }
 
@@ -141,10 +145,10 @@ impl ChildrenState {
     /// Takes over the children of a snapshot. One's own of this observation stay: their reporter is the truth (protocol
     /// M18). So does what became of those of which something arrived meanwhile. What the first snapshot holds is no event.
     pub(super) fn merge(&mut self, mut snapshot: Children) -> Heard {
+        let former = std::mem::take(&mut self.former);
         let own = self.known.iter().filter(|(_, _, entry)| entry.value.reporter == self.me);
         let mut keep: BTreeSet<Key> = own.map(|(name, id, _)| (name.clone(), id.clone())).collect();
-        keep.retain(|key| !self.former.contains(key));
-        self.former.clear();
+        keep.retain(|key| !former.contains(key));
         for (name, id) in &self.arrived {
             if self.known.get(name, id.as_str()).is_none() {
                 snapshot.forget(name, id.as_str());
@@ -152,7 +156,15 @@ impl ChildrenState {
             keep.insert((name.clone(), id.clone()));
         }
         let first = self.waiting.is_some();
-        let mut heard = self.merge_keeping(snapshot, &keep);
+        if first {
+            // Not before: until then nobody observes, and if it is refused nobody will (5.9).
+            self.closed = None;
+        }
+        let mut heard = self.merge_trusting(snapshot, |key| match key {
+            _ if keep.contains(key) => Trust::MayBeOld,
+            _ if former.contains(key) => Trust::IsRight,
+            _ => Trust::KnowsAll,
+        });
         if first {
             heard.events.clear();
         }
@@ -166,15 +178,14 @@ impl ChildrenState {
 
     /// Takes over some children that were missed; all others stay.
     pub(super) fn extend(&mut self, children: Children) -> Heard {
-        let keep = self.known.iter().map(|(name, id, _)| (name.clone(), id.clone())).collect();
-        self.merge_keeping(children, &keep)
+        self.merge_trusting(children, |_| Trust::MayBeOld)
     }
 
-    fn merge_keeping(&mut self, mut children: Children, keep: &BTreeSet<Key>) -> Heard {
+    fn merge_trusting(&mut self, mut children: Children, trust: impl Fn(&Key) -> Trust) -> Heard {
         children.name_flat(&self.names);
         let before = self.known.clone();
         let mut heard = Heard::default();
-        for merged in self.known.merge(children, keep) {
+        for merged in self.known.merge_trusting(children, |name, id| trust(&(name.clone(), id.clone()))) {
             let (op, table) = match merged.what {
                 MergedAs::Created => (ChildOp::Create, &self.known),
                 MergedAs::Updated | MergedAs::Replaced => (ChildOp::Update, &self.known),
@@ -185,11 +196,6 @@ impl ChildrenState {
             heard.events.extend(entry.map(|entry| event(op, &merged.name, entry)));
         }
         heard
-    }
-
-    /// Starts over: everything is kept until the next snapshot.
-    pub(super) fn wait(&mut self) {
-        self.waiting.get_or_insert_default();
     }
 
     /// Takes in a message of somebody on a children channel.

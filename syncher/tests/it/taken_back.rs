@@ -2,7 +2,7 @@
 
 use hyperty_model::message::{ChildBody, DeleteBody, ResponseBody};
 use hyperty_model::object::{ChildId, ChildValue};
-use hyperty_model::{HypertyUrl, MessageType, Url};
+use hyperty_model::{HypertyUrl, MessageType, StatusCode, Url};
 use hyperty_syncher::ChildError;
 use serde_json::json;
 
@@ -63,4 +63,29 @@ async fn operations_on_a_child_that_was_taken_back_end_and_change_nothing() {
     // Its id is not used again.
     drop(children.add(json!({})));
     assert_eq!(children.mine()[0].id(), ChildId::of(&bob.url, 2).to_string());
+}
+
+/// INV-MSG-1: what is not refused with an operation before it has its own answer, also where there is no child any more.
+#[tokio::test(start_paused = true)]
+async fn a_deletion_behind_a_refused_change_has_its_own_answer() {
+    for (code, taken) in [(StatusCode::OK, true), (StatusCode::NOT_FOUND, false)] {
+        let manager = Manager::new();
+        let (bob, _observer, children) = watching(&manager, "bob").await;
+        let adding = children.add(json!({"n": 0}));
+        manager.settle(&manager.expect(MessageType::Create).await, ResponseBody::ok());
+        let child = adding.await.unwrap();
+        let (setting, deleting) = (child.set("n", 1), child.delete());
+        let update = manager.expect(MessageType::Update).await;
+        let delete = manager.expect(MessageType::Delete).await;
+        take_back(&manager, &bob.url, 1);
+        quiet().await;
+        manager.settle(&update, ResponseBody::of(StatusCode::NOT_FOUND));
+        assert!(matches!(setting.await, Err(ChildError::Refused { .. })));
+        assert!(children.list().is_empty());
+        manager.settle(&delete, ResponseBody::of(code));
+        let deleted = deleting.await;
+        assert_eq!(deleted.is_ok(), taken, "{deleted:?}");
+        assert!(taken || matches!(deleted, Err(ChildError::Refused { .. })), "{deleted:?}");
+        assert!(children.list().is_empty() && children.mine().is_empty());
+    }
 }

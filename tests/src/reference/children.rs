@@ -1,6 +1,6 @@
 //! Children as they must be: each has one writer, who numbers its changes, and comes never back once deleted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -34,6 +34,8 @@ pub fn children_of(handle: &hyperty_syncher::ChildrenHandle) -> Vec<ChildSeen> {
 pub(super) struct Children {
     known: ByName<Kid>,
     limits: Limits,
+    /// Those whose deletion was acknowledged when somebody asked to observe, by who asked.
+    gone_when_asked: ByName<BTreeSet<String>>,
 }
 
 #[derive(Debug, Clone)]
@@ -45,6 +47,8 @@ struct Kid {
     /// The highest version that the Reporter's side took; `None` before its creation was answered.
     acknowledged: Option<u64>,
     deletion: Deletion,
+    /// Its writer deleted it at some time; that may have been refused, or lost, since.
+    was_deleted: bool,
     /// The Reporter's side refused what was done from this version on. Children travel from peer to peer as well, so
     /// some may show it until all is settled.
     passing: Option<u64>,
@@ -69,11 +73,16 @@ impl Kid {
 
 impl Children {
     pub(super) fn new(limits: Limits) -> Children {
-        Children { known: BTreeMap::new(), limits }
+        Children { known: BTreeMap::new(), limits, gone_when_asked: BTreeMap::new() }
+    }
+
+    /// What one who is let in may not be shown any more: what was deleted when it asked.
+    pub(super) fn gone_for(&mut self, who: &str) -> BTreeSet<String> {
+        self.gone_when_asked.remove(who).unwrap_or_else(|| self.gone().collect())
     }
 
     /// Those whose deletion was acknowledged.
-    pub(super) fn gone(&self) -> impl Iterator<Item = String> {
+    fn gone(&self) -> impl Iterator<Item = String> {
         let gone =
             self.known.iter().filter(|(_, kid)| kid.deletion == Deletion::Acknowledged && !kid.uncertain);
         gone.map(|(id, _)| id.clone())
@@ -101,6 +110,7 @@ impl Reference {
                 forgotten_below: 0,
                 acknowledged: None,
                 deletion: Deletion::None,
+                was_deleted: false,
                 passing: None,
                 uncertain: false,
             };
@@ -135,6 +145,7 @@ impl Reference {
     pub fn child_deleted(&mut self, who: &str, id: &str) -> Result<(), Violation> {
         let kid = self.kid(who, id)?;
         kid.deletion = kid.deletion.max(Deletion::Proposed);
+        kid.was_deleted = true;
         Ok(())
     }
 
@@ -188,7 +199,7 @@ impl Reference {
     }
 
     /// What the writer of a child had under way is lost to it (it ended its subscription, or crashed before it was
-    /// kept): some may have it, and nobody tells the others. From now on only that all agree is asked for.
+    /// kept): some may have it, and nobody tells the others. From now on only that all agree is asked for, in the end.
     pub fn child_uncertain(&mut self, id: &str) {
         if let Some(kid) = self.children.known.get_mut(id) {
             kid.uncertain = true;
@@ -223,6 +234,19 @@ impl Reference {
 
 /// What others are shown of children.
 impl Reference {
+    /// The children whose deletion the Reporter's side took, each with its writer.
+    pub fn deleted_children(&self) -> Vec<(String, String)> {
+        let writer = |id: &String| self.children.known.get(id).map(|kid| kid.writer.clone());
+        self.children.gone().filter_map(|id| Some((id.clone(), writer(&id)?))).collect()
+    }
+
+    /// Somebody asks to observe. The answer may be older than what is deleted while it is on its way: such a deletion
+    /// comes behind it (protocol 5.5, 5.9). Without this [`Reference::joined`] counts what is deleted by then.
+    pub fn asks(&mut self, who: &str) {
+        let gone = self.children.gone().collect();
+        self.children.gone_when_asked.insert(who.to_owned(), gone);
+    }
+
     /// An observer, or the Reporter's application, was told of an operation on a child.
     ///
     /// # Errors
@@ -352,7 +376,10 @@ impl Reference {
         let (list, reporters) = (by_id(list), by_id(reporters));
         for (id, kid) in &self.children.known {
             let held = list.get(id);
-            if held != reporters.get(id) && !kid.uncertain {
+            // Who was told of a deletion directly believes it, also where the Reporter's side refused or never got it
+            // (protocol 5.9, decision 0010).
+            let stays_deleted = kid.uncertain && kid.was_deleted && held.is_none();
+            if held != reporters.get(id) && !stays_deleted {
                 let detail = format!("holds {held:?}, the reporter {:?}", reporters.get(id));
                 return Err(self.violation(Invariant::I11, who, detail));
             }

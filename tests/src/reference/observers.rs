@@ -170,7 +170,7 @@ impl Reference {
             ));
         }
         self.document(Invariant::I1, who, at, data)?;
-        let gone = self.children.gone().collect();
+        let gone = self.children.gone_for(who);
         let seat = Seat { at, told: at, children_gone: gone, ..Seat::default() };
         self.observers.seats.insert(who.to_owned(), seat);
         self.observers.leaving.remove(who);

@@ -5,7 +5,7 @@ use hyperty_conformance::peer::Peer;
 use hyperty_conformance::reference::Violation;
 use hyperty_conformance::world::DOMAIN;
 use hyperty_model::message::{Limits, MESSAGE_BYTES_MAX};
-use hyperty_model::{Message, Url};
+use hyperty_model::{ChildrenName, Message, Url};
 use serde_json::{Value, json};
 
 use crate::children;
@@ -30,6 +30,28 @@ impl System {
             _ => self.send_as_stranger(message).await,
         }
         Ok(())
+    }
+
+    /// The creations of children that were deleted come once more, as from a writer that never heard the answer: ids are
+    /// used once (I9, protocol 5.9.4).
+    pub(crate) fn create_again(&mut self) {
+        for number in 0..self.boards.len() {
+            for (id, writer) in self.boards[number].reference.deleted_children() {
+                let Some((name, id)) = id.split_once('/') else { continue };
+                self.forged += 1;
+                let (marker, board) = (format!("forged-{}", self.forged), &mut self.boards[number]);
+                let value = json!({"url": id, "parent": board.url, "reporter": writer, "version": 0,
+                    "data": {"v": marker}});
+                let create = json!({
+                    "id": format!("f-{marker}"), "type": "create", "from": writer,
+                    "to": board.url.children(&ChildrenName::new(name).expect("a name of the schema")),
+                    "body": {"resource": id, "value": value},
+                });
+                board.reference.hostile(marker);
+                let owner = board.owner;
+                self.hand_in(owner, &create.to_string());
+            }
+        }
     }
 
     /// At the bus of a party, as if it came from its node.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use crate::command::{Admission, PARTIES, Reply, Verdict};
 use crate::look::all_children;
+use crate::member::Member;
 use crate::system::{NAMES, System, broken};
 
 /// Within this time after everything is mended all copies are equal. A connection comes back within seconds; the
@@ -23,9 +24,32 @@ impl System {
         self.mend().await?;
         self.until(HEALED, Invariant::I11, System::difference).await?;
         self.all_observe().await?;
+        self.create_again();
         self.until(HEALED, Invariant::I11, System::difference).await?;
         self.give_up().await?;
-        self.until(CLEARED, Invariant::I10, System::left_over).await
+        self.until(CLEARED, Invariant::I10, System::left_over).await?;
+        self.nothing_is_kept().await
+    }
+
+    /// Who starts once more finds nothing of what is deleted in its store.
+    async fn nothing_is_kept(&mut self) -> Result<(), Violation> {
+        for (who, name) in NAMES.into_iter().enumerate() {
+            let unsure: Vec<bool> = self.boards.iter().map(|board| board.seats[who].unsure).collect();
+            let (_, disk) = self.members[who].take().expect("there is a runtime between steps").crash();
+            let member = Member::start(&self.world, name, disk, &self.shelf).await;
+            let resumed = member.hyperty.resumed();
+            let observed = resumed.observers.iter().map(|observer| observer.url().clone());
+            let reported = resumed.reporters.iter().map(|reporter| reporter.url().clone());
+            for url in observed.chain(reported) {
+                // Where it did not hear that it has left, it may still be at it.
+                let at = self.boards.iter().position(|board| board.url == url);
+                if !at.is_some_and(|at| unsure[at]) {
+                    return Err(broken(Invariant::I10, name, format!("still has {url}, which is deleted")));
+                }
+            }
+            self.members[who] = Some(member);
+        }
+        Ok(())
     }
 
     async fn mend(&mut self) -> Result<(), Violation> {

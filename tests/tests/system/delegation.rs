@@ -244,3 +244,21 @@ async fn children_go_with_their_object() {
     assert_eq!(at_new.len(), 6, "{at_new:?}");
     assert_eq!((&at_former, &at_carol), (&at_new, &at_new));
 }
+
+/// INV-EXT-3: the new Reporter goes on to tell where it stands. What was due for its observation ends when that is taken
+/// down, which may be after it has begun to report.
+#[tokio::test(start_paused = true)]
+async fn who_observed_and_reports_now_goes_on_to_beat() {
+    let world = World::new(904);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let carol = Party::new(&world, "carol").await;
+    let board = alice.create(topic("a")).await;
+    let (_copy, _bobs) = (carol.observe(&board).await, bob.observe(&board).await);
+    let (_former, report) = given(&board, &bob).await;
+    report.set("topic", "b").await.unwrap();
+    for _ in 0..3 {
+        let before = bob.runtime.stats().beats;
+        tokio::time::sleep(PATIENCE).await;
+        assert!(bob.runtime.stats().beats > before, "it is silent");
+    }
+}

@@ -20,6 +20,7 @@ use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
+use self::tombstones::Tombstones;
 use crate::message::UpdateBody;
 use crate::{ChildrenName, HypertyUrl, Url};
 
@@ -104,6 +105,14 @@ impl Children {
     /// be created again after all, it is.
     pub fn forget(&mut self, name: &ChildrenName, id: &str) -> Option<ChildEntry> {
         self.tables_mut().get_mut(name)?.live_mut().remove(id)
+    }
+
+    /// What was deleted is not remembered any more: a whole state that is told anew says what is. Numbers of deleted children
+    /// are free with that.
+    pub fn forget_deleted(&mut self) {
+        for table in self.tables_mut().values_mut() {
+            *table.deleted_mut() = Tombstones::default();
+        }
     }
 
     /// A child is known to have been deleted, by a store for example: it is gone, and stays so.

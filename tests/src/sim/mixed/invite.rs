@@ -125,10 +125,13 @@ pub(super) async fn decide(party: &Party, invitation: Invitation) -> Option<Obse
     let url = invitation.object().clone();
     let me: &HypertyUrl = party.hyperty.url();
     match party.seat.rng.below(10) {
-        0..=5 => match invitation.accept().store(true).await {
-            Ok(observer) => return Some(observer),
-            Err(error) => party.seat.note(format!("{me} cannot follow the invitation to {url}: {error}")),
-        },
+        0..=5 => {
+            party.role.judge.of(&url, |judge| judge.asks(&party.who));
+            match invitation.accept().store(true).await {
+                Ok(observer) => return Some(observer),
+                Err(error) => party.seat.note(format!("{me} cannot follow the invitation to {url}: {error}")),
+            }
+        }
         6 | 7 => {
             // Whether it still holds is for the Reporter's side to hear.
             party.role.judge.ungranted(&url, me.as_str(), false);

@@ -144,7 +144,10 @@ async fn outside(party: &Party, url: &ObjectUrl, desk: &mut Desk, wait: Duration
         sleep(LOOK).await;
         return Ok(Next::Ended);
     }
-    let could = judge.of(url, |judge| judge.may_be_let_in(&party.who));
+    let could = judge.of(url, |judge| {
+        judge.asks(&party.who);
+        judge.may_be_let_in(&party.who)
+    });
     let subscribed = party.hyperty.subscribe(url).store(true).await;
     let can = judge.of(url, |judge| judge.may_be_let_in(&party.who));
     match subscribed {
@@ -261,30 +264,12 @@ impl<'a> Watching<'a> {
         let (who, url) = (self.who, self.url);
         self.judge.delivered();
         let follower = &mut self.follower;
-        let followed = self.judge.of(url, |judge| {
-            let taken = follower.take(event.clone(), judge);
-            match (&taken, &event) {
-                (Err(violation), ObserverEvent::Child(child)) if is_flicker(violation) => {
-                    judge.child_uncertain(&format!("{}/{}", child.name, child.id));
-                    follower.take(event, judge)
-                }
-                _ => taken,
-            }
-        });
+        let followed = self.judge.of(url, |judge| follower.take(event, judge));
         let followed = followed.unwrap_or(Ok(Followed::On))?;
         let (at, data) = (self.observer.position(), self.observer.data());
         self.judge.check(url, |judge| judge.holds(who, at, &data))?;
         let held = self.held()?;
-        self.judge.check(url, |judge| {
-            let mut checked = judge.holds_children(who, &held);
-            for seen in &held {
-                if checked.as_ref().is_err_and(is_flicker) {
-                    judge.child_uncertain(&seen.id);
-                    checked = judge.holds_children(who, &held);
-                }
-            }
-            checked
-        })?;
+        self.judge.check(url, |judge| judge.holds_children(who, &held))?;
         Ok(followed != Followed::On)
     }
 
@@ -365,13 +350,6 @@ impl<'a> Watching<'a> {
         self.judge.settled(&self.party.name(self.url), settled);
         Ok(false)
     }
-}
-
-/// Whether a child went and came again, or the other way round. An observer that repairs itself takes the children that
-/// the Reporter's side has: what a third party's creation or deletion was ahead of is undone until it has arrived
-/// there, too. Children have no common version that would tell.
-fn is_flicker(violation: &Violation) -> bool {
-    matches!(violation.invariant, Invariant::I3 | Invariant::I9) && violation.detail.contains("deleted")
 }
 
 /// One who is not allowed, and tries.
