@@ -1,5 +1,6 @@
 //! The Syncher against a Sync Manager whose answers the tests give.
 
+mod between;
 mod children;
 mod convergence;
 mod create;
