@@ -19,8 +19,9 @@
 //! (I4).
 //!
 //! Since the Reporter's list of observers is compared: an observer that has left and stays in the Reporter's store (I11,
-//! case 31). Not seen: a tombstone that is ignored; an observation of a deleted object that stays in its store. Not to be
-//! seen here at all: a second answer, as an application hears the first. With objects that change hands: a takeover without
+//! case 31). A tombstone that is ignored (I12, case 14): in
+//! the end the creations of deleted children come once more. What a store still has of a deleted object is looked for, too
+//! (I10). Not to be seen here at all: a second answer, as an application hears the first. With objects that change hands: a takeover without
 //! a new epoch (I5, case 1), a former owner that never stands down (I11, case 12).
 //!
 //! [`Reference`]: hyperty_conformance::reference::Reference
