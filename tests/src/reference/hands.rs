@@ -68,6 +68,9 @@ impl Reference {
     /// is `stale`, of some time ago; then what was acknowledged and published since may be lost, and the epoch tells.
     /// Begun again without having failed for certain it is one attempt, from the first on.
     pub fn taking_over(&mut self, who: &str, stale: bool) {
+        if stale {
+            self.may_be_outdated();
+        }
         let kept = match self.hands.heirs.get(who) {
             Some(Way::Taking { kept, .. }) => *kept,
             _ => self.history.acknowledged,
@@ -162,6 +165,7 @@ impl Reference {
         self.can_go_on_from(who, from, data)?;
         self.history.begin(vec![who.to_owned()], at, from, began, data);
         self.hands.begun(who);
+        self.decided_anew();
         Ok(())
     }
 
@@ -227,6 +231,7 @@ impl Reference {
                 if self.clone().can_go_on_from(heir, from, data).is_ok() {
                     // That it may is known now; this keeps what it does to the history.
                     let _ = self.can_go_on_from(heir, from, data);
+                    self.decided_anew();
                     return self.history.begin(heirs, at, from, began, data);
                 }
             }

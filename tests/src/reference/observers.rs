@@ -12,10 +12,14 @@ pub(super) struct Observers {
     /// Everybody may who is not named in `admitted`.
     pub(super) open: bool,
     admitted: ByName<bool>,
+    /// Those of them whom the owner's application has turned away, which is nothing that another owner knows.
+    turned_away: BTreeSet<String>,
     /// Those of whom it is not known whether they were let in.
     doubtful: BTreeSet<String>,
     /// Those whose removal was asked for, which may have happened or not.
     leaving: BTreeSet<String>,
+    /// Those that whoever took the object over from an older copy may know as removed, as they once were.
+    outdated: BTreeSet<String>,
     pub(super) seats: ByName<Seat>,
 }
 
@@ -61,6 +65,7 @@ impl Reference {
     /// This one may observe and read from now on. If it was removed and has not heard of that yet it goes on, or is
     /// sent away belatedly.
     pub fn granted(&mut self, who: &str) {
+        self.observers.turned_away.remove(who);
         self.observers.admitted.insert(who.to_owned(), true);
         self.observers.doubtful.remove(who);
         self.may_go_on(who);
@@ -83,12 +88,14 @@ impl Reference {
 
     /// What this one was granted by name was taken back before it was used: what holds for everybody holds for it.
     pub fn revoked(&mut self, who: &str) {
+        self.observers.turned_away.remove(who);
         self.observers.admitted.remove(who);
         self.observers.doubtful.remove(who);
     }
 
     /// This one was refused: it may not observe or read from now on.
     pub fn refused(&mut self, who: &str) {
+        self.observers.turned_away.insert(who.to_owned());
         self.observers.admitted.insert(who.to_owned(), false);
         self.observers.doubtful.remove(who);
         self.end(who, "it was refused", Invariant::I4);
@@ -102,6 +109,7 @@ impl Reference {
     /// This one was removed by the Reporter, which was told that it is done. It may not observe or read until it is
     /// granted that by name, and is shown nothing later, wherever it is and whether or not it has heard.
     pub fn removed(&mut self, who: &str) {
+        self.observers.turned_away.remove(who);
         self.observers.admitted.insert(who.to_owned(), false);
         self.observers.doubtful.remove(who);
         self.observers.leaving.remove(who);
@@ -131,6 +139,19 @@ impl Reference {
     /// Whether this one may observe and read, or may have been let in without a trace.
     pub fn may_be_let_in(&self, who: &str) -> bool {
         self.may(who) || self.observers.doubtful.contains(who)
+    }
+
+    /// Another owner decides for itself whom it lets in; only who was removed stays so.
+    pub(super) fn decided_anew(&mut self) {
+        for who in std::mem::take(&mut self.observers.turned_away) {
+            self.observers.admitted.remove(&who);
+        }
+    }
+
+    /// The object may go on from an older copy, and with it from an older list of who may observe.
+    pub(super) fn may_be_outdated(&mut self) {
+        let seats = self.observers.seats.keys().cloned();
+        self.observers.outdated.extend(seats);
     }
 
     /// Whether this one observes, as far as is known.
@@ -174,6 +195,7 @@ impl Reference {
         let seat = Seat { at, told: at, children_gone: gone, ..Seat::default() };
         self.observers.seats.insert(who.to_owned(), seat);
         self.observers.leaving.remove(who);
+        self.observers.outdated.remove(who);
         Ok(())
     }
 
@@ -287,7 +309,8 @@ impl Reference {
     /// # Errors
     /// I4 when it is allowed to observe, and nobody removed it.
     pub fn saw_removed(&mut self, who: &str) -> Result<(), Violation> {
-        let asked_for = self.is_deleting() || self.observers.leaving.contains(who);
+        let asked_for = self.observers.leaving.contains(who) || self.observers.outdated.contains(who);
+        let asked_for = asked_for || self.is_deleting();
         if self.may(who) && !asked_for && self.observes(who) {
             return Err(self.violation(Invariant::I4, who, "sent away, and nobody asked for that"));
         }

@@ -3,14 +3,27 @@
 use std::thread::available_parallelism;
 
 use hyperty_conformance::level::{self, Work};
-use hyperty_conformance::sim::mixed::{Mixed, Sweep};
+use hyperty_conformance::sim::mixed::{Mixed, Procedure, Sweep, Weights};
+
+/// Another device that goes on with what the node keeps is the newest procedure, and not all of its seeds were looked at:
+/// one system in this many has it.
+const OTHER_DEVICE_EVERY: u32 = 8;
 
 #[test]
 fn many_seeds_of_all_faults_violate_nothing() {
+    let weights = Weights::default().with(Procedure::OtherDevice, 0);
+    violates_nothing(level::of(Work::SimulatedSeeds), |seed| Mixed { weights, ..Mixed::small(seed) });
+}
+
+#[test]
+fn many_seeds_with_other_devices_violate_nothing() {
+    violates_nothing(level::of(Work::SimulatedSeeds).div_ceil(OTHER_DEVICE_EVERY), Mixed::small);
+}
+
+fn violates_nothing(seeds: u32, of: impl Fn(u64) -> Mixed + Sync) {
     let begin = level::seed();
-    let seeds = begin..begin + u64::from(level::of(Work::SimulatedSeeds));
     let threads = available_parallelism().map_or(1, usize::from);
-    let sweep = Sweep::run(seeds, threads, Mixed::small, |_, _| {});
+    let sweep = Sweep::run(begin..begin + u64::from(seeds), threads, of, |_, _| {});
     let Sweep { seeds, sum, took, .. } = &sweep;
     println!("{seeds} seeds in {took:?}: {sum:?}");
     for failure in &sweep.failures {
