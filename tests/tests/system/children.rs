@@ -3,13 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::world::World;
 use hyperty_storage::{FaultPlan, FaultyTables, MemoryTables};
-use hyperty_syncher::{Accept, ChildError, ChildOp, ObserverEvent, ObserverState};
+use hyperty_syncher::{ChildError, ChildOp, ObserverEvent, ObserverState};
 use serde_json::json;
 
-use crate::support::{Party, topic};
+use crate::support::{Party, board_in, topic};
 
 #[tokio::test(start_paused = true)]
 async fn everybody_has_the_same_children_inv_chd_1_3() {
@@ -172,10 +171,7 @@ async fn an_operation_waits_behind_those_of_a_former_session_inv_chd_1() {
     let world = World::new(20);
     let tables = Arc::new(FaultyTables::new(MemoryTables::new(), FaultPlan::default()));
     let runtime = world.runtime("alice", &tables).await;
-    let schema = runtime.schema(SCHEMA).unwrap();
-    let alice = runtime.deploy("app").await.unwrap();
-    let create = alice.create(schema).name("board").data(topic("a")).store(true);
-    let board = create.accept(Accept::All).await.unwrap();
+    let (alice, board) = board_in(&runtime).await;
     let bob = Party::new(&world, "bob").await;
     let copy = bob.observe(&board).await;
     tables.freeze();

@@ -13,7 +13,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::held::Held;
-use crate::support::{Party, settled, topic};
+use crate::support::{Party, board_in, settled, topic};
 use crate::takeover::{of_user, second, stopped};
 
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -209,10 +209,7 @@ async fn changes_made_while_an_offer_hangs_are_answered_inv_msg_1() {
     let world = World::new(9104);
     let tables = Arc::new(Held::new());
     let runtime = world.runtime("alice", &tables).await;
-    let schema = runtime.schema(SCHEMA).unwrap();
-    let alice = runtime.deploy("app").await.unwrap();
-    let create = alice.create(schema).name("board").data(topic("a")).store(true);
-    let board = create.accept(Accept::All).await.unwrap();
+    let (alice, board) = board_in(&runtime).await;
     let bob = Party::new(&world, "bob").await;
     let mut events = board.events();
     let mut offers = bob.hyperty.delegations();
@@ -254,10 +251,7 @@ async fn a_store_that_fails_while_an_object_is_given_keeps_nobody_waiting_inv_ms
     let world = World::new(9105);
     let tables = Arc::new(Held::new());
     let runtime = world.runtime("alice", &tables).await;
-    let schema = runtime.schema(SCHEMA).unwrap();
-    let alice = runtime.deploy("app").await.unwrap();
-    let create = alice.create(schema).name("board").data(topic("a")).store(true);
-    let board = create.accept(Accept::All).await.unwrap();
+    let (_alice, board) = board_in(&runtime).await;
     let bob = Party::new(&world, "bob").await;
     let mut offers = bob.hyperty.delegations();
     let taking = tokio::spawn(async move { offers.next().await.expect("an offer").accept().await });

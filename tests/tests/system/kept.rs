@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::held::Held;
-use crate::support::topic;
+use crate::support::{board_in, topic};
 
 const A_WHILE: Duration = Duration::from_secs(1);
 
@@ -46,10 +46,7 @@ async fn a_refusal_is_final_while_a_child_of_another_name_waits_inv_chd_1() {
     let world = World::new(53);
     let tables = Arc::new(Held::new());
     let runtime = world.runtime("alice", &tables).await;
-    let schema = runtime.schema(SCHEMA).unwrap();
-    let alice = runtime.deploy("app").await.unwrap();
-    let create = alice.create(schema).name("board").data(topic("a")).store(true);
-    let board = create.accept(Accept::All).await.unwrap();
+    let (_alice, board) = board_in(&runtime).await;
     let bob = Party::new(&world, "bob").await;
     drop(bob.observe(&board).await);
     // Whoever comes back has not read the schema yet, and leaves it to the Reporter's side to refuse.
@@ -159,10 +156,7 @@ async fn nobody_sees_a_child_before_it_is_kept_inv_dom_7() {
     let world = World::new(54);
     let tables = Arc::new(Held::new());
     let runtime = world.runtime("alice", &tables).await;
-    let schema = runtime.schema(SCHEMA).unwrap();
-    let alice = runtime.deploy("app").await.unwrap();
-    let create = alice.create(schema).name("board").data(topic("a")).store(true);
-    let board = create.accept(Accept::All).await.unwrap();
+    let (_alice, board) = board_in(&runtime).await;
     let notes = board.children("notes").unwrap();
     let changed = notes.add(json!({"n": 1})).await.unwrap();
     let deleted = notes.add(json!({"n": 2})).await.unwrap();

@@ -5,7 +5,6 @@ use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::peer::{Peer, SESSION};
 use hyperty_conformance::world::{Link, World};
 use hyperty_runtime::SyncManagerConfig;
@@ -15,7 +14,7 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 use crate::spy::{NODE, stored};
-use crate::support::{Party, settled, topic};
+use crate::support::{Party, board_in, settled, topic};
 
 /// Long enough for every connection to be there again, and for the longest pause between two tries.
 const HEALED: Duration = Duration::from_secs(180);
@@ -282,10 +281,7 @@ async fn a_leave_that_is_not_kept_yet_is_not_answered() {
     let world = World::new(73);
     let tables = Arc::new(FaultyTables::new(MemoryTables::new(), FaultPlan::default()));
     let runtime = world.runtime("alice", &tables).await;
-    let schema = runtime.schema(SCHEMA).unwrap();
-    let alice = runtime.deploy("app").await.unwrap();
-    let create = alice.create(schema).name("board").data(topic("a")).store(true);
-    let board = create.accept(Accept::All).await.unwrap();
+    let (alice, board) = board_in(&runtime).await;
     let bob = Party::new(&world, "bob").await;
     let copy = bob.observe(&board).await;
     tables.freeze();

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use hyperty_conformance::party::SCHEMA;
 use hyperty_conformance::world::{Link, World};
 use hyperty_model::MessageType;
 use hyperty_storage::{FaultPlan, FaultyTables, MemoryTables, Role};
@@ -13,7 +12,7 @@ use hyperty_syncher::{Accept, ObserversChange, Reporter};
 use tokio::time::{sleep, timeout};
 
 use crate::spy::{Spy, stored};
-use crate::support::{Party, settled, topic};
+use crate::support::{Party, board_in, settled, topic};
 
 /// Long enough for every connection to be there again, and for all tries after which who is silent is away.
 const HEALED: Duration = Duration::from_secs(180);
@@ -152,10 +151,7 @@ async fn who_is_said_to_be_away_is_asked_after_a_restart() {
     let world = World::new(346);
     let tables = Arc::new(FaultyTables::new(MemoryTables::new(), FaultPlan::default()));
     let runtime = world.runtime("alice", &tables).await;
-    let schema = runtime.schema(SCHEMA).unwrap();
-    let alice = runtime.deploy("app").await.unwrap();
-    let create = alice.create(schema).name("board").data(topic("a")).store(true);
-    let board = create.accept(Accept::All).await.unwrap();
+    let (alice, board) = board_in(&runtime).await;
     let bob = Party::new(&world, "bob").await;
     let copy = bob.observe(&board).await;
     world.cut("bob");

@@ -1,8 +1,19 @@
 //! What the tests of whole systems share.
 
 pub(crate) use hyperty_conformance::party::Party;
-use hyperty_syncher::{Observer, ObserverEvent};
+use hyperty_conformance::party::SCHEMA;
+use hyperty_runtime::{Hyperty, Runtime};
+use hyperty_syncher::{Accept, Observer, ObserverEvent, Reporter};
 use serde_json::{Value, json};
+
+/// A hyperty of a runtime reports a stored board, which everybody may observe.
+pub(crate) async fn board_in(runtime: &Runtime) -> (Hyperty, Reporter) {
+    let schema = runtime.schema(SCHEMA).unwrap();
+    let hyperty = runtime.deploy("app").await.unwrap();
+    let create = hyperty.create(schema).name("board").data(topic("a")).store(true);
+    let board = create.accept(Accept::All).await.unwrap();
+    (hyperty, board)
+}
 
 /// Reads events until the one of a version. Every change must be the next one, unless a resync covers what is
 /// between (INV-SUB-1, INV-UPD-4).
