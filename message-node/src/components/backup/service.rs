@@ -70,6 +70,9 @@ impl Core {
             };
         }
         let parts = body.parts.map_or(Ok(1), |parts| number(Some(parts), "parts"))?;
+        if parts == 0 {
+            return Err(Refusal::Malformed("a record has one part at least".to_owned()));
+        }
         let row = Row {
             resource: body.resource.clone().ok_or_else(|| missing("resource"))?,
             role: body.role,
