@@ -32,7 +32,8 @@ pub fn salvage_header(frame: &[u8]) -> Option<(MessageId, Url, Url)> {
     if kind.is_some_and(|kind| !kind.is_request()) {
         return None;
     }
-    let (id, from) = (read_id(frame, layout.id?).ok()?, read_url(frame, layout.from?, "from").ok()?);
+    let id = layout.id.filter(|id| is_value(id.of(frame)))?;
+    let (id, from) = (read_id(frame, id).ok()?, read_url(frame, layout.from?, "from").ok()?);
     let to = layout.to?;
     let to = match read_url(frame, to, "to") {
         Ok(to) => to,
@@ -42,6 +43,11 @@ pub fn salvage_header(frame: &[u8]) -> Option<(MessageId, Url, Url)> {
         }
     };
     Some((id, from, to))
+}
+
+/// Whether this is a value that an answer can repeat: values are passed over without a look above.
+fn is_value(text: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Value>(text).is_ok()
 }
 
 /// Finds the members of the header. `None` where the text ends or is no list of members any more.

@@ -177,6 +177,10 @@ fn errors_can_be_answered_as_far_as_the_header_was_read() {
     // A response to a response would never end.
     assert_eq!(salvaged(&header(r#","body":1}"#).replace("create", "response")), None);
     assert_eq!(salvaged(&header(r#","body":1}"#).replace("comm://a/o", "no url")), None);
+    // An id that no message may have is not said back.
+    for id in ["1e9992", "07", "-", "[]x"] {
+        assert_eq!(salvaged(&header(r#","body":1}"#).replace(r#""7""#, id)), None, "{id}");
+    }
     assert_eq!(salvaged(""), None);
     let mut text = header(r#","body":{"a":"?"}}"#).into_bytes();
     let at = text.iter().position(|&byte| byte == b'?').unwrap();
