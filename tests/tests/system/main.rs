@@ -26,6 +26,7 @@ mod discovery;
 mod divergence;
 mod epochs;
 mod fleet;
+mod hand_over;
 mod handed;
 mod held;
 mod invitations;
