@@ -92,9 +92,11 @@ impl MessageBus {
         drop(former);
     }
 
-    /// Calls `f` with each update that a hyperty of this runtime posts to an address at which nobody here is; the
-    /// former one is forgotten. Nobody answers what is published: `f` may, and then the message goes no further.
-    pub fn on_unheard_update(&self, f: impl Fn(&Message) -> bool + Send + Sync + 'static) {
+    /// Calls `f` with what is for an address at which nobody here is: each update that a hyperty of this runtime posts,
+    /// since nobody answers what is published, and each request that a stub brings, which may have come ahead of whoever
+    /// is to be here. If `f` says that it takes the message, that goes no further, and is for `f` to answer. The former
+    /// one is forgotten.
+    pub fn on_unheard(&self, f: impl Fn(&Message) -> bool + Send + Sync + 'static) {
         let former = self.inner.unheard.write().replace(Arc::new(f));
         drop(former);
     }
@@ -217,9 +219,11 @@ impl MessageBus {
         Arc::clone(&self.inner.interceptors.read())
     }
 
-    /// Whether an update that nobody here is at the address of was answered.
-    pub(crate) fn is_answered_unheard(&self, message: &Message) -> bool {
-        if message.kind() != MessageType::Update || message.sender().is_none() {
+    /// Whether somebody takes a message at whose address nobody here is.
+    pub(crate) fn is_taken_unheard(&self, message: &Message) -> bool {
+        let is_own_update = message.kind() == MessageType::Update && message.sender().is_some();
+        let is_request_from_elsewhere = message.kind().is_request() && message.is_remote();
+        if !(is_own_update || is_request_from_elsewhere) {
             return false;
         }
         let unheard = self.inner.unheard.read().clone();

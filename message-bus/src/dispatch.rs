@@ -117,7 +117,7 @@ impl MessageBus {
     }
 
     fn resolve(&self, message: &Message) {
-        if self.is_answered_unheard(message) {
+        if self.is_taken_unheard(message) {
             return;
         }
         let to = message.to();

@@ -209,9 +209,7 @@ impl SyncManager {
         let listener = manager.listen(&manager.shared.address.clone())?;
         *manager.shared.listener.lock() = Some(listener);
         let weak = manager.downgrade();
-        manager
-            .bus()
-            .on_unheard_update(move |message| weak.upgrade().is_some_and(|m| m.on_unheard_update(message)));
+        manager.bus().on_unheard(move |message| weak.upgrade().is_some_and(|m| m.on_unheard(message)));
         let weak = manager.downgrade();
         manager.shared.parts.registrations.on_lost(move |url| {
             if let Some(manager) = weak.upgrade() {

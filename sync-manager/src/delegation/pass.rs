@@ -5,12 +5,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyperty_model::delegation::{Giver, Taker};
 use hyperty_model::message::{Limits, PassedBody, ResponseBody};
 use hyperty_model::{DerivedTail, Message, MessageType, ObjectUrl, StatusCode, Url};
 use hyperty_storage::Delegation;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::taking::NotHeld;
 use super::transfer::Transfer;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
@@ -65,8 +67,8 @@ impl SyncManager {
                     question.leave();
                     Passed::Taken
                 }
-                Ok(false) => Passed::Back(question),
-                Err(_) => {
+                Ok(false) | Err(NotHeld::Over) => Passed::Back(question),
+                Err(NotHeld::Full) => {
                     question.answer(full());
                     Passed::Taken
                 }
@@ -96,7 +98,7 @@ impl SyncManager {
     /// Hands a request to the new owner, which answers it.
     pub(super) fn pass_on(&self, message: &Message, transfer: Option<&Transfer>) {
         let taker = transfer.and_then(|transfer| match transfer.state() {
-            hyperty_model::delegation::Giver::Given { offer, taker, .. } => Some((offer, taker)),
+            Giver::Given { offer, taker, .. } => Some((offer, taker)),
             _ => None,
         });
         let whole = serde_json::from_slice::<Value>(message.wire());
@@ -124,12 +126,32 @@ impl SyncManager {
     fn hold_passed(&self, message: &Message) -> Result<(), Refusal> {
         let object = message.to().split_derived().map(|(url, _)| url);
         match object.and_then(|url| self.taking(&url)) {
-            Some(taking) => taking.hold_early(message.clone()).map_err(|_| full()),
+            Some(taking) => taking.hold_early(message.clone()).map_err(NotHeld::refusal),
             None => {
                 self.enqueue(message);
                 Ok(())
             }
         }
+    }
+
+    /// A request from elsewhere for an object that is nobody's here yet: the domain may know whose it is before the grant
+    /// has arrived. It waits for that, or for the end of the offer; whether it was taken.
+    pub(crate) fn hold_for_taking(&self, url: &ObjectUrl, message: &Message) -> bool {
+        // A claim is this side's own, come back: it is to hear that at once, and to go another way.
+        if message.kind() == MessageType::Forward {
+            return false;
+        }
+        let Some(taking) = self.taking(url) else { return false };
+        let question = Question::new(self.bus(), message.clone());
+        let held = match taking.state() {
+            Taker::Returning { .. } => Err(NotHeld::Over),
+            _ => taking.hold_early(message.clone()),
+        };
+        match held {
+            Ok(()) => question.leave(),
+            Err(why) => question.answer(why.refusal()),
+        }
+        true
     }
 
     /// The message as if it had come by the way of the one that holds it: only for an object that this runtime claims
@@ -187,6 +209,16 @@ impl SyncManager {
             if Instant::now() >= deadline {
                 return;
             }
+        }
+    }
+}
+
+impl NotHeld {
+    /// What whoever asked is told.
+    fn refusal(self) -> Refusal {
+        match self {
+            NotHeld::Full => full(),
+            NotHeld::Over => elsewhere(),
         }
     }
 }

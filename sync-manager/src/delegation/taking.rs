@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
 
-/// Most requests held until the object is served here.
+/// Most requests held until the object is served here: it is for seconds, and who is refused asks again.
 const HELD_MAX: usize = 1_024;
 
 /// An object that a hyperty of this runtime has accepted, until it owns it or has given it up.
@@ -42,12 +42,25 @@ pub(crate) struct Taking {
 #[derive(Default)]
 struct Held {
     open: bool,
+    /// It is decided whose the object is: what would be held would stay.
+    over: bool,
     messages: VecDeque<Message>,
+}
+
+/// Why a request is not held.
+pub(super) enum NotHeld {
+    /// There are [`HELD_MAX`].
+    Full,
+    /// It is not waited for any more.
+    Over,
 }
 
 impl Held {
     /// A double is held once.
-    fn add(&mut self, message: Message) -> Result<(), Message> {
+    fn add(&mut self, message: Message) -> Result<(), NotHeld> {
+        if self.over {
+            return Err(NotHeld::Over);
+        }
         let same = |one: &Message| {
             one.id() == message.id() && one.from() == message.from() && one.to() == message.to()
         };
@@ -55,7 +68,7 @@ impl Held {
             return Ok(());
         }
         if self.messages.len() >= HELD_MAX {
-            return Err(message);
+            return Err(NotHeld::Full);
         }
         self.messages.push_back(message);
         Ok(())
@@ -121,7 +134,7 @@ impl Taking {
     }
 
     /// Holds a request; `false` if that has not begun.
-    pub(crate) fn hold(&self, message: Message) -> Result<bool, Message> {
+    pub(super) fn hold(&self, message: Message) -> Result<bool, NotHeld> {
         let mut held = self.held.lock();
         if !held.open {
             return Ok(false);
@@ -130,7 +143,7 @@ impl Taking {
     }
 
     /// Holds a request of which it is known that it is for the object as it will be here.
-    pub(super) fn hold_early(&self, message: Message) -> Result<(), Message> {
+    pub(super) fn hold_early(&self, message: Message) -> Result<(), NotHeld> {
         self.held.lock().add(message)
     }
 
@@ -139,6 +152,12 @@ impl Taking {
         let mut held = self.held.lock();
         held.open = false;
         std::mem::take(&mut held.messages)
+    }
+
+    /// The same for good.
+    fn end_holding_for_good(&self) -> VecDeque<Message> {
+        self.held.lock().over = true;
+        self.end_holding()
     }
 
     /// It is over, in one way or the other.
@@ -196,7 +215,7 @@ impl SyncManager {
     pub(super) fn leave_taking(&self, taking: &Taking) {
         self.shared.taking.lock().remove(&taking.url);
         taking.listeners.lock().clear();
-        for message in taking.end_holding() {
+        for message in taking.end_holding_for_good() {
             crate::answer::Question::new(self.bus(), message).answer(super::pass::elsewhere());
         }
     }

@@ -58,10 +58,12 @@ impl Former {
 }
 
 impl SyncManager {
-    /// What a hyperty here posts to a stream at which nobody here is; whether it was answered.
-    pub(crate) fn on_unheard_update(&self, message: &Message) -> bool {
+    /// What is for an address of an object at which nobody here is; whether it was taken.
+    pub(crate) fn on_unheard(&self, message: &Message) -> bool {
         match message.to().split_derived() {
+            // Posted by a hyperty here.
             Some((url, Some(DerivedTail::Changes))) => self.refuse_foreign_change(&url, message),
+            Some((url, None | Some(DerivedTail::Subscription))) => self.hold_for_taking(&url, message),
             _ => false,
         }
     }

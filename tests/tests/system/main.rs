@@ -19,6 +19,7 @@ mod delegation_buffered;
 mod delegation_crash;
 mod delegation_cut;
 mod delegation_domains;
+mod delegation_early;
 mod delegation_large;
 mod deletion;
 mod delta;

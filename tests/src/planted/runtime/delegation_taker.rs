@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Fault, Mutator, enters, is_response, leaves, mutated, text};
+use super::{Fault, Mutator, answered, enters, is_response, leaves, mutated, text};
 use crate::protocol::runtime::line::is_kind;
 use crate::protocol::runtime::{Crossing, HypertyRuntime, Subject};
 
@@ -43,6 +43,12 @@ pub(super) fn faults() -> Vec<Fault> {
             what: "a request that the former owner passes on is acknowledged, and never answered",
             breaks: &["INV-DLG-4"],
             make: passed_on_and_lost,
+        },
+        Fault {
+            name: "unknown-until-granted",
+            what: "what reaches the new owner ahead of the grant is told that there is no such object",
+            breaks: &["INV-DLG-4"],
+            make: unknown_until_granted,
         },
     ]
 }
@@ -136,6 +142,31 @@ fn passed_on_and_lost() -> Subject {
                 && text(message, "from").ends_with("/subscription")
                 && passed.contains(&message["id"].to_string());
             if lost { Vec::new() } else { vec![crossing] }
+        }
+    })
+}
+
+fn unknown_until_granted() -> Subject {
+    mutated(|| {
+        let mut claimed: Vec<String> = Vec::new();
+        move |crossing: Crossing| {
+            let message = &crossing.message;
+            if is_claim(&crossing) {
+                claimed.push(text(&message["body"], "resource").to_owned());
+            }
+            let is_grant = enters(&crossing) && is_response(&crossing) && message["body"]["epoch"].is_u64();
+            claimed.retain(|object| !is_grant || message["body"]["resource"] != **object);
+            let to = text(message, "to");
+            let of_object =
+                claimed.iter().any(|object| to == object || *to == format!("{object}/subscription"));
+            let asks = ["read", "subscribe"].iter().any(|kind| is_kind(message, kind));
+            if enters(&crossing) && of_object && asks {
+                return vec![answered(
+                    &crossing,
+                    json!({"code": 404, "desc": "no route", "reason": "no-route"}),
+                )];
+            }
+            vec![crossing]
         }
     })
 }

@@ -33,6 +33,7 @@ pub(super) fn cases() -> Vec<Case<Subject>> {
         case!("INV-DLG-5/never-accepted", ["INV-DLG-5"], [], never_accepted),
         case!("INV-DLG-1/no-such-grant", ["INV-DLG-1"], [Scripted], no_such_grant),
         case!("INV-DLG-4/held-until-served", ["INV-DLG-4"], [Scripted], held_until_served),
+        case!("INV-DLG-4/held-until-granted", ["INV-DLG-4"], [], held_until_granted),
         case!("INV-DLG-7/goes-back", ["INV-DLG-7", "INV-DLG-1", "INV-DLG-5"], [Scripted], goes_back),
         case!("INV-DLG-7/not-taken-back", ["INV-DLG-7"], [Scripted], not_taken_back),
     ]
@@ -294,6 +295,48 @@ async fn held_until_served(scene: &mut Scene) -> Verdict {
     ensure_eq!("INV-DLG-4", answer["from"], json!(format!("{object}/subscription")), "who answers it");
     ensure_eq!("INV-DLG-4", answer["body"]["value"]["data"]["n"], json!(2), "with what");
     reader.never("INV-DLG-4", "a second answer", |m| m["type"] == "response" && m["id"] == id).await
+}
+
+/// The domain may know whose the object is before the grant has arrived: what comes here ahead of it waits for it, or
+/// for the end of the offer. Nobody is told that there is no such object.
+async fn held_until_granted(scene: &mut Scene) -> Verdict {
+    for granted in [false, true] {
+        let mut gift = Gift::prepare(scene).await?;
+        let object = gift.author.object.clone();
+        let accepted = gift.accept(scene, &json!({}));
+        // The answer to this one is lost.
+        gift.claimed(scene).await?;
+        gift.hand_over(scene).await?;
+        let mut reader = scene.peer(if granted { "reader" } else { "early" }).await?;
+        let hyperty = scene.hyperty("reader");
+        let body = json!({"source": hyperty, "subscriber": hyperty, "identity": scene.identity("reader")});
+        let subscribed = reader.send("subscribe", &reader.sm(), &format!("{object}/subscription"), body);
+        let since = json!({"criteria": {"since": {"epoch": 0, "version": 1}}, "source": hyperty});
+        let read = reader.send("read", &reader.sm(), &object, since);
+        let early = reader.maybe(|m| m["type"] == "response").await;
+        ensure!("INV-DLG-4", early.is_none(), "answered before it is anybody's here: {early:?}");
+        let claim = gift.claimed(scene).await?;
+        if granted {
+            let everybody = format!("hyperty://{}/*", scene.home);
+            gift.grant(&claim, &json!({"authorise": [everybody]}));
+            let answer = gift.seat.final_within(&accepted, RESPONSE_TIME).await?;
+            expect_code("INV-DLG-6", &answer, &[200], "an acceptance that is granted")?;
+        } else {
+            gift.author.line.answer(&claim, json!({"code": 404, "desc": "the offer is over"}));
+        }
+        for asked in [&subscribed, &read] {
+            let answered = |m: &Value| is_final(m, asked);
+            let answer = reader.until_within("INV-DLG-4", "an answer", RESPONSE_TIME, answered).await?;
+            match granted {
+                true => expect_code("INV-DLG-4", &answer, &[200], "a request that came before the grant")?,
+                false => expect_code("INV-DLG-4", &answer, &[408], "a request for what is not given")?,
+            }
+            let again = |m: &Value| is_final(m, asked);
+            reader.never("INV-DLG-4", "a second answer", again).await?;
+        }
+        scene.leave(gift.seat);
+    }
+    Ok(())
 }
 
 /// What cannot be hosted goes back, said until that is answered, and nobody has acted in between.
