@@ -5,6 +5,7 @@ use hyperty_model::{Message, StatusCode, Url, UrlKind};
 use serde_json::Value;
 
 use crate::requests::Refusal;
+use crate::voice::NotItsName;
 
 /// The `reason` of an answer to a request that could not be delivered. It says nothing of whether the addressee
 /// exists (protocol M12).
@@ -56,6 +57,13 @@ pub(crate) fn stub_full(stub: &Url) -> ResponseBody {
 pub(crate) fn too_deep(to: &Url) -> ResponseBody {
     let text = format!("deliveries nest too deep at {to}: its handler sends to itself");
     ResponseBody::failure(StatusCode::INTERNAL, text).with_reason(LIMIT)
+}
+
+/// A hyperty spoke in a name that is not its own.
+impl From<NotItsName> for ResponseBody {
+    fn from(refusal: NotItsName) -> ResponseBody {
+        ResponseBody::failure(StatusCode::FORBIDDEN, refusal.to_string()).with_reason("forbidden")
+    }
 }
 
 /// The request could not be noted.

@@ -142,7 +142,8 @@ impl MessageBus {
         let Some(target) = target.filter(|target| target.strong_count() > 0) else {
             return Err(BusError::NotAttached(sandbox.clone()));
         };
-        self.listen(url, move |message| Sandbox::deliver(&target, message))
+        let hand_in = move |message: &Message| Sandbox::deliver(&target, message);
+        self.inner.routes.forward(url, sandbox, Arc::new(hand_in))
     }
 
     /// Whether a hyperty has a MiniBus on this bus.

@@ -11,6 +11,8 @@ pub struct BusCounters {
     pub stub_refused: u64,
     /// Messages that an interceptor rejected or dropped.
     pub rejected: u64,
+    /// Messages that a hyperty posted in a name that is not its own (protocol 4.1).
+    pub not_its_name: u64,
     /// Messages whose delivery would have nested too deep.
     pub too_deep: u64,
     /// Handlers that panicked.
@@ -25,6 +27,7 @@ pub(crate) struct Tally {
     pub(crate) undeliverable: Counter,
     pub(crate) stub_refused: Counter,
     pub(crate) rejected: Counter,
+    pub(crate) not_its_name: Counter,
     pub(crate) too_deep: Counter,
     pub(crate) panicked: Counter,
 }
@@ -51,6 +54,7 @@ impl Tally {
             undeliverable: self.undeliverable.get(),
             stub_refused: self.stub_refused.get(),
             rejected: self.rejected.get(),
+            not_its_name: self.not_its_name.get(),
             too_deep: self.too_deep.get(),
             panicked: self.panicked.get(),
             pending,

@@ -59,6 +59,7 @@ mod requests;
 mod resolver;
 mod retry;
 mod stub;
+mod voice;
 mod watch;
 
 pub use answers::{LIMIT, NO_ROUTE, is_publish_address};

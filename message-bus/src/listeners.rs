@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use foldhash::fast::RandomState;
-use hyperty_model::Url;
+use hyperty_model::{HypertyUrl, Url};
 
 use crate::isolate::Handler;
 use crate::{BusConfig, BusError};
@@ -25,11 +25,19 @@ pub(crate) struct Routes {
 struct Address {
     sequencer: Option<(u64, Handler)>,
     /// In order of registration, which is the order of the ids.
-    listeners: Vec<(u64, Handler)>,
+    listeners: Vec<Seat>,
     /// Stubs with the number of routes that name them, in order of the first.
     publish: Vec<(Url, usize)>,
     /// What a delivery needs, made at the first one after a change: N registrations in a row copy nothing.
     targets: OnceLock<Arc<Targets>>,
+}
+
+/// One listener.
+struct Seat {
+    id: u64,
+    handler: Handler,
+    /// The hyperty to whose MiniBus it hands on.
+    forwards_to: Option<HypertyUrl>,
 }
 
 /// The receivers of an address as they stood when a delivery began.
@@ -64,6 +72,26 @@ impl Routes {
         role: Role,
         handler: Handler,
     ) -> Result<Listener, BusError> {
+        self.insert(url, role, handler, None)
+    }
+
+    /// Adds a listener that hands on to a hyperty's MiniBus.
+    pub(crate) fn forward(
+        self: &Arc<Routes>,
+        url: &Url,
+        hyperty: &HypertyUrl,
+        handler: Handler,
+    ) -> Result<Listener, BusError> {
+        self.insert(url, Role::Listener, handler, Some(hyperty.clone()))
+    }
+
+    fn insert(
+        self: &Arc<Routes>,
+        url: &Url,
+        role: Role,
+        handler: Handler,
+        forwards_to: Option<HypertyUrl>,
+    ) -> Result<Listener, BusError> {
         let stale; // dropped after the guard below: it may hold the last clone of a handler
         let id;
         {
@@ -87,7 +115,7 @@ impl Routes {
                 Role::Listener if address.listeners.len() >= self.per_address_max => {
                     return Err(BusError::LimitReached { url: url.clone(), max: self.per_address_max });
                 }
-                Role::Listener => address.listeners.push((id, handler)),
+                Role::Listener => address.listeners.push(Seat { id, handler, forwards_to }),
             }
             stale = address.targets.take();
         }
@@ -117,6 +145,12 @@ impl Routes {
     pub(crate) fn targets(&self, url: &Url) -> Option<Arc<Targets>> {
         let address = self.addresses.get(url)?;
         Some(Arc::clone(address.targets.get_or_init(|| Arc::new(address.as_targets()))))
+    }
+
+    /// Whether what comes for `url` is handed to this hyperty's MiniBus.
+    pub(crate) fn is_forwarded(&self, url: &Url, hyperty: &HypertyUrl) -> bool {
+        let Some(address) = self.addresses.get(url) else { return false };
+        address.listeners.iter().any(|entry| entry.forwards_to.as_ref() == Some(hyperty))
     }
 
     fn remove(&self, url: &Url, role: Role, id: u64) {
@@ -154,7 +188,7 @@ impl Address {
     fn as_targets(&self) -> Targets {
         Targets {
             sequencer: self.sequencer.as_ref().map(|(_, handler)| Arc::clone(handler)),
-            listeners: self.listeners.iter().map(|(_, handler)| Arc::clone(handler)).collect(),
+            listeners: self.listeners.iter().map(|entry| Arc::clone(&entry.handler)).collect(),
             publish: self.publish.iter().map(|(stub, _)| stub.clone()).collect(),
         }
     }
@@ -163,8 +197,9 @@ impl Address {
         match role {
             Role::Sequencer => self.sequencer.take_if(|(known, _)| *known == id),
             Role::Listener => {
-                let at = self.listeners.binary_search_by_key(&id, |(known, _)| *known).ok()?;
-                Some(self.listeners.remove(at))
+                let at = self.listeners.binary_search_by_key(&id, |entry| entry.id).ok()?;
+                let entry = self.listeners.remove(at);
+                Some((entry.id, entry.handler))
             }
         }
     }

@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock, Weak};
 use hyperty_model::{Body, HypertyUrl, Message, MessageId, MessageType, Url, UrlKind};
 
 use crate::answers;
-use crate::isolate::call_each;
+use crate::isolate::{Level, call_each};
 use crate::listeners::{Role, Routes};
 use crate::requests::Requests;
+use crate::voice::{self, NotItsName};
 use crate::{BusError, Listener, MessageBus};
 
 /// The bus of one hyperty. Clones are the same bus; dropping the last one detaches the hyperty.
@@ -15,6 +16,8 @@ use crate::{BusError, Listener, MessageBus};
 /// What is posted here always leaves for the runtime's bus, even when somebody here listens for it. What the
 /// runtime's bus hands in goes to the request it answers, else to the listeners of its address, and to the default
 /// listeners if nobody listens there or the address is not a hyperty's.
+///
+/// A MiniBus lets out what its hyperty says in its own name: see [`MiniBus::post`].
 #[derive(Clone)]
 pub struct MiniBus {
     sandbox: Arc<Sandbox>,
@@ -75,8 +78,16 @@ impl MiniBus {
         self.outer().new_message(kind, from, to, body)
     }
 
-    /// Posts on the runtime's bus, marked as sent by this hyperty.
+    /// Posts on the runtime's bus, marked as sent by this hyperty. What it says in a name that is not its own goes no
+    /// further: `from` is the hyperty, or an object that it reports (protocol 4.1). What expects an answer is answered
+    /// 403 `forbidden`, here and nowhere else: whose name it is has not asked.
     pub fn post(&self, message: Message) {
+        if let Err(refusal) = self.check(&message) {
+            if answers::expects_answer(&message) {
+                self.sandbox.refuse(&self.outer().synthetic(&message, refusal.into()));
+            }
+            return;
+        }
         self.outer().post(self.stamped(message));
     }
 
@@ -111,6 +122,14 @@ impl MiniBus {
         &self.sandbox.requests
     }
 
+    /// Whether this hyperty may say that, in whose name it does; what it may not is counted.
+    pub(crate) fn check(&self, message: &Message) -> Result<(), NotItsName> {
+        voice::check(self.outer().routes(), self.url(), message).inspect_err(|refusal| {
+            self.outer().tally().not_its_name.add(1);
+            tracing::warn!(hyperty = %self.url(), ?message, %refusal, "not posted");
+        })
+    }
+
     pub(crate) fn stamped(&self, message: Message) -> Message {
         message.with_sender(self.url().as_url().clone())
     }
@@ -121,6 +140,15 @@ impl Sandbox {
     pub(crate) fn deliver(target: &Weak<Sandbox>, message: &Message) {
         if let Some(sandbox) = target.upgrade() {
             sandbox.take(message);
+        }
+    }
+
+    /// Hands in the answer to what was not let out.
+    fn refuse(&self, answer: &Message) {
+        // A handler that posts such a thing again for each such answer ends here.
+        match Level::enter(true) {
+            Some(_level) => self.take(answer),
+            None => self.outer.tally().too_deep.add(1),
         }
     }
 

@@ -149,8 +149,14 @@ impl MessageBus {
 }
 
 impl MiniBus {
-    /// Sends a request in the name of this hyperty and waits for its answer; see [`Request`].
+    /// Sends a request in the name of this hyperty and waits for its answer; see [`Request`]. One in another name is
+    /// answered 403, see [`MiniBus::post`].
     pub fn request(&self, message: Message) -> Request {
-        Request::new(self.outer(), self.requests(), self.stamped(message))
+        let refused = self.check(&message).err();
+        let mut request = Request::new(self.outer(), self.requests(), self.stamped(message));
+        if let Some(refusal) = refused {
+            request.stage = Stage::Refused(self.outer().synthetic(&request.message, refusal.into()));
+        }
+        request
     }
 }

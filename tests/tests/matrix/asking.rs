@@ -26,6 +26,7 @@ impl House {
             Form::ForgedFrom => letter.from = self.hyperty(Role::Reporter, Path::Inside),
             Form::ForgedObserver => letter.from = self.hyperty(Role::Observer, other(cell.path)),
             Form::ForgedObject => letter.from = self.object.clone(),
+            Form::ForgedManager => letter.from = self.sm(),
             Form::ForgedSource => self.name_another(cell, &mut letter.body),
             Form::ForgedIdentity => {
                 letter.body["identity"] =

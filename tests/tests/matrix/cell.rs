@@ -241,6 +241,8 @@ pub(crate) enum Form {
     ForgedObserver,
     /// `from` is the object.
     ForgedObject,
+    /// `from` is the Sync Manager of the Reporter's runtime.
+    ForgedManager,
     /// `source`, `subscriber` and `reporter` in the body name somebody who may.
     ForgedSource,
     /// `identity` in the body names the Reporter's user.
@@ -252,11 +254,12 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    pub(crate) const ALL: [Form; 8] = [
+    pub(crate) const ALL: [Form; 9] = [
         Form::True,
         Form::ForgedFrom,
         Form::ForgedObserver,
         Form::ForgedObject,
+        Form::ForgedManager,
         Form::ForgedSource,
         Form::ForgedIdentity,
         Form::Replayed,
@@ -310,6 +313,7 @@ impl Cell {
         let formed = match form {
             Form::True => true,
             Form::ForgedFrom | Form::ForgedObject => role != Role::Reporter,
+            Form::ForgedManager => true,
             Form::ForgedObserver => !role.observes() && role != Role::Reporter,
             // Only where a member of the body says who it is for.
             Form::ForgedSource => {

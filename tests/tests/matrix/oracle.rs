@@ -33,7 +33,9 @@ pub(crate) fn verdict(cell: Cell) -> Option<Verdict> {
         _ if cell.role == Role::Node => return Some(FORBIDDEN),
         // A double of one's own is another matter.
         Form::Replayed if author_of(cell.ask) == cell.role && cell.path == Path::Node => return None,
-        Form::ForgedFrom | Form::ForgedObserver | Form::Replayed => return Some(speaks_as_another(cell)),
+        Form::ForgedFrom | Form::ForgedObserver | Form::ForgedManager | Form::Replayed => {
+            return Some(speaks_as_another(cell));
+        }
         Form::ForgedSource => return names_another(cell),
         // Who the user is, is known from the session or the deployment, never from the message.
         Form::ForgedIdentity | Form::True => {}
@@ -49,12 +51,12 @@ fn by_state(cell: Cell) -> Option<Verdict> {
     }
 }
 
-/// A node answers at once (5.14). Within a runtime the answer would go to whom the message pretends to be from, who
-/// did not ask: so there may be none.
+/// A node answers at once (5.14), and so does the bus of a runtime its own hyperties (4.1), but for what is published
+/// there: that gets no error (2.4).
 fn speaks_as_another(cell: Cell) -> Verdict {
     match cell.path {
-        Path::Node => FORBIDDEN,
-        Path::Inside => Verdict::Nothing,
+        Path::Inside if cell.ask.is_published() || cell.ask.is_of_child() => Verdict::Nothing,
+        Path::Node | Path::Inside => FORBIDDEN,
     }
 }
 
@@ -63,7 +65,7 @@ fn speaks_as_another(cell: Cell) -> Verdict {
 fn speaks_as_the_object(cell: Cell) -> Option<Verdict> {
     if cell.path == Path::Inside {
         let is_older_form = cell.ask == Ask::ChangeChild && cell.role == Role::ChildReporter;
-        return (!is_older_form).then_some(Verdict::Nothing);
+        return (!is_older_form).then(|| speaks_as_another(cell));
     }
     match cell.state {
         State::Absent | State::Deleted if cell.ask.is_for_node() => None,

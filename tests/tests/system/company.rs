@@ -179,6 +179,41 @@ async fn a_neighbour_ends_nobodys_observation_in_anothers_name_inv_uns_2() {
     }
 }
 
+/// What its Sync Manager may tell a Reporter or an observer (that somebody else reports now, to stop, that it is
+/// removed), no neighbour tells it in the name of that Sync Manager, and none answers in it.
+#[tokio::test(start_paused = true)]
+async fn a_neighbour_commands_nobody_in_the_name_of_their_sync_manager_inv_msg_6() {
+    let world = World::new(9306);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    let beside = alice.runtime.deploy("beside").await.unwrap();
+    let here = beside.subscribe(board.url()).await.unwrap();
+    let neighbour = "hyperty://example.com/neighbour".parse().unwrap();
+    let neighbour = MiniBus::new(alice.runtime.bus(), neighbour).unwrap();
+    let manager = alice.runtime.url().sync_manager();
+    let (reporter, observer) = (alice.hyperty.url().as_url(), beside.url().as_url());
+    let object = board.url();
+    let claims = [
+        (MessageType::Event, reporter, json!({"resource": object, "epoch": 9})),
+        (MessageType::Execute, reporter, json!({"resource": object, "method": "freeze", "delegation": "d"})),
+        (MessageType::Unsubscribe, observer, json!({"resource": object, "reason": "removed"})),
+        (MessageType::Unsubscribe, observer, json!({"resource": object})),
+        (MessageType::Delete, observer, json!({"resource": object})),
+    ];
+    let count = claims.len() as u64;
+    for (kind, to, body) in claims {
+        let message = neighbour.new_message(kind, &manager, to, Body::of(body));
+        match kind.is_request() {
+            true => assert_eq!(neighbour.request(message).await.code(), StatusCode::FORBIDDEN, "{kind}"),
+            false => neighbour.post(message),
+        }
+        tokio::time::sleep(SOON).await;
+        board.set("topic", kind.as_str()).await.unwrap();
+        assert_eq!(here.data()["topic"], kind.as_str(), "after {kind}");
+    }
+    assert_eq!(alice.runtime.bus().counters().not_its_name, count);
+}
+
 /// Nobody gets in by naming a user that it is not of, as who resumes may do to its own Sync Manager.
 #[tokio::test(start_paused = true)]
 async fn a_neighbour_observes_nothing_in_another_users_name() {

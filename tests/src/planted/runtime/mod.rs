@@ -12,6 +12,7 @@ mod left;
 mod listening;
 mod observers;
 mod removal;
+mod speaking;
 mod stream;
 mod takeover;
 
@@ -59,6 +60,7 @@ pub fn faults() -> Vec<Fault> {
         delegation::faults(),
         listening::faults(),
         delegation_taker::faults(),
+        speaking::faults(),
         parts(),
     ]
     .concat()

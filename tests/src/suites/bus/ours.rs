@@ -104,7 +104,11 @@ impl Bus for HypertyBus {
     }
 
     fn post(&self, message: Message) {
-        self.inner.post(message);
+        // Everybody else is a component of the runtime: a hyperty says nothing in another's name.
+        match message.from() == self.inner.url().as_url() {
+            true => self.inner.post(message),
+            false => self.inner.outer().post(message),
+        }
     }
 
     fn listen(&self, url: &Url, handler: Handler) -> Handle {

@@ -23,6 +23,7 @@ mod removal;
 mod resume;
 mod resume_observers;
 mod resume_unfinished;
+mod speaking;
 mod subscription;
 mod takeover;
 mod updates;
@@ -74,6 +75,7 @@ pub fn cases() -> Vec<Case<Subject>> {
         listening::cases(),
         finding::cases(),
         input::cases(),
+        speaking::cases(),
         random::cases(),
     ]
     .concat()
