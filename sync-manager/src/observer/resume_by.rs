@@ -45,13 +45,14 @@ impl SyncManager {
         if let Err(refusal) = self.may_resume(&hyperty, criteria.identity.as_ref()).await {
             return question.answer(refusal);
         }
-        let (mut values, resumed) = self.resume_observed(&hyperty, criteria).await;
-        let mut missing = BTreeSet::new();
+        // What is its own comes first, so that nothing of it counts as a former observer's.
+        self.resume_observed(&hyperty, criteria).await;
+        let (mut inherited, mut missing) = (BTreeSet::new(), BTreeSet::new());
         let mut failure = None;
         for (url, former) in self.observed_by_user(&hyperty, user.as_ref(), criteria, deadline).await {
             match self.inherit_observation(&url, &hyperty, user.as_ref(), &former, deadline).await {
-                Ok(value) => {
-                    values.push(value);
+                Ok(()) => {
+                    inherited.insert(url);
                     self.hand_on_observation(user.as_ref(), former);
                 }
                 Err(refusal) => {
@@ -66,6 +67,10 @@ impl SyncManager {
                 }
             }
         }
+        // All of that took its time: what is answered is what the hyperty observes by now (M6).
+        let (mut values, resumed) = self.resume_observed(&hyperty, criteria).await;
+        inherited.retain(|url| !resumed.contains(url));
+        values.extend(inherited.iter().filter_map(|url| self.observed_value(url, &hyperty)));
         if values.is_empty() && missing.is_empty() {
             let nothing = || Refusal::new(StatusCode::NOT_FOUND, "not found");
             return question.answer(failure.unwrap_or_else(nothing));
@@ -156,7 +161,7 @@ impl SyncManager {
         user: Option<&Identity>,
         former: &Former,
         deadline: Instant,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<(), Refusal> {
         let request = PolicyRequest::new(Point::Resume, hyperty.as_url().clone())
             .identity(user.cloned())
             .object(url.clone());
@@ -175,9 +180,13 @@ impl SyncManager {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// An object as the hyperty observes it here, with its routes; `None` if it does not.
+    fn observed_value(&self, url: &ObjectUrl, hyperty: &HypertyUrl) -> Option<Value> {
         let here = self.reported(url).and_then(|object| resumed_value(&object, &object.lock()));
-        let value = here.or_else(|| self.observed(url).and_then(|o| self.rejoin_observed(&o, hyperty)));
-        value.ok_or_else(|| Refusal::unknown(url))
+        here.or_else(|| self.observed(url).and_then(|object| self.rejoin_observed(&object, hyperty)))
     }
 
     fn observes_here(&self, url: &ObjectUrl, hyperty: &HypertyUrl) -> bool {

@@ -46,6 +46,8 @@ impl Reference {
     /// I5 when it is somebody else's to give.
     pub fn offered(&mut self, from: &str, to: &str) -> Result<(), Violation> {
         self.owns(from, self.latest().epoch)?;
+        // It observes from then on, and hears of that behind what was deleted meanwhile.
+        self.asks(from);
         let way = self.hands.heirs.entry(to.to_owned()).or_insert(Way::Offered { times: 0 });
         if let Way::Offered { times } = way {
             *times += 1;

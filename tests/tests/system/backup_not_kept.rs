@@ -140,3 +140,25 @@ async fn a_backup_that_cannot_be_had_is_refused_at_creation() {
     sleep(GONE).await;
     assert_eq!(kept(&world), 0);
 }
+
+/// What takes its time is answered with what is true by then (M6).
+#[tokio::test(start_paused = true)]
+async fn whoever_leaves_while_it_resumes_by_criteria_does_not_observe_inv_uns_1() {
+    let world = World::new(9317);
+    let alice = Party::new(&world, "alice").await;
+    let phone = Device::new(&world, "phone", "bob").await;
+    let board = alice.create(topic("a")).await;
+    let copy = phone.hyperty.subscribe(board.url()).resumable(true).await.unwrap();
+    world.cut("phone");
+    let (hyperty, leaver) = (phone.hyperty.clone(), copy.clone());
+    // The backup cannot be asked: that takes until the deadline of a peer.
+    let resuming = async { hyperty.observe_by(of_user("bob")).await };
+    let leaving = async {
+        sleep(Duration::from_secs(1)).await;
+        leaver.unsubscribe().await
+    };
+    let (resumed, left) = tokio::join!(resuming, leaving);
+    left.unwrap();
+    assert_eq!(resumed.unwrap().observers.len(), 0);
+    assert!(phone.hyperty.observers().is_empty());
+}

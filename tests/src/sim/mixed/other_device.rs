@@ -67,12 +67,8 @@ async fn inherit(party: &Party, url: &ObjectUrl) -> Result<Option<Reporter>, Vio
     if !twin.as_ref().is_some_and(|twin| judge.surely_owns(board, &twin.runtime)) {
         return Ok(None);
     }
-    lost_with_it(judge, url);
     match take_over(party, url, false).await? {
-        Taken::Here(board) => {
-            lost_with_it(judge, url);
-            Ok(Some(board))
-        }
+        Taken::Here(board) => Ok(Some(board)),
         Taken::Refused => Ok(None),
     }
 }

@@ -4,7 +4,7 @@ use hyperty_model::{ObjectUrl, StatusCode};
 use hyperty_syncher::{Reporter, ResumeError};
 use tokio::time::sleep;
 
-use super::other_device;
+use super::other_device::{self, lost_with_it};
 use super::party::{Party, Role};
 use super::procedures::Procedure;
 use super::reporter::AGAIN;
@@ -33,12 +33,15 @@ pub(super) enum Taken {
 /// whether it was asked for before, to an end that nobody heard of.
 pub(super) async fn take_over(party: &Party, url: &ObjectUrl, begun: bool) -> Result<Taken, Violation> {
     let judge = &party.role.judge;
-    let owner = judge.of(url, |judge| judge.owner().to_owned()).unwrap_or_default();
-    let owner = judge.runtime_of(url, &owner);
+    let former = judge.of(url, |judge| judge.owner().to_owned()).unwrap_or_default();
+    let owner = judge.runtime_of(url, &former);
     // Of the other device's object the node has what it was told a moment ago; of its own this one has all.
     let of_twin = party.role.twin.as_ref().is_some_and(|twin| Some(&twin.runtime) == owner.as_ref());
     judge.takes(&party.who, true);
     judge.of(url, |judge| judge.taking_over(&party.who, of_twin));
+    if of_twin {
+        lost_with_it(judge, url);
+    }
     let mut unheard = begun;
     loop {
         match party.hyperty.resume_by(other_device::criteria(&party.role, url)).await {
@@ -52,7 +55,8 @@ pub(super) async fn take_over(party: &Party, url: &ObjectUrl, begun: bool) -> Re
                     party.who,
                     resumed.missing.len()
                 ));
-                if of_twin && !unheard {
+                // What nobody answered before may have been done, unless the object went elsewhere by now.
+                if of_twin && (!unheard || judge.of(url, |judge| judge.is_owner(&former)) == Some(false)) {
                     break;
                 }
             }
@@ -80,6 +84,9 @@ fn has(party: &Party, url: &ObjectUrl, board: &Reporter, of_twin: bool) -> Resul
     judge.did(if of_twin { Procedure::OtherDevice } else { Procedure::TakeOver });
     judge.takes(&party.who, false);
     judge.unsettle();
+    if of_twin {
+        lost_with_it(judge, url);
+    }
     judge.check(url, |judge| {
         // What it was shown as an Observer is over.
         judge.unsubscribed(&party.who);
