@@ -135,6 +135,10 @@ impl Change<'_> {
         if named != runtime && !given {
             return Err(Refusal::forbidden("a runtime registers what is its own"));
         }
+        // What is taken over was nobody's when that was decided; its owner may have come back since.
+        if facts.taken_from.is_some() && !own && entry.is_live() {
+            return Err(conflict("live in another runtime"));
+        }
         let epoch = facts.epoch.unwrap_or(if own { entry.record.epoch } else { 0 });
         let (user, guid) = (facts.user.as_deref(), facts.guid.as_deref());
         Claim { runtime, epoch, known: self.sender, user, guid }.check(entry)?;

@@ -45,6 +45,23 @@ fn epoch_of(node: &Node) -> Option<(hyperty_model::RuntimeUrl, u64)> {
     node.table.owner(&Url::parse(STANDUP).unwrap())
 }
 
+/// Whoever takes over found the entry disconnected a moment ago; by now its owner may be back.
+#[test]
+fn what_is_live_is_not_taken_over_inv_reg_5() {
+    let mut node = Node::new();
+    node.create("a", object(STANDUP, json!({"epoch": 1})));
+    let take = json!({"resource": STANDUP, "value": {
+        "status": "live", "epoch": 2, "user": ALICE, "takenFrom": {"epoch": 1, "version": 7},
+    }});
+    assert_eq!(node.send("b", MessageType::Update, take.clone()).code, StatusCode::CONFLICT);
+    assert_eq!(epoch_of(&node), Some((runtime("a"), 1)));
+    node.end_session("a");
+    for _told_again in 0..2 {
+        assert_eq!(node.send("b", MessageType::Update, take.clone()).code, StatusCode::OK);
+        assert_eq!(epoch_of(&node), Some((runtime("b"), 2)));
+    }
+}
+
 /// Live or disconnected, by registering or by setting live, however high the epoch: another user gets nothing.
 #[test]
 fn a_higher_epoch_of_another_user_takes_nothing_inv_reg_5() {

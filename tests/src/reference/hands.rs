@@ -88,6 +88,16 @@ impl Reference {
         }
     }
 
+    /// Whoever gave it away may observe it from then on. If the new owner has removed it by then, it is sent away.
+    pub fn gave_away(&mut self, who: &str) {
+        let removed = !self.may(who);
+        self.granted(who);
+        if removed {
+            self.maybe_granted(who);
+            self.removing(who);
+        }
+    }
+
     /// One side was told, or found after a crash, that the object is the other's from this position on, the first of an
     /// epoch of its own. Both may tell.
     ///

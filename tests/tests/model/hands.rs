@@ -126,7 +126,7 @@ impl System {
         }
         let snapshot = observer.snapshot();
         let at = Position { epoch: snapshot.epoch, version: snapshot.version };
-        board.reference.granted(&name);
+        board.reference.gave_away(&name);
         board.reference.joined(&name, at, &snapshot.data)?;
         board.reference.deposed(&name)?;
         if board.owner == who {

@@ -45,6 +45,12 @@ pub(super) const ALL: &[Planted] = &[
         make: |domain, seed| through(domain, seed, TakenByAnybody::default()),
     },
     Planted {
+        name: "taken over while live",
+        what: "an object is taken over although its owner has come back",
+        breaks: "INV-REG-5",
+        make: |domain, seed| through(domain, seed, TakenWhileLive),
+    },
+    Planted {
         name: "criteria ignored",
         what: "a query finds all entries of a user, whatever else it asks for",
         breaks: "INV-REG-4",
@@ -156,6 +162,19 @@ impl Fault for TakenByAnybody {
         } else if record.is_object() && record["url"].is_string() {
             let of = (record["user"].clone(), record["guid"].clone());
             self.0.insert(text(record, "url").to_owned(), of);
+        }
+        ways.to_node(link, message);
+    }
+}
+
+struct TakenWhileLive;
+
+impl Fault for TakenWhileLive {
+    fn to_node(&mut self, link: u64, mut message: Value, ways: &mut Ways<'_>) {
+        if to_registry(&message)
+            && let Some(value) = message["body"].get_mut("value").and_then(Value::as_object_mut)
+        {
+            value.remove("takenFrom");
         }
         ways.to_node(link, message);
     }

@@ -12,6 +12,7 @@ use crate::{ensure, ensure_eq};
 pub(super) fn cases() -> Vec<NodeCase> {
     node_cases! {
         "INV-REG-5/owners-and-epochs" checks ["INV-REG-5", "5.13"] needs [Registry] => owners;
+        "INV-REG-5/not-taken-while-live" checks ["INV-REG-5", "5.10.1"] needs [Registry] => taken_while_live;
         "INV-REG-5/not-to-another-user" checks ["INV-REG-5", "5.13"] needs [Registry] => another_user;
         "INV-REG-5/nobodys-is-not-taken" checks ["INV-REG-5", "5.13"] needs [Registry] => nobodys;
         "INV-REG-5/given-away-by-its-owner-only" checks ["INV-REG-5", "5.11"] needs [Registry] => given_away;
@@ -62,6 +63,26 @@ async fn owners(stage: NodeStage) -> Verdict {
     let shown = &answer["body"]["value"][&url];
     ensure_eq!("INV-REG-5", shown["epoch"], json!(2), "the epoch that is read");
     ensure_eq!("INV-REG-5", shown["runtime"], json!(bob.runtime), "the runtime that is read");
+    Ok(())
+}
+
+/// Another device of the user found the object disconnected, and its owner was back before the takeover came.
+async fn taken_while_live(stage: NodeStage) -> Verdict {
+    let (mut alice, mut tablet) = (stage.open("alice").await?, stage.open_for("tablet", "alice").await?);
+    let url = stage.object("o");
+    let record = object_record(&stage, &alice, &url, "alice");
+    register(&mut alice, &stage, &record).await?;
+    let mut taken = object_record(&stage, &tablet, &url, "alice");
+    (taken["epoch"], taken["status"]) = (json!(1), json!("live"));
+    taken["takenFrom"] = json!({"epoch": 0, "version": 0});
+    let take = json!({"resource": url, "value": taken});
+    let answer = ask(&mut tablet, &stage, "update", take.clone()).await?;
+    ensure_eq!("INV-REG-5", code(&answer), 409, "the code of the answer to a takeover of what is live");
+    ensure_eq!("INV-REG-5", owner(&mut tablet, &stage, &url).await?, (json!(alice.runtime), 0), "the owner");
+    let off = json!({"resource": url, "value": "disconnected", "attribute": "status"});
+    granted(&ask(&mut alice, &stage, "update", off).await?, "5.13", "unregister")?;
+    granted(&ask(&mut tablet, &stage, "update", take).await?, "5.10.1", "a takeover of what nobody reports")?;
+    ensure_eq!("INV-REG-5", owner(&mut tablet, &stage, &url).await?, (json!(tablet.runtime), 1), "the owner");
     Ok(())
 }
 

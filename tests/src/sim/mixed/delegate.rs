@@ -39,8 +39,7 @@ pub(super) async fn given(
     match given {
         Ok(observer) => {
             judge.unsettle();
-            // Who gave the object away may observe it.
-            judge.of(board.url(), |judge| judge.granted(&party.who));
+            judge.of(board.url(), |judge| judge.gave_away(&party.who));
             Ok(Some(Stand::Observes(Some((observer, Entry::New)))))
         }
         // Whose it is is known to the runtime, or will be.
@@ -75,7 +74,7 @@ async fn find(party: &Party, url: &ObjectUrl) -> Result<Stand, Violation> {
             return Ok(Stand::Reports(board));
         }
         let observer = party.hyperty.observers().into_iter().find(|observer| observer.url() == url);
-        party.role.judge.of(url, |judge| judge.granted(&party.who));
+        party.role.judge.of(url, |judge| judge.gave_away(&party.who));
         return Ok(Stand::Observes(observer.map(|observer| (observer, Entry::New))));
     }
 }

@@ -115,8 +115,10 @@ pub(super) fn revoke(reporting: &Reporting) -> Option<Doing> {
 pub(super) fn answered(party: &Party, url: &ObjectUrl, answer: &InviteAnswer) {
     let InviteAnswer { invitee, code, .. } = answer;
     party.seat.note(format!("{invitee} answers the invitation to {url}: {code}"));
-    if *code == StatusCode::DECLINED {
-        party.role.judge.ungranted(url, invitee.as_str(), false);
+    match *code {
+        StatusCode::DECLINED => party.role.judge.ungranted(url, invitee.as_str(), false),
+        code if code.is_success() => party.role.judge.let_in(invitee.as_str()),
+        _ => {}
     }
 }
 

@@ -56,6 +56,10 @@ struct State {
     restricted: BTreeSet<String>,
     /// Those whose removal has begun, and has no end that is known.
     removing: BTreeSet<String>,
+    /// Those who were removed and let in again, which ends that (protocol 5.7): they are as everybody.
+    pardoned: BTreeSet<String>,
+    /// Those who may not observe until they are invited, from the beginning.
+    guests: BTreeSet<String>,
     /// Those who have begun to take an object over.
     taking: BTreeSet<String>,
     /// Actions that were asked for, and those that were performed.
@@ -79,6 +83,8 @@ impl Judge {
                 deeds: [0; Procedure::ALL.len()],
                 restricted: BTreeSet::new(),
                 removing: BTreeSet::new(),
+                pardoned: BTreeSet::new(),
+                guests: BTreeSet::new(),
                 taking: BTreeSet::new(),
                 asked: 0,
                 performed: BTreeSet::new(),
@@ -119,6 +125,7 @@ impl Judge {
         let before = parties.insert(runtime.to_owned(), hyperty.clone());
         if guest && before.is_none() {
             state.restricted.insert(hyperty.to_string());
+            state.guests.insert(hyperty.to_string());
             if let Some(reference) = state.references.get_mut(url) {
                 reference.refused(hyperty.as_str());
             }
@@ -130,6 +137,7 @@ impl Judge {
         let mut state = self.state.lock();
         state.restricted.insert(who.to_owned());
         state.removing.insert(who.to_owned());
+        state.pardoned.remove(who);
         if let Some(reference) = state.references.get_mut(url) {
             reference.removing(who);
             reference.children_uncertain(who);
@@ -146,6 +154,14 @@ impl Judge {
         self.state.lock().removing.contains(who)
     }
 
+    /// This one was let in, or asked to be as it was invited to.
+    pub(super) fn let_in(&self, who: &str) {
+        let mut state = self.state.lock();
+        if !state.removing.contains(who) && !state.guests.contains(who) {
+            state.pardoned.insert(who.to_owned());
+        }
+    }
+
     /// This one was removed, and the Reporter was told that it is done.
     pub(super) fn removed(&self, url: &ObjectUrl, who: &str) {
         let mut state = self.state.lock();
@@ -157,7 +173,7 @@ impl Judge {
     /// What this one was granted is taken back: surely, or perhaps. Who observes goes on.
     pub(super) fn ungranted(&self, url: &ObjectUrl, who: &str, surely: bool) {
         let mut state = self.state.lock();
-        let restricted = state.restricted.contains(who);
+        let restricted = state.restricted.contains(who) && !state.pardoned.contains(who);
         let Some(reference) = state.references.get_mut(url) else { return };
         if reference.observes(who) || reference.is_unheard(who) {
             return;

@@ -189,6 +189,9 @@ impl<'a> Watching<'a> {
                 false => judge.joined(who, at, &snapshot.data),
             }
         })?;
+        if entry == Entry::New {
+            judge.let_in(who);
+        }
         if is_removing {
             // The removal may come after it.
             judge.of(url, |judge| judge.removing(who));
