@@ -45,14 +45,13 @@ impl SyncManager {
         if let Err(refusal) = self.may_resume(&hyperty, criteria.identity.as_ref()).await {
             return question.answer(refusal);
         }
-        // What is its own comes first, so that nothing of it counts as a former observer's.
-        self.resume_observed(&hyperty, criteria).await;
-        let (mut inherited, mut missing) = (BTreeSet::new(), BTreeSet::new());
+        let (mut values, resumed) = self.resume_observed(&hyperty, criteria).await;
+        let mut missing = BTreeSet::new();
         let mut failure = None;
         for (url, former) in self.observed_by_user(&hyperty, user.as_ref(), criteria, deadline).await {
             match self.inherit_observation(&url, &hyperty, user.as_ref(), &former, deadline).await {
-                Ok(()) => {
-                    inherited.insert(url);
+                Ok(value) => {
+                    values.push(value);
                     self.hand_on_observation(user.as_ref(), former);
                 }
                 Err(refusal) => {
@@ -67,10 +66,8 @@ impl SyncManager {
                 }
             }
         }
-        // All of that took its time: what is answered is what the hyperty observes by now (M6).
-        let (mut values, resumed) = self.resume_observed(&hyperty, criteria).await;
-        inherited.retain(|url| !resumed.contains(url));
-        values.extend(inherited.iter().filter_map(|url| self.observed_value(url, &hyperty)));
+        // That took its time: what the hyperty has left by then is not begun anew (M6).
+        values.retain(|value| self.is_observed_by(value, &hyperty));
         if values.is_empty() && missing.is_empty() {
             let nothing = || Refusal::new(StatusCode::NOT_FOUND, "not found");
             return question.answer(failure.unwrap_or_else(nothing));
@@ -161,7 +158,7 @@ impl SyncManager {
         user: Option<&Identity>,
         former: &Former,
         deadline: Instant,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Value, Refusal> {
         let request = PolicyRequest::new(Point::Resume, hyperty.as_url().clone())
             .identity(user.cloned())
             .object(url.clone());
@@ -180,13 +177,19 @@ impl SyncManager {
                 }
             }
         }
-        Ok(())
+        let here = self.reported(url).and_then(|object| resumed_value(&object, &object.lock()));
+        let value = here.or_else(|| self.observed(url).and_then(|o| self.rejoin_observed(&o, hyperty)));
+        value.ok_or_else(|| Refusal::unknown(url))
     }
 
-    /// An object as the hyperty observes it here, with its routes; `None` if it does not.
-    fn observed_value(&self, url: &ObjectUrl, hyperty: &HypertyUrl) -> Option<Value> {
-        let here = self.reported(url).and_then(|object| resumed_value(&object, &object.lock()));
-        here.or_else(|| self.observed(url).and_then(|object| self.rejoin_observed(&object, hyperty)))
+    /// Whether a hyperty observes the object of which this is the state: reported elsewhere, here, or by one that has not
+    /// come back yet.
+    fn is_observed_by(&self, state: &Value, hyperty: &HypertyUrl) -> bool {
+        let url = state.get("url").and_then(Value::as_str);
+        let Some(url) = url.and_then(|url| ObjectUrl::parse(url).ok()) else { return false };
+        self.observes_here(&url, hyperty)
+            || self.reported(&url).is_some_and(|object| object.lock().observers.contains_key(hyperty))
+            || self.shared.dormant.lock().early.get(&url).is_some_and(|early| early.contains(hyperty))
     }
 
     fn observes_here(&self, url: &ObjectUrl, hyperty: &HypertyUrl) -> bool {
