@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hyperty_address_allocation::{LocalAllocator, NodeAllocator};
-use hyperty_message_bus::{BusConfig, DomainRoutes, Listener, MessageBus, Protostub};
+use hyperty_message_bus::{BusConfig, DomainRoutes, MessageBus, Protostub};
 use hyperty_model::{Clock, Ids, RuntimeUrl, SystemClock, SystemIds};
 use hyperty_policy::rules::RuleFileError;
 use hyperty_policy::{Permissive, Policy, PolicyFile};
@@ -58,6 +58,15 @@ enum BackupAt {
     Nodes,
     /// Wherever somebody else says.
     Elsewhere(Arc<dyn Backup>),
+}
+
+impl BackupAt {
+    fn of(self, bus: &MessageBus, runtime: &RuntimeUrl) -> Result<Arc<dyn Backup>, StartError> {
+        match self {
+            BackupAt::Nodes => Ok(Arc::new(NodeBackup::new(bus.clone(), runtime)?)),
+            BackupAt::Elsewhere(backup) => Ok(backup),
+        }
+    }
 }
 
 /// Changes the settings of the sessions with message nodes.
@@ -232,11 +241,7 @@ impl RuntimeBuilder {
         };
         let policy_timeout = self.sync_manager.policy_timeout;
         let searches = Searches::start(&bus, &registry, &policy, policy_timeout);
-        let backup = match self.backup {
-            Some(BackupAt::Nodes) => Some(Arc::new(NodeBackup::new(bus.clone(), &url)?) as Arc<dyn Backup>),
-            Some(BackupAt::Elsewhere(backup)) => Some(backup),
-            None => None,
-        };
+        let backup = self.backup.map(|at| at.of(&bus, &url)).transpose()?;
         let mut sync_manager = self.sync_manager;
         sync_manager.backup_by_default |= self.backed_up == BackedUp::AllStored;
         let (manager, driver) = SyncManager::new(Parts {
@@ -255,33 +260,7 @@ impl RuntimeBuilder {
             config: sync_manager,
         })?;
 
-        let tasks = Tasks::new();
-        let mut wired = Wired { stubs: Vec::new(), listeners: Vec::new() };
-        for (domain, connector) in self.nodes {
-            let replay =
-                RoutesThenRegistrations { routes: routes.clone(), registrations: registrations.clone() };
-            let mut config = StubConfig::new(url.clone(), &domain, &*ids)?;
-            self.sessions.iter().for_each(|adjust| adjust(&mut config));
-            let (stub, session) =
-                SessionStub::new(config, connector, bus.clone(), Arc::new(replay), Arc::clone(&ids));
-            let as_stub: Arc<dyn Protostub> = Arc::clone(&stub) as _;
-            wired.listeners.push(manager.follow_stub(&as_stub)?);
-            registry.add_stub_for_domain(&domain, Arc::clone(&as_stub))?;
-            bus.add_stub(as_stub);
-            wired.stubs.push(stub);
-            tasks.spawn(session.run());
-        }
-        tasks.spawn(driver.run());
-        tasks.spawn(searches.run());
-        if let Some(watching) = watching {
-            tasks.spawn(watching);
-        }
-        let subscriptions = Subscriptions::start(&subscriptions::address(&url)?, &bus, &registry, &routes)?;
-        tasks.spawn(subscriptions.run());
-        let keep_alive = registrations.clone();
-        tasks.spawn(async move { keep_alive.drive().await });
-        let Wired { stubs, listeners } = wired;
-        Ok(Runtime::from_inner(Inner {
+        let mut inner = Inner {
             url,
             bus,
             tables,
@@ -291,18 +270,67 @@ impl RuntimeBuilder {
             node_allocator,
             clock,
             ids,
-            stubs,
+            stubs: Vec::new(),
             manager,
-            _listeners: listeners,
-            tasks,
+            listeners: Vec::new(),
+            tasks: Tasks::new(),
             deployed: Default::default(),
             reached: Default::default(),
             routes,
-        }))
+        };
+        inner.connect(self.nodes, &self.sessions)?;
+        inner.tasks.spawn(driver.run());
+        inner.tasks.spawn(searches.run());
+        if let Some(watching) = watching {
+            inner.tasks.spawn(watching);
+        }
+        inner.serve_subscriptions()?;
+        inner.keep_registered();
+        Ok(Runtime::from_inner(inner))
     }
 }
 
-struct Wired {
-    stubs: Vec<Arc<SessionStub>>,
-    listeners: Vec<Listener>,
+impl Inner {
+    /// Begins a session with each node, and lets the bus reach the domain through it.
+    fn connect(
+        &mut self,
+        nodes: Vec<(String, Arc<dyn Connector>)>,
+        adjust: &[AdjustSession],
+    ) -> Result<(), StartError> {
+        for (domain, connector) in nodes {
+            let replay = RoutesThenRegistrations {
+                routes: self.routes.clone(),
+                registrations: self.registrations.clone(),
+            };
+            let mut config = StubConfig::new(self.url.clone(), &domain, &*self.ids)?;
+            adjust.iter().for_each(|adjust| adjust(&mut config));
+            let (stub, session) = SessionStub::new(
+                config,
+                connector,
+                self.bus.clone(),
+                Arc::new(replay),
+                Arc::clone(&self.ids),
+            );
+            let as_stub: Arc<dyn Protostub> = Arc::clone(&stub) as _;
+            self.listeners.push(self.manager.follow_stub(&as_stub)?);
+            self.registry.add_stub_for_domain(&domain, Arc::clone(&as_stub))?;
+            self.bus.add_stub(as_stub);
+            self.stubs.push(stub);
+            self.tasks.spawn(session.run());
+        }
+        Ok(())
+    }
+    /// What hyperties subscribe to beside objects (protocol 5.14).
+    fn serve_subscriptions(&self) -> Result<(), StartError> {
+        let address = subscriptions::address(&self.url)?;
+        let subscriptions = Subscriptions::start(&address, &self.bus, &self.registry, &self.routes)?;
+        self.tasks.spawn(subscriptions.run());
+        Ok(())
+    }
+
+    /// Keeps what is registered alive, for as long as the runtime lives.
+    fn keep_registered(&self) {
+        let registrations = self.registrations.clone();
+        self.tasks.spawn(async move { registrations.drive().await });
+    }
 }

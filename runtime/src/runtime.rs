@@ -40,7 +40,7 @@ pub(crate) struct Inner {
     pub(crate) ids: Arc<dyn Ids>,
     pub(crate) stubs: Vec<Arc<SessionStub>>,
     pub(crate) manager: SyncManager,
-    pub(crate) _listeners: Vec<Listener>,
+    pub(crate) listeners: Vec<Listener>,
     pub(crate) tasks: Tasks,
     pub(crate) deployed: Mutex<BTreeMap<String, Hyperty>>,
     /// Where messages to the hyperties themselves go, such as invitations: their nodes are told.

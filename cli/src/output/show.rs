@@ -5,7 +5,7 @@ use std::fmt;
 use hyperty_model::Url;
 use hyperty_model::change::ChangeOp;
 use hyperty_model::message::{UpdateBody, UpdateKind};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{ChildLine, Event, ObserverLine};
 
@@ -27,14 +27,7 @@ impl fmt::Display for Event<'_> {
             Event::Resumed { url, version, missed: Some(missed) } => {
                 write!(f, "resumed {url} at v{version}, {missed} made up for")
             }
-            Event::Observers { observers } => {
-                write!(f, "{} observe", observers.len())?;
-                for ObserverLine { url, user, away, .. } in observers {
-                    let user = user.as_deref().unwrap_or("unknown user");
-                    write!(f, "\n{url} {user}{}", if *away { " (away)" } else { "" })?;
-                }
-                Ok(())
-            }
+            Event::Observers { observers } => show_observers(f, observers),
             Event::Removed { observer, line } => write!(f, "removed {observer} (line {line})"),
             Event::Request { request, from, method, params } => {
                 write!(f, "request {request} by {from}: {method} {}", Value::from(params.to_vec()))
@@ -45,12 +38,7 @@ impl fmt::Display for Event<'_> {
             Event::Rejected { line, code, reason } => write!(f, "rejected line {line}: {code} {reason}"),
             Event::Snapshot { version, data, children, .. } => {
                 write!(f, "v{version} {data:#}")?;
-                for (name, of_name) in children {
-                    for (id, child) in of_name.as_object().into_iter().flatten() {
-                        write!(f, "\n{name} {id} {}", child["data"])?;
-                    }
-                }
-                Ok(())
+                show_children(f, children)
             }
             Event::Change(update) => show_change(f, update),
             Event::Resync { version, data } => write!(f, "v{version} whole state: {data:#}"),
@@ -84,6 +72,25 @@ impl fmt::Display for Event<'_> {
             Event::Closed { reason } => write!(f, "closed: {reason}"),
         }
     }
+}
+
+fn show_observers(f: &mut fmt::Formatter<'_>, observers: &[ObserverLine]) -> fmt::Result {
+    write!(f, "{} observe", observers.len())?;
+    for ObserverLine { url, user, away, .. } in observers {
+        let user = user.as_deref().unwrap_or("unknown user");
+        write!(f, "\n{url} {user}{}", if *away { " (away)" } else { "" })?;
+    }
+    Ok(())
+}
+
+/// A line for each, by name and id.
+fn show_children(f: &mut fmt::Formatter<'_>, children: &Map<String, Value>) -> fmt::Result {
+    for (name, of_name) in children {
+        for (id, child) in of_name.as_object().into_iter().flatten() {
+            write!(f, "\n{name} {id} {}", child["data"])?;
+        }
+    }
+    Ok(())
 }
 
 fn show_change(f: &mut fmt::Formatter<'_>, update: &UpdateBody) -> fmt::Result {

@@ -171,6 +171,7 @@ async fn through_session(peer: &mut Peer, from: &str, row: &Row) -> usize {
 
 /// The services of a node, and an object of a runtime behind it.
 #[tokio::test(start_paused = true)]
+#[expect(clippy::too_many_lines, reason = "a table: one row for each request")]
 async fn everything_that_a_session_asks_is_answered_once_inv_msg_1() {
     let mut scene = Scene::new(60).await;
     let (object, schema) = (scene.board.url().to_string(), scene.schema.clone());

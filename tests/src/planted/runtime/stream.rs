@@ -9,6 +9,7 @@ use super::{Fault, enters, is_response, is_update, leaves, mutated, text};
 use crate::protocol::runtime::line::{code, is_kind};
 use crate::protocol::runtime::{Crossing, Subject};
 
+#[expect(clippy::too_many_lines, reason = "a table: one entry for each fault")]
 pub(super) fn faults() -> Vec<Fault> {
     vec![
         Fault {
