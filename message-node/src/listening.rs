@@ -79,15 +79,38 @@ impl Core {
             }
             let Some(object) = object else { return self.subscriptions.add(key, session, epoch) };
             routes.streams.subscribed(object);
-            if self.may_listen(session, &routes, object) {
-                return self.subscriptions.add(key, session, epoch);
+            let may = self.may_listen(session, &routes, object);
+            #[cfg(test)]
+            tests::behind_the_look();
+            if may {
+                self.subscriptions.add(key, session, epoch);
+            } else {
+                routes.streams.wait(Arc::clone(&key));
+                self.waiting.add(object, key, session);
             }
-            routes.streams.wait(Arc::clone(&key));
-            self.waiting.add(object, key, session);
         }
-        // The owner may have opened it to all between the look and the entry.
-        if let Some(object) = object.filter(|object| self.is_public(object)) {
-            self.activate(session, object);
+        if let Some(object) = object {
+            self.settle(session, object);
+        }
+    }
+
+    /// Looks again behind an entry: the owner may have opened the object to all, or closed it, between the look and the
+    /// entry, and then has not seen this session. It says so before it goes through who listens and who waits, so one of
+    /// the two sees the other.
+    fn settle(&self, session: &Arc<Session>, object: &str) {
+        loop {
+            let may = {
+                let mut routes = session.routes.lock();
+                let may = self.may_listen(session, &routes, object);
+                match may {
+                    true => self.let_in(session, &mut routes, object),
+                    false => self.cut_off(session, &mut routes, object),
+                }
+                may
+            };
+            if self.may_listen(session, &session.routes.lock(), object) == may {
+                return;
+            }
         }
     }
 
@@ -140,7 +163,10 @@ impl Core {
         if !self.config.enforces_subscriber() {
             return;
         }
-        let mut routes = session.routes.lock();
+        self.let_in(session, &mut session.routes.lock(), object);
+    }
+
+    fn let_in(&self, session: &Arc<Session>, routes: &mut Routes, object: &str) {
         for key in self.waiting.take(object, session) {
             if routes.streams.wait_no_longer(&key) {
                 self.subscriptions.add(key, session, 0);
@@ -170,6 +196,11 @@ impl Core {
         }
         let mut routes = session.routes.lock();
         routes.streams.revoke(object);
+        self.cut_off(session, &mut routes, object);
+    }
+
+    /// What a session hears of an object waits again.
+    fn cut_off(&self, session: &Arc<Session>, routes: &mut Routes, object: &str) {
         let heard = |key: &&Arc<str>| object_of_stream(key) == Some(object);
         let keys: Vec<Arc<str>> = routes.listening.iter().filter(heard).cloned().collect();
         for key in keys {
@@ -208,10 +239,7 @@ impl Core {
                 for listener in
                     self.subscriptions.get(url.key()).iter().flat_map(|listeners| listeners.iter())
                 {
-                    let stays = listener.session.routes.lock().streams.is_accepted(object.key());
-                    if !stays && *listener.session != **session {
-                        self.revoke_listener(&listener.session, object.key());
-                    }
+                    self.settle(&listener.session, object.key());
                 }
             }
         }
@@ -267,4 +295,99 @@ fn code_of(answer: &Message) -> StatusCode {
         code: StatusCode,
     }
     serde_json::from_slice::<Code>(answer.body().raw()).map_or(StatusCode::INTERNAL, |body| body.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::task::{Context, Waker};
+
+    use bytes::Bytes;
+    use hyperty_model::{SeededIds, SystemClock};
+    use hyperty_storage::MemoryTables;
+    use serde_json::{Value, json};
+
+    use crate::{Link, MessageNode, NodeConfig};
+
+    const OBJECT: &str = "comm://example.com/1";
+
+    thread_local! {
+        static BEHIND_THE_LOOK: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+    }
+
+    /// What another thread does just then.
+    pub(super) fn behind_the_look() {
+        let other = BEHIND_THE_LOOK.with(|other| other.borrow_mut().take());
+        if let Some(other) = other {
+            other();
+        }
+    }
+
+    struct Party(Link, String);
+
+    impl Party {
+        fn open(node: &MessageNode, name: &str) -> Arc<Party> {
+            let runtime = format!("hyperty-runtime://example.com/{name}");
+            let party = Party(node.attach().unwrap(), format!("{runtime}/sm"));
+            party.say("open", &runtime, "mn:/session", json!({}));
+            assert_eq!(party.take().len(), 1);
+            Arc::new(party)
+        }
+
+        fn say(&self, kind: &str, from: &str, to: &str, body: Value) {
+            let message = json!({"id": 1, "type": kind, "from": from, "to": to, "body": body});
+            self.0.receive(Bytes::from(message.to_string()));
+        }
+
+        fn ask(&self, kind: &str, body: Value) {
+            self.say(kind, &self.1, "domain://msg-node.example.com/sm", body);
+        }
+
+        fn take(&self) -> Vec<Value> {
+            let mut batch = Vec::new();
+            let _ = pin!(self.0.next_batch(&mut batch)).poll(&mut Context::from_waker(Waker::noop()));
+            batch.iter().map(|item| serde_json::from_slice(item.bytes()).unwrap()).collect()
+        }
+
+        fn is_public(&self, public: bool) {
+            self.ask("subscribe", json!({"resources": [OBJECT], "public": public}));
+            assert_eq!(self.take()[0]["body"]["code"], 200);
+        }
+
+        fn publish(&self) {
+            self.say("update", OBJECT, &format!("{OBJECT}/changes"), json!({"version": 1}));
+        }
+
+        fn hears(&self) -> bool {
+            self.take().iter().any(|message| message["type"] == "update")
+        }
+    }
+
+    /// INV-LSN-1: the owner opens or closes the object while somebody begins to listen, who has looked already.
+    #[test]
+    fn what_the_owner_says_behind_the_look_counts_inv_lsn_1() {
+        for public in [false, true] {
+            let config = NodeConfig { enforce_subscriber: Some(true), ..NodeConfig::new("example.com") };
+            let tables = Arc::new(MemoryTables::new());
+            let node = MessageNode::new(config, tables, Arc::new(SystemClock), Arc::new(SeededIds::new(3)))
+                .unwrap()
+                .0;
+            let (owner, listener) = (Party::open(&node, "owner"), Party::open(&node, "listener"));
+            owner.is_public(!public);
+            let other = Arc::clone(&owner);
+            BEHIND_THE_LOOK.set(Some(Box::new(move || other.is_public(public))));
+            listener.ask("subscribe", json!({"resources": [format!("{OBJECT}/changes")]}));
+            assert!(BEHIND_THE_LOOK.take().is_none(), "it was looked");
+            assert_eq!(listener.take()[0]["body"]["code"], 200);
+            owner.publish();
+            assert_eq!(listener.hears(), public);
+            // And what it says later counts too.
+            owner.is_public(!public);
+            owner.publish();
+            assert_eq!(listener.hears(), !public);
+        }
+    }
 }
