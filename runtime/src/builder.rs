@@ -275,6 +275,7 @@ impl RuntimeBuilder {
             listeners: Vec::new(),
             tasks: Tasks::new(),
             deployed: Default::default(),
+            deploying: Default::default(),
             reached: Default::default(),
             routes,
         };

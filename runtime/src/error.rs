@@ -28,7 +28,7 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeployError {
-    /// A hyperty of this name is deployed already; use its handle.
+    /// A hyperty of this name is deployed already, or is being deployed; use its handle.
     #[error("a hyperty named {0:?} is deployed already")]
     Deployed(String),
     /// The user is no URL of a user.

@@ -66,7 +66,8 @@ impl Deref for Hyperty {
     }
 }
 
-/// A deployment that is being chosen; await it. It waits for the store, which keeps the address, without a timer.
+/// A deployment that is being chosen; await it. It waits for the store, which keeps the address, without a timer. Dropped
+/// half way it leaves nothing.
 #[must_use = "a deployment does nothing before it is awaited"]
 pub struct Deploy {
     runtime: Runtime,
@@ -100,30 +101,77 @@ impl Deploy {
     async fn run(self) -> Result<Hyperty, DeployError> {
         let Deploy { runtime, name, user, identity, discoverable } = self;
         let inner = &runtime.inner;
-        if inner.deployed.lock().contains_key(&name) {
-            return Err(DeployError::Deployed(name));
-        }
+        let mut place = Place::take(&runtime, &name)?;
         if let Some(user) = &user {
             Url::parse(user).map_err(DeployError::User)?;
         }
         let identity = identity.or_else(|| user.as_deref().map(Identity::of_user));
         let url = runtime.hyperty_url(&name).await?;
+        // What a deployment left that was given up is about to end.
+        runtime.detached(&url).await;
         let minibus = MiniBus::new(&inner.bus, url.clone())?;
-        inner.registry.add_hyperty(&url, identity.clone())?;
-        runtime.be_reached_as(&url);
+        place.set_up(&url, identity.clone())?;
         match attend(inner, minibus, identity.clone()).await {
             Ok(hyperty) => {
                 if let (Some(resources), Some(user)) = (discoverable, &identity) {
                     runtime.be_found_as(&url, &name, user, resources);
                 }
-                inner.deployed.lock().insert(name, hyperty.clone());
+                place.keep(&hyperty);
                 Ok(hyperty)
             }
             Err(error) => {
-                runtime.forget(&url).await;
+                drop(place);
+                runtime.detached(&url).await;
                 Err(error)
             }
         }
+    }
+}
+
+/// The place of a hyperty that is being deployed: nobody else deploys the name meanwhile, and what was set up for it is
+/// taken back unless it is kept, also when the deployment is given up half way.
+struct Place<'a> {
+    runtime: &'a Runtime,
+    name: &'a str,
+    url: Option<HypertyUrl>,
+}
+
+impl<'a> Place<'a> {
+    fn take(runtime: &'a Runtime, name: &'a str) -> Result<Place<'a>, DeployError> {
+        let taken = || DeployError::Deployed(name.to_owned());
+        if !runtime.inner.deploying.lock().insert(name.to_owned()) {
+            return Err(taken());
+        }
+        let place = Place { runtime, name, url: None };
+        // Looked at in this order: who has just been deployed is in one of the two.
+        match runtime.inner.deployed.lock().contains_key(name) {
+            true => Err(taken()),
+            false => Ok(place),
+        }
+    }
+
+    /// Makes the hyperty known in its runtime and at its domain's node.
+    fn set_up(&mut self, url: &HypertyUrl, identity: Option<Identity>) -> Result<(), DeployError> {
+        self.runtime.inner.registry.add_hyperty(url, identity)?;
+        self.url = Some(url.clone());
+        self.runtime.be_reached_as(url);
+        Ok(())
+    }
+
+    fn keep(mut self, hyperty: &Hyperty) {
+        self.url = None;
+        self.runtime.inner.deployed.lock().insert(self.name.to_owned(), hyperty.clone());
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let inner = &self.runtime.inner;
+        if let Some(url) = &self.url {
+            inner.reached.lock().retain(|wish| !wish.urls().contains(url.as_url()));
+            inner.registry.remove_hyperty(url);
+        }
+        inner.deploying.lock().remove(self.name);
     }
 }
 
@@ -189,11 +237,9 @@ impl Runtime {
         });
     }
 
-    /// Takes back what was set up for a hyperty whose deployment failed, and waits until its address is free.
-    async fn forget(&self, url: &HypertyUrl) {
+    /// Waits until an address is free at which a deployment failed or was given up.
+    async fn detached(&self, url: &HypertyUrl) {
         let inner = &self.inner;
-        inner.reached.lock().retain(|wish| !wish.urls().contains(url.as_url()));
-        inner.registry.remove_hyperty(url);
         let mut detachments = inner.bus.detachments();
         let detached = async { while inner.bus.is_attached(url) && detachments.changed().await.is_ok() {} };
         if tokio::time::timeout(DETACH_WAIT, detached).await.is_err() {

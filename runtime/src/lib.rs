@@ -11,6 +11,7 @@
 
 #[cfg(feature = "websocket")]
 mod access;
+mod addresses;
 mod allocation;
 mod builder;
 mod error;

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hyperty_address_allocation::NodeAllocator;
@@ -43,6 +43,8 @@ pub(crate) struct Inner {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) tasks: Tasks,
     pub(crate) deployed: Mutex<BTreeMap<String, Hyperty>>,
+    /// The names that are being deployed.
+    pub(crate) deploying: Mutex<BTreeSet<String>>,
     /// Where messages to the hyperties themselves go, such as invitations: their nodes are told.
     pub(crate) reached: Mutex<Vec<Wish>>,
     pub(crate) routes: DomainRoutes,

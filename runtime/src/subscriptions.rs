@@ -11,14 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_message_bus::{BusError, DomainRoutes, Listener, MessageBus, Wish};
-use hyperty_model::message::{ResponseBody, RoutesBody};
-use hyperty_model::{DerivedTail, HypertyUrl, Message, MessageType, RuntimeUrl, StatusCode, Url, UrlKind};
+use hyperty_model::message::ResponseBody;
+use hyperty_model::{HypertyUrl, Message, MessageType, RuntimeUrl, StatusCode, Url};
 use hyperty_registry::RuntimeRegistry;
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use crate::addresses::{addresses_of, by_domain, check_allowed, domain_of};
 use crate::refusal::Refusal;
 
 /// How long a node may take to set up or take down a route: less than whoever asks waits (M9).
@@ -41,13 +42,24 @@ pub(crate) struct Subscriptions {
     bus: MessageBus,
     registry: RuntimeRegistry,
     routes: DomainRoutes,
-    table: Mutex<BTreeMap<(HypertyUrl, Url), Listened>>,
+    table: Mutex<Table>,
+}
+
+#[derive(Default)]
+struct Table {
+    listened: BTreeMap<(HypertyUrl, Url), Listened>,
+    /// Of the last request that waited for a node.
+    last: u64,
 }
 
 /// One address that is forwarded to one hyperty.
 struct Listened {
     _forward: Listener,
     wish: Wish,
+    /// The requests for it that wait for the node.
+    waiting: BTreeSet<u64>,
+    /// Whether one was answered 200.
+    granted: bool,
 }
 
 /// Runs the manager.
@@ -108,10 +120,11 @@ impl Subscriptions {
             }
         }
         let mut table = self.table.lock();
-        let new: Vec<&Url> =
-            urls.iter().filter(|url| !table.contains_key(&(hyperty.clone(), (*url).clone()))).collect();
-        let own = table.keys().filter(|(who, _)| who == hyperty).count();
-        if own + new.len() > LISTENED_PER_HYPERTY_MAX || table.len() + new.len() > LISTENED_MAX {
+        let Table { listened, last } = &mut *table;
+        let key = |url: &Url| (hyperty.clone(), url.clone());
+        let new: Vec<&Url> = urls.iter().filter(|url| !listened.contains_key(&key(url))).collect();
+        let own = listened.keys().filter(|(who, _)| who == hyperty).count();
+        if own + new.len() > LISTENED_PER_HYPERTY_MAX || listened.len() + new.len() > LISTENED_MAX {
             let text = format!("a hyperty listens to at most {LISTENED_PER_HYPERTY_MAX} addresses");
             return Err(Refusal::new(StatusCode::INTERNAL, text).because("limit"));
         }
@@ -120,16 +133,22 @@ impl Subscriptions {
             let forward = self.bus.forward(url, hyperty);
             let forward = forward.map_err(|error| Refusal::new(StatusCode::INTERNAL, error.to_string()))?;
             let wish = self.routes.wish(domain_of(url)?, vec![url.clone()]);
-            added.push((url.clone(), Listened { _forward: forward, wish }));
+            let waiting = BTreeSet::new();
+            added.push((key(url), Listened { _forward: forward, wish, waiting, granted: false }));
         }
-        let new = added.iter().map(|(url, _)| url.clone()).collect();
-        table.extend(added.into_iter().map(|(url, listened)| ((hyperty.clone(), url), listened)));
-        Ok(Step::Establish { hyperty: hyperty.clone(), urls, new })
+        listened.extend(added);
+        *last += 1;
+        for url in &urls {
+            if let Some(listened) = listened.get_mut(&key(url)) {
+                listened.waiting.insert(*last);
+            }
+        }
+        Ok(Step::Establish { hyperty: hyperty.clone(), urls, number: *last })
     }
 
-    /// Waits for the nodes. What was new ends again if one of them refuses: their nodes are told of that behind the
-    /// answer, which may have waited for long.
-    async fn establish(&self, hyperty: HypertyUrl, urls: Vec<Url>, new: Vec<Url>) -> Finished {
+    /// Waits for the nodes. If one of them refuses, what nobody else was granted, or waits for, ends again: their nodes
+    /// are told of that behind the answer, which may have waited for long.
+    async fn establish(&self, hyperty: HypertyUrl, urls: Vec<Url>, number: u64) -> Finished {
         let mut outcome = Ok(());
         for (domain, urls) in by_domain(&urls) {
             let wish = self.routes.wish(&domain, urls);
@@ -145,10 +164,30 @@ impl Subscriptions {
                 break;
             }
         }
+        let ended = self.conclude(&hyperty, &urls, number, outcome.is_ok());
         match outcome {
             Ok(()) => Finished::with(listing(&urls)),
-            Err(refusal) => Finished { answer: refusal.into(), ended: self.take(&hyperty, &new) },
+            Err(refusal) => Finished { answer: refusal.into(), ended },
         }
+    }
+
+    /// A request for these addresses waits no longer. Returns what nobody has any more.
+    fn conclude(&self, hyperty: &HypertyUrl, urls: &[Url], number: u64, granted: bool) -> Vec<Listened> {
+        let mut table = self.table.lock();
+        let mut ended = Vec::new();
+        for url in urls {
+            let key = (hyperty.clone(), url.clone());
+            let Some(listened) = table.listened.get_mut(&key) else { continue };
+            // What was ended meanwhile, and begun anew, is another's.
+            if !listened.waiting.remove(&number) {
+                continue;
+            }
+            listened.granted |= granted;
+            if !listened.granted && listened.waiting.is_empty() {
+                ended.extend(table.listened.remove(&key));
+            }
+        }
+        ended
     }
 
     fn end(&self, hyperty: &HypertyUrl, urls: Vec<Url>) -> Result<Step, Refusal> {
@@ -161,7 +200,7 @@ impl Subscriptions {
 
     fn take(&self, hyperty: &HypertyUrl, urls: &[Url]) -> Vec<Listened> {
         let mut table = self.table.lock();
-        urls.iter().filter_map(|url| table.remove(&(hyperty.clone(), url.clone()))).collect()
+        urls.iter().filter_map(|url| table.listened.remove(&(hyperty.clone(), url.clone()))).collect()
     }
 
     /// Tells the nodes, as far as nobody else here wants the routes. One that is away is told later.
@@ -182,26 +221,31 @@ impl Subscriptions {
             return Err(Refusal::new(StatusCode::FORBIDDEN, "a hyperty sees its own list only"));
         }
         let table = self.table.lock();
-        let own: Vec<Value> =
-            table.keys().filter(|(who, _)| who == hyperty).map(|(_, url)| url.as_str().into()).collect();
+        let own: Vec<Value> = table
+            .listened
+            .keys()
+            .filter(|(who, _)| who == hyperty)
+            .map(|(_, url)| url.as_str().into())
+            .collect();
         Ok(ResponseBody::ok().with_value(Value::Array(own)))
     }
 
     /// Forgets what hyperties wanted that are gone.
     fn sweep(&self) -> Vec<Listened> {
         let mut table = self.table.lock();
-        let all: BTreeSet<HypertyUrl> = table.keys().map(|(hyperty, _)| hyperty.clone()).collect();
+        let all: BTreeSet<HypertyUrl> = table.listened.keys().map(|(hyperty, _)| hyperty.clone()).collect();
         let gone: BTreeSet<HypertyUrl> =
             all.into_iter().filter(|hyperty| !self.bus.is_attached(hyperty)).collect();
-        let keys: Vec<_> = table.keys().filter(|(hyperty, _)| gone.contains(hyperty)).cloned().collect();
-        keys.iter().filter_map(|key| table.remove(key)).collect()
+        let keys: Vec<_> =
+            table.listened.keys().filter(|(hyperty, _)| gone.contains(hyperty)).cloned().collect();
+        keys.iter().filter_map(|key| table.listened.remove(key)).collect()
     }
 }
 
 /// What is left to do of a request.
 enum Step {
     Done(Box<ResponseBody>),
-    Establish { hyperty: HypertyUrl, urls: Vec<Url>, new: Vec<Url> },
+    Establish { hyperty: HypertyUrl, urls: Vec<Url>, number: u64 },
     Withdraw { ended: Vec<Listened>, urls: Vec<Url> },
 }
 
@@ -257,7 +301,7 @@ impl Subscriptions {
     async fn finish(&self, step: Step) -> Finished {
         match step {
             Step::Done(body) => Finished::with(*body),
-            Step::Establish { hyperty, urls, new } => self.establish(hyperty, urls, new).await,
+            Step::Establish { hyperty, urls, number } => self.establish(hyperty, urls, number).await,
             Step::Withdraw { ended, urls } => {
                 self.withdraw(ended).await;
                 Finished::with(listing(&urls))
@@ -298,71 +342,4 @@ fn local_hyperty(message: &Message) -> Result<HypertyUrl, Refusal> {
     let hyperty = HypertyUrl::try_from(message.from().clone()).ok().filter(|_| own);
     let text = "only a hyperty of this runtime may ask, in its own name";
     hyperty.ok_or_else(|| Refusal::new(StatusCode::FORBIDDEN, text))
-}
-
-fn addresses_of(message: &Message) -> Result<Vec<Url>, Refusal> {
-    let body = message.decode::<RoutesBody>();
-    let body = body.map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
-    let urls = body.all();
-    match urls.is_empty() {
-        true => Err(Refusal::new(StatusCode::BAD_REQUEST, "Bad Request: Missing <resources>")),
-        false => Ok(urls),
-    }
-}
-
-/// Only what tells how an entity is: everything else has a receiver, or a Sync Manager that decides.
-fn check_allowed(url: &Url) -> Result<(), Refusal> {
-    let allowed = match url.kind() {
-        UrlKind::Object => {
-            matches!(url.split_derived(), Some((_, Some(DerivedTail::Registration | DerivedTail::Status))))
-        }
-        UrlKind::Hyperty | UrlKind::Runtime => {
-            let last = url.path().rsplit_once('/').map(|(_, last)| last);
-            matches!(last, Some("registration" | "status"))
-        }
-        _ => false,
-    };
-    let text =
-        || format!("{url} is not to be listened to here: only <url>/registration and <url>/status are");
-    if allowed { Ok(()) } else { Err(Refusal::new(StatusCode::FORBIDDEN, text())) }
-}
-
-fn domain_of(url: &Url) -> Result<&str, Refusal> {
-    url.domain().ok_or_else(|| Refusal::new(StatusCode::BAD_REQUEST, format!("{url} has no domain")))
-}
-
-fn by_domain(urls: &[Url]) -> BTreeMap<String, Vec<Url>> {
-    let mut domains: BTreeMap<String, Vec<Url>> = BTreeMap::new();
-    for url in urls {
-        if let Some(domain) = url.domain() {
-            domains.entry(domain.to_ascii_lowercase()).or_default().push(url.clone());
-        }
-    }
-    domains
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn streams_of_objects_are_not_to_be_had() {
-        let allowed = |text: &str| check_allowed(&Url::parse(text).unwrap()).is_ok();
-        assert!(allowed("comm://example.com/1/registration"));
-        assert!(allowed("comm://example.com/1/status"));
-        assert!(allowed("hyperty://example.com/bob/registration"));
-        assert!(allowed("hyperty-runtime://example.com/phone/status"));
-        let of_object = ["", "/changes", "/children/notes", "/subscription", "/observers"];
-        for tail in of_object {
-            assert!(!allowed(&format!("comm://example.com/1{tail}")), "{tail}");
-        }
-        for refused in [
-            "hyperty://example.com/bob",
-            "hyperty-runtime://example.com/phone/sm",
-            "domain://registry.example.com/registration",
-            "user://example.com/bob/status",
-        ] {
-            assert!(!allowed(refused), "{refused}");
-        }
-    }
 }

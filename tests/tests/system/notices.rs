@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hyperty_conformance::world::World;
+use hyperty_conformance::world::{Link, World};
 use hyperty_message_bus::MiniBus;
 use hyperty_model::message::{ResponseBody, RoutesBody};
 use hyperty_model::{HypertyUrl, MessageType, Url};
@@ -110,4 +110,31 @@ async fn what_is_refused_and_what_ends() {
     drop(minibus);
     sleep(Duration::from_secs(60)).await;
     assert_eq!(routes(&world), before);
+}
+
+/// Of two who ask for the same at once each has its own answer: one that comes too late takes nothing from the other.
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_late_takes_nothing_from_who_is_granted_inv_rsm_3() {
+    let world = World::new(744);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let board = alice.create(topic("a")).await;
+    bob.runtime.connected().await;
+    let before = routes(&world);
+    let url = board.url().registration();
+    // What is said to the node waits on the way.
+    world.set_link("bob", Link::Stalled);
+    let begin = || {
+        let (hyperty, url) = (bob.hyperty.clone(), url.clone());
+        tokio::spawn(async move { hyperty.listen(&url).await })
+    };
+    let first = begin();
+    sleep(Duration::from_secs(10)).await;
+    let second = begin();
+    sleep(Duration::from_secs(3)).await;
+    assert!(matches!(first.await.unwrap(), Err(ListenError::Refused { .. })));
+    world.set_link("bob", Link::Up);
+    let mut notices = second.await.unwrap().expect("it is granted");
+    assert_eq!(routes(&world), before + 1);
+    board.delete().await.unwrap();
+    while status(&mut notices).await != "deleted" {}
 }

@@ -2,6 +2,7 @@
 //! or fails denies.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -19,6 +20,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
+use crate::spy::routes;
 use crate::support::{Party, topic};
 
 /// Longer than any exchange.
@@ -345,4 +347,43 @@ async fn a_deployment_that_failed_leaves_its_name_free() {
     let alice = runtime.deploy("app").user("user://example.com/alice").await.unwrap();
     assert_eq!(*alice.url(), hyperty);
     assert_eq!(*alice.resumed().reporters[0].url(), url);
+}
+
+/// Of two deployments of one name at once one is made; one that is given up half way, wherever that is, leaves nothing.
+#[tokio::test(start_paused = true)]
+async fn a_name_is_deployed_once_and_given_up_without_a_trace() {
+    let world = World::new(745);
+    let tables = Arc::new(MemoryTables::new());
+    let runtime = world.runtime_with("alice", &tables, |builder| builder).await;
+    runtime.connected().await;
+    let before = routes(&world);
+    let deploy = || runtime.deploy("app").user("user://example.com/alice").into_future();
+    let mut given_up = 0;
+    // Twice each: the first one of all waits for its address to be kept, the second finds it.
+    for polls in [0, 0, 1, 1, 2, 2] {
+        let mut deploying = deploy();
+        let mut is_done = false;
+        for _ in 0..=polls {
+            let once = std::future::poll_fn(|context| Poll::Ready(deploying.as_mut().poll(context)));
+            is_done = once.await.map(Result::unwrap).is_ready();
+            if is_done {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        if is_done {
+            break;
+        }
+        drop(deploying);
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(routes(&world), before, "given up after {polls}");
+        given_up += 1;
+    }
+    assert!(given_up > 1, "it waits for something");
+    runtime.shutdown().await.unwrap();
+
+    let runtime = world.runtime_with("alice", &Arc::new(MemoryTables::new()), |builder| builder).await;
+    let (one, other) = tokio::join!(runtime.deploy("app"), runtime.deploy("app"));
+    let made = [one, other].map(|it| it.map(|hyperty| hyperty.url().clone()));
+    assert!(matches!(made, [Ok(_), Err(DeployError::Deployed(_))]), "{made:?}");
 }
