@@ -147,9 +147,9 @@ impl SyncManager {
     }
 
     /// Writes that the object is offered, or that it no longer is. Not waited for: a restart without it finds the object
-    /// as it was, only nobody hears why.
+    /// as it was, only nobody hears why. What went on elsewhere meanwhile has no record here any more, and gets none.
     pub(super) fn write_transfer(&self, object: &Reported, state: &crate::reporter::State) {
-        if state.options.resumable {
+        if state.options.resumable && state.is_its_own() {
             let mut record = state.header(object.names().cloned().collect(), RecordStatus::Live);
             record.delegation = state.handing.transfer.as_ref().map(|it| it.kept(state.head_position));
             self.storage().save_metadata(&record);

@@ -154,7 +154,9 @@ impl SyncManager {
 
     /// Whatever the store was told before of a hyperty, this is how it is.
     fn write_as_it_is(&self, object: &Reported, state: &State, hyperty: &HypertyUrl) {
-        if state.observers.contains_key(hyperty) {
+        if !state.is_its_own() {
+            // The record is gone, or another's.
+        } else if state.observers.contains_key(hyperty) {
             self.persist_observer_of(object, state, hyperty);
         } else if let Some(subscriber) = state.joining.find(hyperty) {
             self.storage().put_subscriber(Role::Reporter, &object.url, subscriber);

@@ -177,7 +177,8 @@ impl SyncManager {
             return;
         }
         let mut state = object.lock();
-        if let Some(subscriber) = state.removed.told(who, goodbye.at).filter(|_| state.options.resumable) {
+        let is_kept = state.options.resumable && state.is_its_own();
+        if let Some(subscriber) = state.removed.told(who, goodbye.at).filter(|_| is_kept) {
             self.storage().put_subscriber(Role::Reporter, &object.url, &subscriber);
         }
     }

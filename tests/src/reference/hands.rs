@@ -94,7 +94,7 @@ impl Reference {
         self.granted(who);
         if removed {
             self.maybe_granted(who);
-            self.removing(who);
+            self.observers.removed_early.insert(who.to_owned());
         }
     }
 

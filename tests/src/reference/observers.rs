@@ -18,6 +18,8 @@ pub(super) struct Observers {
     doubtful: BTreeSet<String>,
     /// Those whose removal was asked for, which may have happened or not.
     leaving: BTreeSet<String>,
+    /// Those that were removed before they had heard that they observe what was theirs.
+    pub(super) removed_early: BTreeSet<String>,
     /// Those that whoever took the object over from an older copy may know as removed, as they once were.
     outdated: BTreeSet<String>,
     pub(super) seats: ByName<Seat>,
@@ -194,7 +196,10 @@ impl Reference {
         let gone = self.children.gone_for(who);
         let seat = Seat { at, told: at, children_gone: gone, ..Seat::default() };
         self.observers.seats.insert(who.to_owned(), seat);
-        self.observers.leaving.remove(who);
+        match self.observers.removed_early.remove(who) {
+            true => self.observers.leaving.insert(who.to_owned()),
+            false => self.observers.leaving.remove(who),
+        };
         self.observers.outdated.remove(who);
         Ok(())
     }

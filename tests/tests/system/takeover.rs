@@ -280,6 +280,36 @@ async fn a_former_reporter_stands_down_and_is_told_what_is_lost_inv_res_5() {
     assert!(alice.hyperty.resumed().reporters.is_empty());
 }
 
+/// What was offered when it went on elsewhere is nobody's to keep: the end of the offer writes nothing.
+#[tokio::test(start_paused = true)]
+async fn an_offer_that_ends_behind_a_takeover_does_not_bring_the_object_back_inv_res_5() {
+    let world = World::new(9011);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let board = alice.create(topic("a")).await;
+    let image = Arc::new(alice.tables.snapshot());
+    world.cut("alice");
+    sleep(Duration::from_secs(120)).await;
+    let (tablet, hyperty) = second(&world, "tablet", &image, "alice").await;
+    tablet.connected().await;
+    let taken = hyperty.resume_by(of_user("alice")).await.unwrap();
+    assert_eq!(taken.reporters.len(), 1);
+
+    let (to, offering) = (bob.hyperty.url().clone(), board.clone());
+    let offer = tokio::spawn(async move { offering.delegate(&to).await });
+    sleep(Duration::from_secs(1)).await;
+    let mut events = board.events();
+    world.heal("alice");
+    let deposed =
+        async { while !matches!(events.next().await, None | Some(ReporterEvent::Deposed { .. })) {} };
+    tokio::time::timeout(Duration::from_secs(600), deposed).await.unwrap();
+    assert!(offer.await.unwrap().is_err());
+    // Longer than an offer lasts.
+    sleep(Duration::from_secs(300)).await;
+    drop((board, events));
+    let alice = alice.crash().await;
+    assert!(alice.hyperty.resumed().reporters.is_empty());
+}
+
 /// What cannot be kept in time is told to be missing, and then nothing of it is left: neither here nor in the Reporter's
 /// list.
 #[tokio::test(start_paused = true)]

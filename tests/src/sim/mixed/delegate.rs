@@ -124,6 +124,10 @@ pub(super) fn owns(party: &Party, from: &str, board: &Reporter) -> Result<(), Vi
     judge.check(board.url(), |judge| {
         // What it was shown as an Observer is over.
         judge.unsubscribed(&party.who);
-        judge.delegated(from, &party.who, at, &data)
+        match judge.is_owner(&party.who) {
+            // It had given it away, to somebody who could not host it.
+            true => judge.resumed(&party.who, at, &data),
+            false => judge.delegated(from, &party.who, at, &data),
+        }
     })
 }
