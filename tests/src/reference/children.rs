@@ -64,6 +64,10 @@ enum Deletion {
 }
 
 impl Kid {
+    fn is_gone(&self) -> bool {
+        self.deletion == Deletion::Acknowledged
+    }
+
     /// Whether a version may be shown and then be gone again: children travel from peer to peer as well, and what
     /// the Reporter's side has not taken yet it may refuse, or lose and be sent again.
     fn may_go_back(&self, version: u64) -> bool {
@@ -83,8 +87,7 @@ impl Children {
 
     /// Those whose deletion was acknowledged.
     fn gone(&self) -> impl Iterator<Item = String> {
-        let gone =
-            self.known.iter().filter(|(_, kid)| kid.deletion == Deletion::Acknowledged && !kid.uncertain);
+        let gone = self.known.iter().filter(|(_, kid)| kid.is_gone() && !kid.uncertain);
         gone.map(|(id, _)| id.clone())
     }
 }
@@ -174,11 +177,8 @@ impl Reference {
     pub fn child_deletion_acknowledged(&mut self, who: &str, id: &str) -> Result<(), Violation> {
         let kid = self.kid(who, id)?;
         if kid.deletion == Deletion::None {
-            return Err(self.violation(
-                Invariant::I3,
-                who,
-                format!("the deletion of {id} is acknowledged, never made"),
-            ));
+            let detail = format!("the deletion of {id} is acknowledged, never made");
+            return Err(self.violation(Invariant::I3, who, detail));
         }
         kid.deletion = Deletion::Acknowledged;
         Ok(())
@@ -259,13 +259,16 @@ impl Reference {
         let uncertain = kid.may_go_back(seen.version);
         let known_deleted = kid.deletion > Deletion::None;
         if deleted && !known_deleted && !uncertain {
-            return Err(self.violation(
-                Invariant::I3,
-                who,
-                format!("told that {id} is deleted, nobody did that"),
-            ));
+            let detail = format!("told that {id} is deleted, nobody did that");
+            return Err(self.violation(Invariant::I3, who, detail));
         }
-        let Some(seat) = self.observers.seats.get(who) else { return Ok(()) };
+        // Until the Reporter's side has taken it a deletion may be refused, or lost; and what looks like one may be a
+        // version that is taken back.
+        let is_final = kid.is_gone();
+        let Some(seat) = self.observers.seats.get_mut(who) else { return Ok(()) };
+        if !is_final {
+            seat.children_gone.remove(id);
+        }
         if seat.children_gone.contains(id) && !uncertain {
             return Err(self.violation(Invariant::I9, who, format!("told of {id}, which is deleted")));
         }
@@ -277,7 +280,7 @@ impl Reference {
         if let Some(seat) = self.observers.seats.get_mut(who) {
             match deleted {
                 // Taken back: what the Reporter's side has of it may be older, and is told from the beginning.
-                true if !known_deleted => drop(seat.children_told.remove(id)),
+                true if !is_final => drop(seat.children_told.remove(id)),
                 _ => drop(seat.children_told.insert(seen.id.clone(), seen.version)),
             }
             if deleted && known_deleted {
@@ -298,15 +301,16 @@ impl Reference {
         if who == self.owner() {
             self.reporter_holds(who, list)?;
         }
+        let Some(seat) = self.observers.seats.get_mut(who) else { return Ok(()) };
+        for seen in list.iter().filter(|seen| !self.children.known[&seen.id].is_gone()) {
+            seat.children_gone.remove(&seen.id);
+        }
         let Some(seat) = self.observers.seats.get(who) else { return Ok(()) };
         for seen in list {
             let kid = &self.children.known[&seen.id];
             if seat.children_gone.contains(&seen.id) && !kid.may_go_back(0) {
-                return Err(self.violation(
-                    Invariant::I9,
-                    who,
-                    format!("holds {}, which is deleted", seen.id),
-                ));
+                let detail = format!("holds {}, which is deleted", seen.id);
+                return Err(self.violation(Invariant::I9, who, detail));
             }
             let before = seat.children_held.get(&seen.id).copied().unwrap_or_default();
             if seen.version < before && !kid.may_go_back(before) && kid.writer != who {
@@ -324,7 +328,7 @@ impl Reference {
         let held: BTreeMap<&str, u64> = list.iter().map(|seen| (seen.id.as_str(), seen.version)).collect();
         for (id, kid) in self.children.known.iter().filter(|(_, kid)| !kid.uncertain) {
             let held = held.get(id.as_str()).copied();
-            if kid.deletion == Deletion::Acknowledged && held.is_some() {
+            if kid.is_gone() && held.is_some() {
                 return Err(self.violation(Invariant::I9, who, format!("{id} is deleted, and there")));
             }
             if kid.deletion == Deletion::None && held < kid.acknowledged {

@@ -107,6 +107,20 @@ fn i2_gaps_doubles_and_ways_back_are_found() {
 }
 
 #[test]
+fn i9_a_deletion_is_final_once_the_reporters_side_has_it() {
+    let mut kids = with_kid(1);
+    kids.child_deleted("bob", "notes/1").unwrap();
+    // The deletion on its way, or a version that is taken back: nobody can tell.
+    kids.child_changed("carol", &kid(1), true).unwrap();
+    kids.holds_children("carol", &[kid(1)]).unwrap();
+    kids.child_changed("carol", &kid(1), false).unwrap();
+    kids.child_changed("carol", &kid(1), true).unwrap();
+    kids.child_deletion_acknowledged("bob", "notes/1").unwrap();
+    assert_eq!(broken(kids.child_changed("carol", &kid(1), false)), Invariant::I9);
+    assert_eq!(broken(kids.holds_children("carol", &[kid(1)])), Invariant::I9);
+}
+
+#[test]
 fn i3_what_nobody_wrote_or_kept_is_found() {
     let mut first = board(2, 2);
     assert_eq!(broken(first.joined("bob", at(0, 3), &doc(3))), Invariant::I3);
