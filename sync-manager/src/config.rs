@@ -43,6 +43,12 @@ pub struct SyncManagerConfig {
     pub host_wait: Duration,
     /// How long it is remembered that an object was given away, after the new owner has said that it acts.
     pub gift_age: Duration,
+    /// Objects that are remembered as given away. For one more, the acknowledged one that was given first is forgotten;
+    /// without one nothing more is given (412). A runtime that retires has thousands, one after the other.
+    pub gifts_max: usize,
+    /// Bytes of all objects that are remembered as given away, whether in memory or in the store; the same happens beyond
+    /// it. Four of the largest.
+    pub gift_bytes_max: usize,
     /// How fast different answers to reads of one object are made, in bytes per second (M7). Answers of the same state
     /// are shared and not held up; an object that changes faster than its observers can be given whole states serves
     /// them in turns. A megabyte is made every 16 ms by default, which leaves most of a core to everything else.
@@ -146,6 +152,8 @@ impl Default for SyncManagerConfig {
             confirm_wait: Duration::from_secs(15),
             host_wait: Duration::from_secs(10),
             gift_age: Duration::from_secs(24 * 3600),
+            gifts_max: 1_024,
+            gift_bytes_max: 64 << 20,
             answer_bytes_per_second: 64 << 20,
             digest_bytes_max: hyperty_model::digest::DIGEST_BYTES_MAX,
             message_bytes_max: hyperty_model::message::MESSAGE_BYTES_MAX,

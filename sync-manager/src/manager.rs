@@ -234,8 +234,7 @@ impl SyncManager {
 
     /// What it has done so far, and what it holds.
     pub fn stats(&self) -> SyncStats {
-        let (reported, observed) = self.counts();
-        self.tally().read(reported, observed)
+        self.tally().read(self.counts(), self.gifts())
     }
 
     pub(crate) fn tally(&self) -> &Tally {

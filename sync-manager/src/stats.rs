@@ -10,6 +10,10 @@ pub struct SyncStats {
     pub reported: usize,
     /// Objects that hyperties of this runtime observe and that are reported elsewhere.
     pub observed: usize,
+    /// Objects that are remembered as given to others (protocol 5.11).
+    pub gifts: usize,
+    /// The bytes of those among them that are in memory.
+    pub gift_bytes: usize,
     /// Changes released to the observers of reported objects.
     pub released: u64,
     /// Changes released to the observers here of objects that are reported elsewhere.
@@ -94,10 +98,16 @@ impl Count {
 }
 
 impl Tally {
-    pub(crate) fn read(&self, reported: usize, observed: usize) -> SyncStats {
+    pub(crate) fn read(
+        &self,
+        (reported, observed): (usize, usize),
+        (gifts, gift_bytes): (usize, usize),
+    ) -> SyncStats {
         SyncStats {
             reported,
             observed,
+            gifts,
+            gift_bytes,
             released: self.released.get(),
             delivered: self.delivered.get(),
             repairs_by_changes: self.repairs_by_changes.get(),

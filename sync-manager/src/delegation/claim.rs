@@ -8,7 +8,8 @@ use hyperty_model::message::{Body, ClaimBody, Control, ControlBody, ReadBody, Re
 use hyperty_model::{HypertyUrl, Message, MessageType, ObjectUrl, StatusCode};
 use tokio::time::Instant;
 
-use super::transfer::{Gift, Transfer};
+use super::gift::Gift;
+use super::transfer::Transfer;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
 use crate::parts::{Grounds, Outgoing};
@@ -22,19 +23,22 @@ impl SyncManager {
         let late =
             || Err(Refusal::new(StatusCode::TIMEOUT, "it is not decided yet; claim again").because("busy"));
         match outcome.unwrap_or_else(|_| late()) {
-            Ok(gift) => self.answer_claim(&Arc::new(question), body, &gift),
+            Ok(gift) => match self.contents_of(&gift) {
+                Ok(contents) => self.answer_claim(&Arc::new(question), body, &contents.grant),
+                Err(refusal) => question.answer(refusal),
+            },
             Err(refusal) => question.answer(refusal),
         }
     }
 
     /// Step 8.
-    fn answer_claim(&self, question: &Arc<Question>, claim: &ClaimBody, gift: &Gift) {
-        let body = Body::of(gift.grant.clone());
+    fn answer_claim(&self, question: &Arc<Question>, claim: &ClaimBody, grant: &ResponseBody) {
+        let body = Body::of(grant.clone());
         if !claim.parts {
             return question.answer_with(body);
         }
         let grounds = Grounds::Gift(claim.delegation.clone());
-        self.answer_whole(question, Outgoing { object: &gift.url, grounds, parts: true, body });
+        self.answer_whole(question, Outgoing { object: &claim.resource, grounds, parts: true, body });
     }
 
     /// `read` of one part of a grant, at this Sync Manager: the object's own address is the other's by then.
@@ -114,9 +118,9 @@ impl SyncManager {
             transfer.abort(Refusal::new(StatusCode::CONDITION, refusal.description));
             return self.stay(object, transfer);
         }
-        if !self.can_be_given(&object.lock(), parts) {
-            let text = "the object is larger than what can be given";
-            transfer.abort(Refusal::new(StatusCode::CONDITION, text).because("limit"));
+        let bytes = self.bytes_to_give(&object.lock());
+        if let Err(refusal) = self.can_be_given(&object.url, bytes, parts) {
+            transfer.abort(refusal);
             return self.stay(object, transfer);
         }
         self.commit_transfer(object, transfer).await;

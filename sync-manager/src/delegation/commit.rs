@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use hyperty_model::delegation::Giver;
 use hyperty_model::message::ResponseBody;
-use hyperty_model::{Position, Snapshot, Url};
+use hyperty_model::{ObjectUrl, Position, Snapshot, StatusCode, Url};
 use hyperty_storage::{ObjectRecord, RecordStatus};
 use serde_json::json;
 
-use super::transfer::{Gift, Transfer};
+use super::gift::{Contents, Gift};
+use super::transfer::Transfer;
+use crate::answer::Refusal;
 use crate::manager::SyncManager;
 use crate::reporter::{Phase, Reported, State, runtime_of};
 
@@ -56,13 +58,20 @@ impl SyncManager {
         }
     }
 
-    /// Whether everything that the new owner needs can be given: as a whole, or to one that fetches no parts in one
-    /// message.
-    pub(super) fn can_be_given(&self, state: &State, parts: bool) -> bool {
+    /// What everything takes that the new owner needs.
+    pub(super) fn bytes_to_give(&self, state: &State) -> usize {
+        bytes_of(state.snapshot(), state.observers.len() + state.grants.iter().count())
+    }
+
+    /// Whether that can be given: as a whole, or to one that fetches no parts in one message; and be kept until it is
+    /// acknowledged.
+    pub(super) fn can_be_given(&self, url: &ObjectUrl, bytes: usize, parts: bool) -> Result<(), Refusal> {
         let max = if parts { self.config().whole_bytes_max } else { self.config().message_bytes_max };
-        let whole = serde_json::to_vec(&state.snapshot().into_value()).map_or(usize::MAX, |text| text.len());
-        let others = state.observers.len() + state.grants.iter().count();
-        whole.saturating_add(others * BYTES_FOR_EACH) < max.saturating_sub(ENVELOPE_BYTES)
+        if bytes >= max.saturating_sub(ENVELOPE_BYTES) {
+            let text = "the object is larger than what can be given";
+            return Err(Refusal::new(StatusCode::CONDITION, text).because("limit"));
+        }
+        self.make_room_for_gift(url, bytes)
     }
 
     fn begin_commit(&self, object: &Arc<Reported>, transfer: &Arc<Transfer>) -> Option<Arc<Gift>> {
@@ -71,8 +80,8 @@ impl SyncManager {
             return None;
         }
         let gift = Arc::new(self.gift_of(object, &state, transfer)?);
-        if gift.kept {
-            self.storage().save(&gift.record);
+        if let Some(contents) = gift.in_memory().filter(|_| gift.kept) {
+            self.storage().save(&contents.record);
         }
         Some(gift)
     }
@@ -97,20 +106,15 @@ impl SyncManager {
             ..hyperty_storage::Subscriber::new(transfer.former.clone())
         };
         let grant = grant(&record, transfer, state.snapshot(), former, self.address());
-        Some(Gift {
-            url: object.url.clone(),
-            transfer: Arc::clone(transfer),
-            record,
-            grant,
-            kept: state.options.resumable,
-        })
+        let bytes = self.bytes_to_give(state);
+        Some(Gift::new(transfer, Contents { record, grant }, state.options.resumable, bytes))
     }
+}
 
-    /// The gift by which an object was given.
-    pub(crate) fn gift(&self, url: &hyperty_model::ObjectUrl, offer: &str) -> Option<Arc<Gift>> {
-        let given = self.shared.given.lock();
-        given.get(url).filter(|gift| gift.transfer.offer == offer).cloned()
-    }
+/// What a snapshot takes, with so many observers and grants beside it.
+pub(super) fn bytes_of(snapshot: Snapshot, others: usize) -> usize {
+    let whole = serde_json::to_vec(&snapshot.into_value()).map_or(usize::MAX, |text| text.len());
+    whole.saturating_add(others.saturating_mul(BYTES_FOR_EACH))
 }
 
 /// Step 8: what the new owner goes on from.

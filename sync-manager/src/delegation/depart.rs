@@ -8,15 +8,14 @@ use hyperty_model::message::RoutesBody;
 use hyperty_model::replica::{GapLimits, Replica};
 use hyperty_model::url::node;
 use hyperty_model::{MessageType, ObjectUrl, Url};
-use hyperty_registry::{RegistrationRecord, UpdateError};
+use hyperty_registry::UpdateError;
 use hyperty_storage::Role;
-use tokio::time::Instant;
 
-use super::transfer::{Gift, Transfer};
+use super::gift::Gift;
+use super::transfer::Transfer;
 use crate::manager::SyncManager;
 use crate::observer::LocalObserver;
 use crate::reporter::{Ended, Reported, runtime_of};
-use crate::timers::Due;
 
 impl SyncManager {
     /// Says at the registry and the message node of the domain whose the object is, until they have heard it or the new
@@ -28,7 +27,7 @@ impl SyncManager {
             // The grant comes first: it is sent from the object's address, which is the other's after this.
             tokio::time::sleep(pause).await;
             let (mut routed, mut registered) =
-                (!gift.record.domain_routing, !gift.record.domain_registration);
+                (!gift.header.domain_routing, !gift.header.domain_registration);
             loop {
                 let Giver::Given { epoch, confirmed: false, .. } = gift.transfer.state() else { return };
                 routed = routed || manager.transfer_routes(&gift).await;
@@ -45,7 +44,7 @@ impl SyncManager {
     /// M17: the routes go from this session to the other's.
     async fn transfer_routes(&self, gift: &Gift) -> bool {
         let Giver::Given { taker, .. } = gift.transfer.state() else { return true };
-        let channels = gift.record.children_names.iter().map(|name| gift.url.children(name));
+        let channels = gift.header.children_names.iter().map(|name| gift.url.children(name));
         let routed =
             [gift.url.as_url().clone(), gift.url.subscription()].into_iter().chain(channels).collect();
         self.transfer_held(&gift.url, routed, &taker).await
@@ -184,69 +183,7 @@ impl SyncManager {
         transfer.depart();
         if let Some(gift) = self.gift(&object.url, &transfer.offer) {
             self.write_gift(&gift);
+            gift.leave_to_the_store();
         }
-    }
-
-    /// Writes how far it has come.
-    pub(super) fn write_gift(&self, gift: &Gift) {
-        // Unless it has come back since: then the record is its owner's.
-        let is_elsewhere = self.reported(&gift.url).is_none() && self.taking(&gift.url).is_none();
-        if gift.kept && is_elsewhere {
-            let mut record = gift.record.clone();
-            record.delegation = Some(gift.transfer.kept(gift.from()));
-            self.storage().save_metadata(&record);
-        }
-    }
-
-    /// Notes that the new owner has said that it acts, and forgets the gift when nobody can ask for it any more.
-    pub(super) fn keep_gift(&self, gift: &Arc<Gift>) {
-        let confirmed = matches!(gift.transfer.state(), Giver::Given { confirmed: true, .. });
-        if !confirmed {
-            return;
-        }
-        self.write_gift(gift);
-        self.shared.timers.set(&gift.url, Due::Gift, Instant::now() + self.config().gift_age);
-    }
-
-    /// A gift that was confirmed is old enough that nobody asks for it any more.
-    pub(crate) fn forget_gift(&self, url: &ObjectUrl) {
-        let removed = {
-            let mut given = self.shared.given.lock();
-            let over = given
-                .get(url)
-                .is_some_and(|gift| matches!(gift.transfer.state(), Giver::Given { confirmed: true, .. }));
-            if over { given.remove(url) } else { None }
-        };
-        if removed.is_some_and(|gift| gift.kept) && self.reported(url).is_none() {
-            self.storage().remove(Role::Reporter, url);
-        }
-    }
-}
-
-impl Gift {
-    /// Whether it is this Sync Manager's.
-    pub(super) fn is_given_to(&self, manager: &hyperty_model::Url) -> bool {
-        matches!(self.transfer.state(), Giver::Given { taker, .. } if taker == *manager)
-    }
-
-    /// Where the object stood when it was given.
-    pub(super) fn from(&self) -> hyperty_model::Position {
-        match &self.record.delegation {
-            Some(hyperty_storage::Delegation::Giving { from, .. }) => *from,
-            _ => self.record.position,
-        }
-    }
-
-    /// What the registry is told of it.
-    fn registration(&self, epoch: u64) -> RegistrationRecord {
-        let metadata = self.record.metadata.clone();
-        let record = RegistrationRecord::of_object(
-            &self.url,
-            metadata.runtime,
-            metadata.schema,
-            &metadata.name,
-            metadata.reporter,
-        );
-        RegistrationRecord { epoch, ..record }
     }
 }

@@ -9,7 +9,7 @@ use hyperty_model::message::{Control, GiveBackBody, ResponseBody};
 use hyperty_model::{Position, StatusCode, Url};
 use hyperty_storage::RecordStatus;
 
-use super::transfer::Gift;
+use super::gift::Gift;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
 use crate::reporter::Reported;
@@ -52,7 +52,7 @@ impl SyncManager {
 
     /// Ours again, in an epoch of its own: durable first, then served.
     async fn reclaim(&self, gift: &Arc<Gift>, epoch: u64) -> Result<(), Refusal> {
-        let mut record = gift.record.clone();
+        let mut record = self.contents_of(gift)?.record.clone();
         record.position = Position { epoch, ..record.position };
         record.metadata.reporter = gift.transfer.former.clone();
         record.metadata.runtime = self.shared.parts.runtime.clone();

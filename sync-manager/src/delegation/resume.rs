@@ -5,15 +5,14 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyperty_model::StatusCode;
 use hyperty_model::delegation::{Giver, Taker};
 use hyperty_storage::{Delegation, ObjectRecord, RecordStatus, Role, Subscriber};
 use tokio::time::Instant;
 
-use super::commit::grant;
+use super::commit::bytes_of;
+use super::gift::{Contents, Gift};
 use super::taking::{Accepted, Taking};
-use super::transfer::{Gift, Transfer};
-use crate::answer::Refusal;
+use super::transfer::Transfer;
 use crate::manager::SyncManager;
 use crate::reporter::snapshot_of;
 
@@ -68,26 +67,25 @@ impl SyncManager {
         let Giver::Given { offer, confirmed, .. } = state.clone() else { return };
         let to = record.metadata.reporter.clone();
         let transfer = Arc::new(Transfer::of(offer, to, former.clone(), Instant::now(), state));
-        let mut snapshot = snapshot_of(&record);
-        (snapshot.version, snapshot.epoch) = (from.version, from.epoch);
         let subscriber = Subscriber {
             runtime: Some(self.shared.parts.runtime.clone()),
             identity: record.reporter_user.clone(),
             ..Subscriber::new(former)
         };
-        let grant = grant(&record, &transfer, snapshot, subscriber.clone(), self.address());
-        let url = record.metadata.url.clone();
-        let gift = Arc::new(Gift { url: url.clone(), transfer, record, grant, kept: true });
-        self.shared.given.lock().insert(url, Arc::clone(&gift));
+        let contents = Contents::of_record(record, &transfer, from, self);
+        let others = contents.record.subscriptions.len() + contents.record.grants.len();
+        let bytes = bytes_of(snapshot_of(&contents.record), others);
+        let gift = Arc::new(Gift::new(&transfer, contents, true, bytes));
+        self.shared.given.lock().insert(gift.url.clone(), Arc::clone(&gift));
         match departed {
             true => gift.transfer.depart(),
             false => self.observe_after_restart(&gift, subscriber),
         }
-        if confirmed {
-            self.keep_gift(&gift);
-        } else {
+        self.keep_gift(&gift);
+        if !confirmed {
             self.announce_gift(&gift);
         }
+        gift.leave_to_the_store();
     }
 
     /// The crash came between the gift and the record of who observes here now: that is made of the gift. They go on
@@ -95,7 +93,8 @@ impl SyncManager {
     fn observe_after_restart(&self, gift: &Gift, former: Subscriber) {
         let here = &self.shared.parts.runtime;
         let is_here = |one: &Subscriber| one.removed.is_none() && one.runtime.as_ref() == Some(here);
-        let mut record = gift.record.clone();
+        let Some(contents) = gift.in_memory() else { return };
+        let mut record = contents.record.clone();
         record.subscriptions.retain(|one| is_here(one) && one.hyperty != former.hyperty);
         record.subscriptions.push(former);
         record.role = Role::Observer;
@@ -159,12 +158,5 @@ impl SyncManager {
                 None
             }
         }
-    }
-
-    /// Why an object cannot be asked for that was given away.
-    pub(crate) fn given_away(&self, url: &hyperty_model::ObjectUrl) -> Option<Refusal> {
-        let gift = self.shared.given.lock().get(url).cloned()?;
-        let text = format!("the object is {}'s now", gift.transfer.to);
-        Some(Refusal::new(StatusCode::FORBIDDEN, text).because("delegated"))
     }
 }

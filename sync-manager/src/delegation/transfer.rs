@@ -1,12 +1,10 @@
 //! What the giving side keeps of an object that changes hands.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyperty_model::delegation::{Claim, Giver};
-use hyperty_model::message::ResponseBody;
-use hyperty_model::{HypertyUrl, ObjectUrl, Position, StatusCode, Url};
-use hyperty_storage::{Delegation, ObjectRecord};
+use hyperty_model::{HypertyUrl, Position, StatusCode, Url};
+use hyperty_storage::Delegation;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -142,16 +140,4 @@ impl Transfer {
         let (state, departed) = (self.state().to_write(), self.departed.load(Ordering::Acquire));
         Delegation::Giving { state, former: self.former.clone(), from, departed }
     }
-}
-
-/// An object that was given away, for as long as the other side may ask for it again.
-pub(crate) struct Gift {
-    pub(crate) url: ObjectUrl,
-    pub(crate) transfer: Arc<Transfer>,
-    /// As it was written when it was given.
-    pub(crate) record: ObjectRecord,
-    /// The answer to whoever claims it.
-    pub(crate) grant: ResponseBody,
-    /// Whether it stands in the store.
-    pub(super) kept: bool,
 }

@@ -153,6 +153,17 @@ impl House {
                     "identity": identity});
                 ("forward", from, to("subscription"), body)
             }
+            Ask::Accept => {
+                let heir = self.hyperty(Role::Reporter, Path::Inside);
+                let mut body = self.offer.clone();
+                (body["source"], body["delegate"]) = (json!(self.giver), json!(heir));
+                ("create", hyperty, sm, body)
+            }
+            Ask::PassOn => {
+                let from = if path == Path::Inside { hyperty.clone() } else { service("sm") };
+                let asked = json!({"id": 9, "type": "read", "from": hyperty, "to": object, "body": {}});
+                ("forward", from, sm, json!({"message": asked, "delegation": self.offer["delegation"]}))
+            }
             Ask::Resume => {
                 let body =
                     json!({"resume": true, "resource": object, "schema": self.schema, "identity": identity});

@@ -104,6 +104,10 @@ pub(crate) enum Ask {
     Offer,
     /// Taking up an offer that was never made.
     TakeUp,
+    /// The acceptance of what is offered to the Reporter, at its Sync Manager.
+    Accept,
+    /// A request that would have come to the object's former owner, passed on to the Reporter's Sync Manager.
+    PassOn,
     /// `create` with `resume` for the object.
     Resume,
     /// The object's address at the node, as its Reporter's side holds it.
@@ -125,7 +129,7 @@ pub(crate) enum Ask {
 }
 
 impl Ask {
-    pub(crate) const ALL: [Ask; 27] = [
+    pub(crate) const ALL: [Ask; 29] = [
         Ask::Read,
         Ask::Repair,
         Ask::Subscribe,
@@ -144,6 +148,8 @@ impl Ask {
         Ask::Remove,
         Ask::Offer,
         Ask::TakeUp,
+        Ask::Accept,
+        Ask::PassOn,
         Ask::Resume,
         Ask::Hold,
         Ask::Transfer,
@@ -166,7 +172,7 @@ impl Ask {
 
     /// Whether it goes to the Reporter's own Sync Manager, which takes requests from its own runtime only.
     pub(crate) fn is_for_manager(self) -> bool {
-        matches!(self, Ask::Delete | Ask::Invite | Ask::Remove | Ask::Offer | Ask::Resume)
+        matches!(self, Ask::Delete | Ask::Invite | Ask::Remove | Ask::Offer | Ask::Resume | Ask::Accept)
     }
 
     /// Whether it is published, so that it has no answer if all is well.
@@ -188,11 +194,21 @@ pub(crate) enum State {
     Live,
     /// It is offered to somebody who has not answered.
     Delegating,
+    /// It is another runtime's, and offered to the Reporter, who has not answered.
+    OfferedHere,
+    /// The Reporter has accepted it: its runtime claims it, and it is not given yet.
+    Claimed,
     Deleted,
 }
 
 impl State {
-    pub(crate) const ALL: [State; 4] = [State::Absent, State::Live, State::Delegating, State::Deleted];
+    pub(crate) const ALL: [State; 6] =
+        [State::Absent, State::Live, State::Delegating, State::OfferedHere, State::Claimed, State::Deleted];
+
+    /// Whether the Reporter is the one who is to have it.
+    pub(crate) fn is_to_be_taken(self) -> bool {
+        matches!(self, State::OfferedHere | State::Claimed)
+    }
 }
 
 /// Where the sender is.
@@ -338,6 +354,15 @@ impl Cell {
             // It does not come to sending anything.
             Form::Expired => path == Path::Node && ask == Ask::Read,
         };
-        placed && reachable && formed
+        if state.is_to_be_taken() {
+            // It has no observers yet that the Reporter's side knows of; who asks it as what it is asks its owner.
+            let known = matches!(role, Role::Stranger | Role::Reporter | Role::OtherRuntime | Role::Node);
+            let asked_here =
+                ask.is_for_manager() || ask.is_for_node() || ask.is_published() || matches!(ask, Ask::PassOn);
+            let as_itself = form == Form::True && asked_here;
+            let as_another = matches!(form, Form::ForgedFrom | Form::ForgedObject | Form::ForgedManager);
+            return known && placed && reachable && formed && (as_itself || as_another);
+        }
+        placed && reachable && formed && !matches!(ask, Ask::Accept | Ask::PassOn)
     }
 }

@@ -46,6 +46,11 @@ pub(crate) struct House {
     warden: Peer,
     /// Since when the object is offered to somebody.
     offered: Option<Instant>,
+    /// The offer by which it is to become the Reporter's, and the Sync Manager that made it.
+    pub(crate) offer: Value,
+    pub(crate) giver: String,
+    /// The Reporter has accepted it, and nothing is answered to that.
+    claimed: bool,
     /// Who took the object over, and handed it to the Reporter.
     pub(crate) heir: Option<(Hyperty, Observer)>,
 }
@@ -96,26 +101,13 @@ impl House {
             tables,
             warden,
             offered: None,
+            offer: Value::Null,
+            giver: String::new(),
+            claimed: state == State::Claimed,
             heir: None,
         };
         house.bind().await;
-        if state != State::Absent {
-            match origin {
-                Origin::Inside => house.create().await,
-                Origin::Node => house.receive().await,
-                Origin::TakenOver => house.inherit().await,
-            }
-            house.everybody_is_somebody(origin).await;
-        }
-        if state == State::Deleted {
-            let (object, sm) = (house.object.clone(), house.sm());
-            let answer = house.as_reporter("delete", &sm, json!({"resource": object})).await;
-            assert_eq!(code(&answer), 200, "{answer}");
-            house.nobody_listens().await;
-        }
-        if state == State::Delegating {
-            house.keep_offered().await;
-        }
+        house.bring_to(state, origin).await;
         house.settle().await;
         house
     }
@@ -155,7 +147,7 @@ impl House {
     }
 
     /// As all do who heard of a deletion (5.8 step 5).
-    async fn nobody_listens(&mut self) {
+    pub(crate) async fn nobody_listens(&mut self) {
         let stream = stream(&self.object);
         for actor in self.actors.iter_mut().filter(|actor| actor.path == Path::Node) {
             let (from, body) = (actor.manager(), json!({"resources": stream, "source": actor.runtime}));
@@ -180,7 +172,7 @@ impl House {
         found.expect("somebody of this role comes this way").hyperty.clone()
     }
 
-    async fn as_reporter(&mut self, kind: &str, to: &str, body: Value) -> Value {
+    pub(crate) async fn as_reporter(&mut self, kind: &str, to: &str, body: Value) -> Value {
         let reporter = self.actor(Role::Reporter, Path::Inside);
         let from = reporter.hyperty.clone();
         reporter.request(kind, &from, to, body).await
@@ -196,7 +188,7 @@ impl House {
     }
 
     /// The object is created by its former Reporter, who hands it over.
-    async fn create(&mut self) {
+    pub(crate) async fn create(&mut self) {
         let invited = [Path::Inside, Path::Node].map(|path| self.hyperty(Role::Invited, path));
         let (sm, schema, heir) = (self.sm(), self.schema.clone(), self.hyperty(Role::Reporter, Path::Inside));
         let former = self.actor(Role::Former, Path::Inside);
@@ -215,7 +207,7 @@ impl House {
         self.take_over(accepted).await;
     }
 
-    async fn everybody_is_somebody(&mut self, origin: Origin) {
+    pub(crate) async fn everybody_is_somebody(&mut self, origin: Origin) {
         if origin == Origin::Node {
             let answer = self.subscribe(Role::Former, Path::Node).await;
             assert_eq!(code(&answer), 200, "{answer}");
@@ -311,7 +303,10 @@ impl House {
         let mut heard = Vec::new();
         for actor in &mut self.actors {
             for message in actor.drain().await {
+                // A claim of the Reporter's side, which goes on until it is answered.
+                let is_claim = self.claimed && message["type"] == "forward";
                 let is_quiet = message["type"] == "response"
+                    || is_claim
                     || message["body"]["attributeType"] == "position"
                     || actor.role == Role::Reporter
                     || (actor.role, actor.path) == asker;

@@ -48,6 +48,7 @@ fn by_state(cell: Cell) -> Option<Verdict> {
         State::Absent => absent(cell),
         State::Deleted => deleted(cell),
         State::Live | State::Delegating => there(cell),
+        State::OfferedHere | State::Claimed => to_be_taken(cell),
     }
 }
 
@@ -70,6 +71,8 @@ fn speaks_as_the_object(cell: Cell) -> Option<Verdict> {
     match cell.state {
         State::Absent | State::Deleted if cell.ask.is_for_node() => None,
         State::Absent | State::Deleted => Some(Verdict::Nothing),
+        // The one who offers it holds it.
+        State::OfferedHere | State::Claimed => Some(FORBIDDEN),
         State::Live | State::Delegating if !cell.ask.is_of_child() || !cell.role.observes() => {
             Some(FORBIDDEN)
         }
@@ -156,6 +159,28 @@ fn deleted(cell: Cell) -> Option<Verdict> {
     Some(verdict)
 }
 
+/// It is not the Reporter's before it is given (5.11 step 8), whatever was offered and accepted: nobody acts on it here,
+/// and only the one whom it is offered to accepts it. At the node it is its owner's.
+fn to_be_taken(cell: Cell) -> Option<Verdict> {
+    let Cell { role, ask, path, .. } = cell;
+    let verdict = match ask {
+        // That is how it becomes its own; that it is its own then others look at (INV-DLG-6).
+        Ask::Accept if role == Role::Reporter => return None,
+        Ask::Accept => FORBIDDEN,
+        // Only who offers it passes on what it was asked (5.11 step 7).
+        Ask::PassOn => Verdict::Refused(&[400, 403, 404]),
+        ask if ask.is_published() => published(path),
+        Ask::Resume if role == Role::Reporter => return None,
+        ask if ask.is_for_manager() && path == Path::Node => FORBIDDEN,
+        ask if ask.is_for_manager() => Verdict::Refused(&[403, 404]),
+        Ask::Hold | Ask::Transfer | Ask::Register | Ask::RegisterLater => Verdict::Refused(&[403, 409]),
+        ask if ask.is_for_node() => FORBIDDEN,
+        // For its owner to answer.
+        _ => return None,
+    };
+    Some(verdict)
+}
+
 fn there(cell: Cell) -> Option<Verdict> {
     let Cell { role, ask, path, .. } = cell;
     let observes = role.observes();
@@ -187,6 +212,7 @@ fn there(cell: Cell) -> Option<Verdict> {
         Ask::Offer if reports => return None,
         Ask::Offer => FORBIDDEN,
         Ask::TakeUp => Verdict::Refused(&[403, 404]),
+        Ask::Accept | Ask::PassOn => return None,
         // A session that waits to be accepted may be an observer's that comes back: its operations are dropped, and
         // sent again when it is (10.4).
         ask if ask.is_of_child() && path == Path::Node && !observes => Verdict::Nothing,

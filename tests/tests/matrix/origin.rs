@@ -13,7 +13,7 @@ use hyperty_storage::MemoryTables;
 use hyperty_syncher::Criteria;
 use serde_json::{Value, json};
 
-use crate::cell::{Path, Role};
+use crate::cell::{Origin, Path, Role, State};
 use crate::house::{ALLOCATION, House, MN, REG, runtime};
 use crate::voice::answer_to;
 
@@ -58,6 +58,32 @@ pub(crate) async fn left_behind(world: &World, pass: &str) -> (Arc<MemoryTables>
 }
 
 impl House {
+    /// Brings the object into a state, and everybody to what they are to it.
+    pub(crate) async fn bring_to(&mut self, state: State, origin: Origin) {
+        if state.is_to_be_taken() {
+            self.be_offered().await;
+            if state == State::Claimed {
+                self.accept().await;
+            }
+        } else if state != State::Absent {
+            match origin {
+                Origin::Inside => self.create().await,
+                Origin::Node => self.receive().await,
+                Origin::TakenOver => self.inherit().await,
+            }
+            self.everybody_is_somebody(origin).await;
+        }
+        if state == State::Deleted {
+            let (object, sm) = (self.object.clone(), self.sm());
+            let answer = self.as_reporter("delete", &sm, json!({"resource": object})).await;
+            assert_eq!(code(&answer), 200, "{answer}");
+            self.nobody_listens().await;
+        }
+        if state == State::Delegating {
+            self.keep_offered().await;
+        }
+    }
+
     /// The Reporter accepts what is offered to it; gives the offer, and the number of what it asked.
     pub(crate) async fn accept(&mut self) -> (Value, u64) {
         let sm = self.sm();
@@ -85,17 +111,16 @@ impl House {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 
-    /// A runtime at the node reports the object, and hands it over.
-    pub(crate) async fn receive(&mut self) {
-        let (schema, alice) = (self.schema.clone(), self.alice.url().to_string());
+    /// A runtime at the node reports the object, and offers it to the Reporter; gives what it is.
+    pub(crate) async fn be_offered(&mut self) -> Value {
+        let schema = self.schema.clone();
         let heir = self.hyperty(Role::Reporter, Path::Inside);
         let former = self.actor(Role::Former, Path::Node);
         let (sm, own) = (former.manager(), former.runtime.clone());
         let body = json!({"scheme": "comm", "value": {"number": 1}});
         let answer = former.request("create", &format!("{own}/address-allocation"), ALLOCATION, body).await;
         let object = answer["body"]["value"]["allocated"][0].as_str().expect("an address").to_owned();
-        let tails = ["", "/subscription", "/children/notes", "/children/news"];
-        let routes = tails.map(|tail| format!("{object}{tail}"));
+        let routes = routes(&object);
         let answer = former.request("subscribe", &sm, MN, json!({"resources": routes, "source": own})).await;
         assert_eq!(code(&answer), 200, "{answer}");
         let record = json!({
@@ -114,11 +139,21 @@ impl House {
             "source": former.hyperty, "resource": object, "schema": schema, "value": metadata, "delegate": heir,
             "delegation": "by-hand", "expires": 60,
         });
-        former.send("create", &sm, &heir, offer).await;
-        self.object = object.clone();
+        former.send("create", &sm, &heir, offer.clone()).await;
+        (self.object, self.offer, self.giver) = (object, offer, sm);
+        metadata
+    }
+
+    /// A runtime at the node reports the object, and hands it over.
+    pub(crate) async fn receive(&mut self) {
+        let metadata = self.be_offered().await;
+        let (object, alice) = (self.object.clone(), self.alice.url().to_string());
+        let heir = self.hyperty(Role::Reporter, Path::Inside);
         let accepted = self.accept().await;
         let grant = granted(&object, metadata);
         let former = self.actor(Role::Former, Path::Node);
+        let (sm, own, routes) = (former.manager(), former.runtime.clone(), routes(&object));
+        let registry = format!("{own}/registry");
         let claim = former.until(|message| message["type"] == "forward").await;
         let mut body = grant;
         (body["source"], body["subscriptions"]) = (json!(sm), json!([former.hyperty]));
@@ -148,6 +183,11 @@ impl House {
         let observer = giving.await.expect("an end").expect("it is given");
         self.heir = Some((heir, observer));
     }
+}
+
+/// The addresses that an object's owner holds.
+fn routes(object: &str) -> [String; 4] {
+    ["", "/subscription", "/children/notes", "/children/news"].map(|tail| format!("{object}{tail}"))
 }
 
 /// What a giving side answers to a claim.

@@ -9,6 +9,9 @@ use hyperty_conformance::sim::mixed::{Mixed, Procedure, Sweep, Weights};
 /// one system in this many has it.
 const OTHER_DEVICE_EVERY: u32 = 8;
 
+/// One system in this many has two domains, each with a node of its own.
+const TWO_DOMAINS_EVERY: u32 = 16;
+
 #[test]
 fn many_seeds_of_all_faults_violate_nothing() {
     let weights = Weights::default().with(Procedure::OtherDevice, 0);
@@ -18,6 +21,14 @@ fn many_seeds_of_all_faults_violate_nothing() {
 #[test]
 fn many_seeds_with_other_devices_violate_nothing() {
     violates_nothing(level::of(Work::SimulatedSeeds).div_ceil(OTHER_DEVICE_EVERY), Mixed::small);
+}
+
+/// A node knows who may speak for the objects of its own domain only, and its runtimes listen to those of the other, too.
+#[test]
+fn many_seeds_in_two_domains_violate_nothing() {
+    let weights = Weights::default().with(Procedure::OtherDevice, 0);
+    let seeds = level::of(Work::SimulatedSeeds).div_ceil(TWO_DOMAINS_EVERY);
+    violates_nothing(seeds, |seed| Mixed { weights, domains: 2, ..Mixed::small(seed) });
 }
 
 fn violates_nothing(seeds: u32, of: impl Fn(u64) -> Mixed + Sync) {

@@ -18,7 +18,7 @@ use crate::delegation::PATIENCE;
 use crate::support::{Party, topic};
 
 /// Loses so many grants.
-struct LoseGrants(AtomicUsize);
+pub(crate) struct LoseGrants(pub(crate) AtomicUsize);
 
 impl Interceptor for LoseGrants {
     fn inspect(&self, message: Message, direction: Direction) -> Verdict {

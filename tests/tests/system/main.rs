@@ -27,6 +27,7 @@ mod discovery;
 mod divergence;
 mod epochs;
 mod fleet;
+mod gifts;
 mod hand_over;
 mod handed;
 mod held;

@@ -70,7 +70,14 @@ impl Issuer {
             *issued
         };
         let life = SimRng::new(sim.seed() ^ number, runtime).within(&LIFE);
-        key().issue(&Claims::new(user, domain, sim.clock(domain), life)).ok()
+        let mut claims = Claims::new(user, domain, sim.clock(domain), life);
+        let home = runtime.split('/').nth(2).unwrap_or_default();
+        if home != domain {
+            // A token that says nothing of them is for runtimes and hyperties of the node's own domain.
+            claims.runtimes = Some(vec![runtime.parse().ok()?]);
+            claims.hyperties = Some(vec![format!("hyperty://{home}/*").parse().ok()?]);
+        }
+        key().issue(&claims).ok()
     }
 }
 
