@@ -143,20 +143,22 @@ impl SyncManager {
             };
             state.observers.iter().map(renew).collect()
         };
-        let mut renewed = false;
+        let (mut renewed, mut unreachable) = (false, false);
         for (hyperty, body) in observers {
             match self.renew(object, &hyperty, &body).await {
                 Ok(()) => renewed = true,
-                Err(refusal) if refusal.is_unreachable() => {
-                    self.disconnected(object);
-                    self.try_again(object);
-                }
+                Err(refusal) if refusal.is_unreachable() => unreachable = true,
                 Err(refusal) => {
                     let removed = refusal.reason.as_deref() == Some(REMOVED);
                     let why = if removed { REMOVED } else { &refusal.description };
                     self.close_observer(object, &hyperty, why);
                 }
             }
+        }
+        // One try of all: its pause grows once, however many observe.
+        if unreachable {
+            self.disconnected(object);
+            self.try_again(object);
         }
         if renewed {
             self.connected(object);

@@ -36,7 +36,40 @@ pub(super) fn cases() -> Vec<Case<Subject>> {
             [],
             changes_before_the_answer
         ),
+        case!("INV-EXT-2/one-pause-for-all", ["INV-EXT-2"], [Scripted], one_pause_for_all),
     ]
+}
+
+/// A try that fails is tried again after a pause that doubles (0.2), once for each try: not once for each observer whose
+/// subscription came to nothing in it.
+async fn one_pause_for_all(scene: &mut Scene) -> Verdict {
+    let mut author = Author::announce(scene, "author").await?;
+    let mut followings = Vec::new();
+    for name in ["one", "two", "three"] {
+        followings.push(Following::join(scene, name, &mut author, false).await?);
+    }
+    author.commit("n", json!(1));
+    author.beat();
+    // The Reporter's side knows none of them any more, and then cannot be reached.
+    for _ in 0..5 {
+        let read = author.read_request("INV-EXT-2").await?;
+        author.line.answer(&read, json!({"code": 403, "desc": "no observer"}));
+        for _ in &followings {
+            let asked = author.asked().await?;
+            author.line.answer(&asked, json!({"code": 404, "desc": "no route", "reason": "no-route"}));
+        }
+    }
+    // 0.2 s, 0.4 s, …: the last pause is 3.2 s.
+    let object = author.object.clone();
+    let wanted = |message: &Value| is(message, "read", &object);
+    let soon = Duration::from_secs(8);
+    let read = author.line.until_within("INV-EXT-2", "a read of the object", soon, wanted).await?;
+    author.answer_read(&read);
+    for following in &mut followings {
+        following.update().await?;
+        ensure_eq!("INV-EXT-2", following.data["n"], json!(1), "the change that was missed");
+    }
+    Ok(())
 }
 
 async fn provisional_then_final(scene: &mut Scene) -> Verdict {
