@@ -24,6 +24,15 @@ pub(crate) struct Former {
     acknowledged: BTreeSet<String>,
 }
 
+/// An offer that has an answer.
+pub(crate) struct Given<'a> {
+    pub(crate) to: &'a str,
+    /// Whether it could come to something.
+    pub(crate) can_be: bool,
+    /// Whether those of the same object that were made before have an answer as well.
+    pub(crate) is_first: bool,
+}
+
 impl System {
     pub(crate) async fn delegate(
         &mut self,
@@ -40,12 +49,11 @@ impl System {
             }
             Heir::Nobody => HypertyUrl::parse("hyperty://example.com/nobody").expect("the URL of a hyperty"),
         };
-        let under_way = self.is_giving(number);
         let board = &mut self.boards[number];
         let Some(reporter) = board.reporter.clone() else { return Ok(()) };
         let (who, was_there) = (board.owner, !board.reference.is_deleted());
         let to_itself = url.as_str() == board.owner_who;
-        let can_be = !to_itself && !under_way && board.reference.is_owner(&board.owner_who);
+        let can_be = !to_itself && board.reference.is_owner(&board.owner_who);
         if can_be {
             let owner = board.owner_who.clone();
             board.reference.offered(&owner, url.as_str())?;
@@ -57,12 +65,6 @@ impl System {
         let request = Request::Give { to: name, can_be, task };
         self.pending.push(Pending { who, board: number, was_there, request });
         if wait { self.finish_pending().await } else { Ok(()) }
-    }
-
-    /// Whether an offer of this object is under way that may come to something.
-    fn is_giving(&self, number: usize) -> bool {
-        let gives = |pending: &Pending| matches!(pending.request, Request::Give { can_be: true, .. });
-        self.pending.iter().any(|pending| pending.board == number && gives(pending))
     }
 
     /// Whether this party has offered the object, and has no answer.
@@ -97,7 +99,7 @@ impl System {
         &mut self,
         who: usize,
         number: usize,
-        (to, can_be): (&str, bool),
+        Given { to, can_be, is_first }: Given<'_>,
         answer: Result<Observer, DelegateError>,
     ) -> Result<(), Violation> {
         let name = self.member(who).who();
@@ -121,7 +123,8 @@ impl System {
             }
             Err(_) => return Ok(()),
         };
-        if !can_be {
+        // One offer at a time (protocol 5.11): the one before may have had its end just before this one was made.
+        if !can_be || !is_first {
             return Err(broken(Invariant::I5, &name, format!("gave {} to {to}, which cannot be", board.url)));
         }
         let snapshot = observer.snapshot();

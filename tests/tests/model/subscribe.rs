@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::board::{Board, Watch};
 use crate::command::{Admission, Verdict};
+use crate::hands::Given;
 use crate::member::user_of;
 use crate::system::{NAMES, System, broken};
 
@@ -27,6 +28,13 @@ pub(crate) struct Pending {
     /// Its deletion had not been acknowledged when it was asked.
     pub(crate) was_there: bool,
     pub(crate) request: Request,
+}
+
+impl Pending {
+    /// Whether it is an offer of this object that may come to something.
+    fn gives(&self, board: usize) -> bool {
+        self.board == board && matches!(self.request, Request::Give { can_be: true, .. })
+    }
 }
 
 pub(crate) enum Request {
@@ -167,7 +175,7 @@ impl System {
 
     /// What has become of requests.
     pub(crate) fn take_answers(&mut self) -> Result<(), Violation> {
-        let mut waiting = Vec::new();
+        let mut waiting: Vec<Pending> = Vec::new();
         for pending in std::mem::take(&mut self.pending) {
             let Pending { who, board, was_there, mut request } = pending;
             let done = match &mut request {
@@ -187,7 +195,8 @@ impl System {
                 }),
                 Request::Give { to, can_be, task } => task.now_or_never().map(|joined| {
                     let answer = joined.expect("giving does not panic");
-                    self.was_given(who, board, (to, *can_be), answer)
+                    let is_first = !waiting.iter().any(|before| before.gives(board));
+                    self.was_given(who, board, Given { to, can_be: *can_be, is_first }, answer)
                 }),
                 Request::Take(task) => task.now_or_never().map(|joined| {
                     let answer = joined.expect("taking does not panic");
