@@ -13,6 +13,8 @@ use hyperty_model::{
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use held::Adopting;
+
 use crate::SyncherConfig;
 use crate::children::{Asking, Board, Key};
 use crate::decisions::Decisions;
@@ -57,6 +59,9 @@ struct Objects {
     /// The children of each object, for as long as somebody holds it or an operation of ours is unanswered.
     boards: BTreeMap<ObjectUrl, Weak<Board>>,
     held: VecDeque<(ObjectUrl, Message)>,
+    /// Observations that this hyperty has ended itself while something was about to appear, each with its number.
+    left: BTreeMap<ObjectUrl, u64>,
+    leaves: u64,
     stopped: bool,
 }
 
@@ -172,6 +177,7 @@ impl Core {
             let mut objects = self.objects.lock();
             objects.stopped = true;
             objects.held.clear();
+            objects.left.clear();
             objects.live.values().filter_map(Entry::upgrade).collect::<Vec<_>>()
         };
         self.notifications.stop();

@@ -8,7 +8,7 @@ use hyperty_model::resume::Criteria;
 use hyperty_model::{Message, MessageType, ObjectUrl, StatusCode};
 use serde_json::Value;
 
-use crate::core::{Core, Live};
+use crate::core::{Adopting, Core, Live};
 use crate::observer::ObserverShared;
 use crate::reporter::ReporterShared;
 use crate::{Accept, Observer, Reporter, exchange};
@@ -58,7 +58,7 @@ pub(crate) async fn resume(core: &Arc<Core>) -> (Resumed, Result<(), ResumeError
         return (Resumed::default(), Err(ResumeError::Stopped));
     }
     // Until an object is entered here, what arrives for it is kept.
-    let _adopting = core.adopt();
+    let adopting = core.adopt();
     let _asking = core.ask_all();
     // Without criteria, an identity would be one: those of this hyperty.
     let create = CreateObject { resume: true, ..CreateObject::default() };
@@ -66,8 +66,8 @@ pub(crate) async fn resume(core: &Arc<Core>) -> (Resumed, Result<(), ResumeError
     let (reported, observed) =
         tokio::join!(core.ask(MessageType::Create, create), core.ask(MessageType::Subscribe, subscribe));
     let mut resumed = Resumed::default();
-    let result = take_up_all(core, &reported, true, &mut resumed);
-    let result = result.and(take_up_all(core, &observed, false, &mut resumed));
+    let result = take_up_all(&adopting, &reported, true, &mut resumed);
+    let result = result.and(take_up_all(&adopting, &observed, false, &mut resumed));
     (resumed, result)
 }
 
@@ -76,12 +76,12 @@ pub(crate) async fn resume_by(core: &Arc<Core>, criteria: &Criteria) -> (Resumed
     if core.is_stopped() {
         return (Resumed::default(), Err(ResumeError::Stopped));
     }
-    let _adopting = core.adopt();
+    let adopting = core.adopt();
     let _asking = core.ask_all();
     let mut resumed = Resumed::default();
     let reported = core.ask(MessageType::Create, ResumeBody::of(criteria)).await;
-    let first = take_up_all(core, &reported, true, &mut resumed);
-    let second = take_up_observed(core, criteria, &mut resumed).await;
+    let first = take_up_all(&adopting, &reported, true, &mut resumed);
+    let second = take_up_observed(&adopting, criteria, &mut resumed).await;
     (resumed, first.and(second))
 }
 
@@ -90,33 +90,33 @@ pub(crate) async fn observe_by(core: &Arc<Core>, criteria: &Criteria) -> (Resume
     if core.is_stopped() {
         return (Resumed::default(), Err(ResumeError::Stopped));
     }
-    let _adopting = core.adopt();
+    let adopting = core.adopt();
     let _asking = core.ask_all();
     let mut resumed = Resumed::default();
-    let result = take_up_observed(core, criteria, &mut resumed).await;
+    let result = take_up_observed(&adopting, criteria, &mut resumed).await;
     (resumed, result)
 }
 
 async fn take_up_observed(
-    core: &Arc<Core>,
+    adopting: &Adopting,
     criteria: &Criteria,
     resumed: &mut Resumed,
 ) -> Result<(), ResumeError> {
-    let observed = core.ask(MessageType::Subscribe, ResumeBody::of(criteria)).await;
-    let result = take_up_all(core, &observed, false, resumed);
+    let observed = adopting.core().ask(MessageType::Subscribe, ResumeBody::of(criteria)).await;
+    let result = take_up_all(adopting, &observed, false, resumed);
     resumed.missing.sort_unstable();
     resumed.missing.dedup();
     result
 }
 
 fn take_up_all(
-    core: &Arc<Core>,
+    adopting: &Adopting,
     answer: &Message,
     is_reported: bool,
     resumed: &mut Resumed,
 ) -> Result<(), ResumeError> {
     resumed.missing.extend(missing(answer));
-    snapshots(answer)?.iter().try_for_each(|value| take_up(core, value, is_reported, resumed))
+    snapshots(answer)?.iter().try_for_each(|value| take_up(adopting, value, is_reported, resumed))
 }
 
 /// What exists and could not be had.
@@ -159,11 +159,12 @@ fn snapshots(answer: &Message) -> Result<Vec<Value>, ResumeError> {
 }
 
 fn take_up(
-    core: &Arc<Core>,
+    adopting: &Adopting,
     value: &Value,
     reported: bool,
     resumed: &mut Resumed,
 ) -> Result<(), ResumeError> {
+    let core = adopting.core();
     let (snapshot, names) = match exchange::snapshot(value) {
         Ok(read) => read,
         Err(error) => {
@@ -181,6 +182,12 @@ fn take_up(
         shared.take_over_observers(exchange::observers(value));
         announce(core, &shared);
         resumed.reporters.push(Reporter { shared });
+    } else if adopting.has_left(&snapshot.metadata.url) {
+        // The answer is older than that, or its observation was begun for one who wants it no more.
+        if core.live(&snapshot.metadata.url).is_none() {
+            let request = core.ask(MessageType::Unsubscribe, core.unsubscribe_body(&snapshot.metadata.url));
+            core.run_later(async move { drop(request.await) });
+        }
     } else {
         let disconnected = value.get("status").and_then(Value::as_str) == Some("disconnected");
         if let Some(shared) = ObserverShared::resumed(core, snapshot, &names, disconnected)? {

@@ -16,7 +16,7 @@ impl Core {
     /// Keeps what arrives for unknown objects until the guard is dropped.
     pub(crate) fn adopt(self: &Arc<Core>) -> Adopting {
         self.adopting.fetch_add(1, Ordering::SeqCst);
-        Adopting(Arc::clone(self))
+        Adopting { core: Arc::clone(self), leaves: self.objects.lock().leaves }
     }
 
     pub(crate) fn is_adopting(&self) -> bool {
@@ -66,6 +66,22 @@ impl Core {
         }
     }
 
+    /// This hyperty ends an observation itself: an answer that was given before may be on its way, and must not begin it
+    /// anew.
+    pub(crate) fn note_left(&self, object: &ObjectUrl) {
+        if !self.is_adopting() {
+            return;
+        }
+        let mut objects = self.objects.lock();
+        objects.leaves += 1;
+        let at = objects.leaves;
+        if objects.left.len() < HELD_MAX {
+            objects.left.insert(object.clone(), at);
+        } else {
+            tracing::warn!(%object, "too many observations end while others are resumed");
+        }
+    }
+
     fn hold_unless(&self, object: ObjectUrl, message: &Message, takes: fn(&Live) -> bool) -> Option<Live> {
         let mut objects = self.objects.lock();
         let live = objects.live.get(&object).and_then(Entry::upgrade);
@@ -81,7 +97,11 @@ impl Core {
 
     /// Nothing is about to appear any more: requests that were kept are answered.
     fn release_held(&self) {
-        let held = std::mem::take(&mut self.objects.lock().held);
+        let held = {
+            let mut objects = self.objects.lock();
+            objects.left.clear();
+            std::mem::take(&mut objects.held)
+        };
         for (_, message) in held {
             let is_asked = message.kind() == MessageType::Forward;
             if is_asked || message.decode::<ControlBody>().is_ok() {
@@ -100,12 +120,27 @@ fn push(held: &mut VecDeque<(ObjectUrl, Message)>, object: ObjectUrl, message: &
 }
 
 /// While it lives, messages for unknown objects are kept.
-pub(crate) struct Adopting(Arc<Core>);
+pub(crate) struct Adopting {
+    core: Arc<Core>,
+    /// How many observations this hyperty had ended before.
+    leaves: u64,
+}
+
+impl Adopting {
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Whether this hyperty has ended its observation of an object meanwhile.
+    pub(crate) fn has_left(&self, object: &ObjectUrl) -> bool {
+        self.core.objects.lock().left.get(object).is_some_and(|at| *at > self.leaves)
+    }
+}
 
 impl Drop for Adopting {
     fn drop(&mut self) {
-        if self.0.adopting.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.release_held();
+        if self.core.adopting.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.core.release_held();
         }
     }
 }

@@ -30,8 +30,9 @@ pub enum UnsubscribeError {
 impl ObserverShared {
     pub(super) async fn unsubscribe(&self) -> Result<(), UnsubscribeError> {
         let _turn = self.turn.lock().await;
-        self.end(End::Closed(CloseReason::Unsubscribed));
         let core = &self.core;
+        core.note_left(&self.url);
+        self.end(End::Closed(CloseReason::Unsubscribed));
         let answer = core.ask(MessageType::Unsubscribe, core.unsubscribe_body(&self.url)).await;
         let body = answer
             .decode::<ResponseBody>()

@@ -304,6 +304,40 @@ async fn an_observation_that_ends_before_an_older_answer_is_taken_over_has_ended
     }
 }
 
+/// The answer to a resume may have been given before the hyperty left, and come behind that: it begins nothing anew, and
+/// what has begun again since has nothing of it (protocol 5.6, 5.10.2).
+#[tokio::test(start_paused = true)]
+async fn an_observation_that_is_ended_while_it_is_resumed_has_ended() {
+    for again in [false, true] {
+        let manager = Manager::new();
+        let (bob, observer, _children) = watching(&manager, "bob").await;
+        let resuming = resume(&bob);
+        let (create, subscribe) = both(&manager).await;
+        let leaving = tokio::spawn(async move { observer.unsubscribe().await });
+        let ending = manager.expect(MessageType::Unsubscribe).await;
+        manager.answer(&ending, ResponseBody::ok());
+        leaving.await.unwrap().unwrap();
+        let anew = match again {
+            true => Some(manager.observer(&bob, snapshot(8, json!({})), &[NAME]).await),
+            false => None,
+        };
+        let mut older = with_names(snapshot(7, json!({})));
+        let child = created_by("bob", 1, json!({}));
+        older["childrenObjects"] = json!({NAME: { child.resource.clone(): {"value": child.value} }});
+        manager.answer(&create, nothing());
+        manager.answer(&subscribe, ResponseBody::ok().with_value(json!([older])));
+        assert!(resuming.await.unwrap().unwrap().observers.is_empty());
+        quiet().await;
+        assert_eq!(bob.syncher.observers().len(), usize::from(again));
+        if let Some(observer) = anew {
+            assert!(observer.children(NAME).unwrap().list().is_empty());
+        } else {
+            // Whoever it was begun for wants it no more.
+            manager.expect(MessageType::Unsubscribe).await;
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_side_that_fails_does_not_keep_back_the_other() {
     let manager = Manager::new();
