@@ -15,7 +15,7 @@ use super::{Invariant, Reference, Violation};
 /// Who may own the object next.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Hands {
-    heirs: BTreeMap<String, Way>,
+    heirs: BTreeMap<String, Heir>,
     /// By how much the epoch may have risen since it was seen last: each attempt uses one, and one more if the object
     /// comes back.
     rise: u64,
@@ -23,18 +23,21 @@ pub(super) struct Hands {
     told: BTreeSet<String>,
 }
 
-/// How somebody comes by the object.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Offered {
-        times: u32,
-    },
+/// How somebody may come by the object: it may be offered to one who is taking it over.
+#[derive(Debug, Clone, Copy, Default)]
+struct Heir {
+    /// So many offers have no end that is known.
+    offers: u32,
+    taking: Option<Taking>,
+}
+
+/// The object is taken over.
+#[derive(Debug, Clone, Copy)]
+struct Taking {
     /// From a copy that may be older than what its owner had published by then.
-    Taking {
-        stale: bool,
-        /// What was acknowledged when it began.
-        kept: Position,
-    },
+    stale: bool,
+    /// What was acknowledged when it began.
+    kept: Position,
 }
 
 /// What those who may own the object do, and hear.
@@ -48,22 +51,14 @@ impl Reference {
         self.owns(from, self.latest().epoch)?;
         // It observes from then on, and hears of that behind what was deleted meanwhile.
         self.asks(from);
-        let way = self.hands.heirs.entry(to.to_owned()).or_insert(Way::Offered { times: 0 });
-        if let Way::Offered { times } = way {
-            *times += 1;
-        }
+        self.hands.heirs.entry(to.to_owned()).or_default().offers += 1;
         self.hands.rise += 2;
         Ok(())
     }
 
     /// An offer has surely come to nothing: it was declined, refused, or withdrawn.
     pub fn offer_over(&mut self, to: &str) {
-        if let Some(Way::Offered { times }) = self.hands.heirs.get_mut(to) {
-            *times -= 1;
-            if *times == 0 {
-                self.hands.heirs.remove(to);
-            }
-        }
+        self.hands.change(to, |heir| heir.offers = heir.offers.saturating_sub(1));
     }
 
     /// This one begins to take the object over. It goes on from a copy of what its owner has kept: as of now, or, if it
@@ -73,19 +68,16 @@ impl Reference {
         if stale {
             self.may_be_outdated();
         }
-        let kept = match self.hands.heirs.get(who) {
-            Some(Way::Taking { kept, .. }) => *kept,
-            _ => self.history.acknowledged,
-        };
-        self.hands.heirs.insert(who.to_owned(), Way::Taking { stale, kept });
+        let acknowledged = self.history.acknowledged;
+        let heir = self.hands.heirs.entry(who.to_owned()).or_default();
+        let kept = heir.taking.map_or(acknowledged, |begun| begun.kept);
+        heir.taking = Some(Taking { stale, kept });
         self.hands.rise += 2;
     }
 
     /// An attempt to take it over has surely come to nothing.
     pub fn take_over_failed(&mut self, who: &str) {
-        if matches!(self.hands.heirs.get(who), Some(Way::Taking { .. })) {
-            self.hands.heirs.remove(who);
-        }
+        self.hands.change(who, |heir| heir.taking = None);
     }
 
     /// Whoever gave it away may observe it from then on. If the new owner has removed it by then, it is sent away.
@@ -156,7 +148,7 @@ impl Reference {
     }
 
     fn is_offered(&self, to: &str) -> bool {
-        matches!(self.hands.heirs.get(to), Some(Way::Offered { .. }))
+        self.hands.heirs.get(to).is_some_and(|heir| heir.offers > 0)
     }
 
     fn begins(&mut self, who: &str, at: Position, data: &Value, began: Began) -> Result<(), Violation> {
@@ -164,17 +156,17 @@ impl Reference {
             return Err(self.violation(Invariant::I9, who, format!("has it at {at} after the deletion")));
         }
         if self.history.owners_of(at.epoch).is_some() {
-            return self.began_before(who, at, data);
+            return self.began_before(who, at, data, began);
         }
         let latest = self.latest();
         if at.epoch <= latest.epoch {
             let owner = self.owner().to_owned();
             return Err(self.second_owner(who, at.epoch, &owner));
         }
-        let Some(from) = before(at).map(|version| Position { epoch: latest.epoch, version }) else {
+        let Some(version) = before(at) else {
             return Err(self.violation(Invariant::I3, who, format!("begins at {at}, without a change")));
         };
-        self.can_go_on_from(who, from, data)?;
+        let from = self.goes_on_from(who, version, data, began)?;
         self.history.begin(vec![who.to_owned()], at, from, began, data);
         self.hands.begun(who);
         self.decided_anew();
@@ -182,7 +174,7 @@ impl Reference {
     }
 
     /// The epoch was seen before, or is told of by both sides.
-    fn began_before(&mut self, who: &str, at: Position, data: &Value) -> Result<(), Violation> {
+    fn began_before(&mut self, who: &str, at: Position, data: &Value, began: Began) -> Result<(), Violation> {
         self.owns(who, at.epoch)?;
         if self.history.first_of(at.epoch) != Some(at.version) {
             let first = self.history.first_of(at.epoch);
@@ -194,29 +186,63 @@ impl Reference {
             return Err(self.wrong_data(Invariant::I1, who, data, detail));
         }
         self.history.fix_owner(at.epoch, who);
+        self.history.fix_began(at.epoch, began);
         self.hands.begun(who);
         Ok(())
     }
 
-    /// Whether an epoch may go on from here with this data.
-    fn can_go_on_from(&mut self, who: &str, from: Position, data: &Value) -> Result<(), Violation> {
+    /// Where this one goes on from with this data, as one to whom the object is given or who takes it: its version is
+    /// known. What is given, or taken from what its owner has, is of the latest epoch. A record that another device had
+    /// saved may be of an earlier one: whoever had the object since was lost before it had saved anything (protocol
+    /// 5.10.1).
+    fn goes_on_from(
+        &mut self,
+        who: &str,
+        version: u64,
+        data: &Value,
+        began: Began,
+    ) -> Result<Position, Violation> {
+        let latest = Position { epoch: self.latest().epoch, version };
+        let taking = self.hands.heirs.get(who).and_then(|heir| heir.taking).filter(|_| began == Began::Taken);
+        if !taking.is_some_and(|taking| taking.stale) {
+            // What its owner acknowledges from then on it acknowledges to itself, cut off, and is told in the end.
+            let kept = taking.map_or(self.history.acknowledged, |taking| taking.kept);
+            self.can_go_on_from(who, latest, kept, data)?;
+            return Ok(latest);
+        }
+        for epoch in self.history.epochs_down() {
+            let from = Position { epoch, version };
+            if self.history.is_written(from) && self.history.compare(from, data).is_ok() {
+                return Ok(from);
+            }
+        }
+        self.is_document(who, latest, data)?;
+        Ok(latest)
+    }
+
+    /// Whether an epoch may go on from here with this data, in which nothing may be missing that was kept.
+    fn can_go_on_from(
+        &mut self,
+        who: &str,
+        from: Position,
+        kept: Position,
+        data: &Value,
+    ) -> Result<(), Violation> {
+        if from < kept {
+            let detail = format!("goes on from {from}, acknowledged was {kept}");
+            return Err(self.violation(Invariant::I6, who, detail));
+        }
+        self.not_shown(who, from)?;
+        self.is_document(who, from, data)?;
+        self.history.cut(from.next());
+        Ok(())
+    }
+
+    fn is_document(&mut self, who: &str, from: Position, data: &Value) -> Result<(), Violation> {
         let latest = self.latest();
         if from > latest {
             let detail = format!("goes on from {from}, the last was {latest}");
             return Err(self.violation(Invariant::I3, who, detail));
-        }
-        let (stale, acknowledged) = match self.hands.heirs.get(who) {
-            // What its owner acknowledges from then on it acknowledges to itself, cut off, and is told in the end.
-            Some(Way::Taking { stale, kept }) => (*stale, *kept),
-            _ => (false, self.history.acknowledged),
-        };
-        if !stale {
-            if from < acknowledged {
-                let detail = format!("goes on from {from}, acknowledged was {acknowledged}");
-                return Err(self.violation(Invariant::I6, who, detail));
-            }
-            self.not_shown(who, from)?;
-            self.history.cut(from.next());
         }
         if let Err(expected) = self.history.compare(from, data) {
             let detail = format!("goes on from {from} with {data}, not {expected}");
@@ -226,31 +252,28 @@ impl Reference {
     }
 
     /// Somebody is shown a position of an epoch that nobody has begun: if somebody may have, it has begun now. Whose it
-    /// is of several will be told.
+    /// is of several, and how that one came by it, will be told.
     pub(super) fn begin_at_sight(&mut self, at: Position, data: &Value) {
         let latest = self.latest();
         if at.epoch <= latest.epoch || at.epoch - latest.epoch > self.hands.rise || self.is_deleted() {
             return;
         }
         let heirs: Vec<String> = self.hands.heirs.keys().cloned().collect();
-        let given = self.hands.heirs.values().any(|way| matches!(way, Way::Offered { .. }));
+        let given = self.hands.heirs.values().any(|heir| heir.offers > 0);
         // One that comes back is an epoch above that in which it was to go.
         let odd = (at.epoch - latest.epoch) % 2 == 1;
-        let next = before(at).map(|version| Position { epoch: latest.epoch, version });
-        if let Some(from) = next.filter(|_| odd || !given) {
-            let began = if given { Began::Given } else { Began::Taken };
-            for heir in &heirs {
-                if self.clone().can_go_on_from(heir, from, data).is_ok() {
-                    // That it may is known now; this keeps what it does to the history.
-                    let _ = self.can_go_on_from(heir, from, data);
+        if let Some(version) = before(at).filter(|_| odd || !given) {
+            for (heir, began) in self.hands.ways() {
+                // That it does not fit leaves no trace.
+                if let Ok(from) = self.goes_on_from(&heir, version, data, began) {
                     self.decided_anew();
                     return self.history.begin(heirs, at, from, began, data);
                 }
             }
         }
         let (owner, back) = (self.owner().to_owned(), Position { epoch: latest.epoch, ..at });
-        if self.clone().can_go_on_from(&owner, back, data).is_ok() {
-            let _ = self.can_go_on_from(&owner, back, data);
+        let kept = self.history.acknowledged;
+        if self.can_go_on_from(&owner, back, kept, data).is_ok() {
             self.history.begin(vec![owner], at, back, Began::Raised, data);
         }
     }
@@ -273,11 +296,30 @@ impl Reference {
 
     /// Its owner is back in the same epoch: whatever it had offered was not taken.
     pub(super) fn offers_ended(&mut self) {
-        self.hands.heirs.retain(|_, way| !matches!(way, Way::Offered { .. }));
+        self.hands.heirs.values_mut().for_each(|heir| heir.offers = 0);
+        self.hands.heirs.retain(|_, heir| heir.taking.is_some());
     }
 }
 
 impl Hands {
+    fn change(&mut self, who: &str, change: impl FnOnce(&mut Heir)) {
+        let Some(heir) = self.heirs.get_mut(who) else { return };
+        change(heir);
+        if heir.offers == 0 && heir.taking.is_none() {
+            self.heirs.remove(who);
+        }
+    }
+
+    /// Who may have it, and how: what is given has all that was kept, so that is looked at first.
+    fn ways(&self) -> Vec<(String, Began)> {
+        let given = self.heirs.iter().filter(|(_, heir)| heir.offers > 0).map(|(who, _)| (who, Began::Given));
+        let taken = self.heirs.iter().filter(|(_, heir)| heir.taking.is_some());
+        given
+            .chain(taken.map(|(who, _)| (who, Began::Taken)))
+            .map(|(who, began)| (who.clone(), began))
+            .collect()
+    }
+
     fn begun(&mut self, who: &str) {
         self.heirs.clear();
         self.rise = 0;

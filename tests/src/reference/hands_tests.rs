@@ -113,3 +113,58 @@ fn whoever_takes_over_from_an_old_copy_may_lose_and_from_a_new_one_not() {
     old.resumed("tablet", at(3, 2), &doc(1)).unwrap();
     assert_eq!(broken(old.resumed("tablet", at(0, 3), &doc(3))), Invariant::I6);
 }
+
+/// A record that was saved before somebody else had the object, and lost it without having saved anything.
+#[test]
+fn whoever_takes_over_from_a_backup_may_skip_an_epoch() {
+    let mut skips = board(3, 3);
+    skips.taking_over("tablet", true);
+    skips.took_over("tablet", at(1, 3), &doc(2)).unwrap();
+    skips.proposed("tablet", at(1, 4), &doc(4)).unwrap();
+    let mut sees = skips.clone();
+    for judge in [&mut skips, &mut sees] {
+        judge.taking_over("phone", true);
+    }
+    sees.joined("bob", at(2, 4), &doc(3)).unwrap();
+    sees.took_over("phone", at(2, 4), &doc(3)).unwrap();
+    assert_eq!(broken(skips.clone().took_over("phone", at(2, 4), &doc(9))), Invariant::I1);
+    assert_eq!(broken(skips.clone().took_over("phone", at(2, 9), &doc(3))), Invariant::I3);
+    skips.took_over("phone", at(2, 4), &doc(3)).unwrap();
+    // Whoever it was taken from comes back as it was.
+    skips.resumed("tablet", at(1, 4), &doc(4)).unwrap();
+    skips.acknowledged("tablet", at(1, 4)).unwrap();
+    // From what its owner has, nothing is skipped.
+    let mut new = board(3, 3);
+    new.taking_over("tablet", true);
+    new.took_over("tablet", at(1, 3), &doc(2)).unwrap();
+    new.taking_over("phone", false);
+    assert_eq!(broken(new.took_over("phone", at(2, 4), &doc(3))), Invariant::I1);
+}
+
+#[test]
+fn who_takes_over_may_be_offered_the_object_meanwhile() {
+    let both = |stale| {
+        let mut board = offered();
+        board.taking_over("bob", stale);
+        board
+    };
+    for stale in [false, true] {
+        both(stale).delegated("alice", "bob", at(1, 4), &doc(3)).unwrap();
+        both(stale).took_over("bob", at(1, 4), &doc(3)).unwrap();
+        // What is given has all that was kept.
+        assert_eq!(broken(both(stale).delegated("alice", "bob", at(1, 2), &doc(1))), Invariant::I6);
+        let mut failed = both(stale);
+        failed.take_over_failed("bob");
+        failed.delegated("alice", "bob", at(1, 4), &doc(3)).unwrap();
+        let mut over = both(stale);
+        over.offer_over("bob");
+        assert_eq!(broken(over.delegated("alice", "bob", at(1, 4), &doc(3))), Invariant::I5);
+        over.took_over("bob", at(1, 4), &doc(3)).unwrap();
+    }
+    both(true).took_over("bob", at(1, 3), &doc(2)).unwrap();
+    // Seen before it is told how.
+    let mut seen = both(true);
+    seen.joined("dave", at(1, 4), &doc(3)).unwrap();
+    seen.took_over("bob", at(1, 4), &doc(3)).unwrap();
+    seen.acknowledged("alice", at(0, 4)).unwrap();
+}

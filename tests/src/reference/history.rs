@@ -101,15 +101,28 @@ impl History {
         }
     }
 
+    /// It is known now how an epoch began.
+    pub(super) fn fix_began(&mut self, epoch: u64, began: Began) {
+        if let Some(epoch) = self.epochs.get_mut(&epoch) {
+            epoch.began = began;
+        }
+    }
+
+    /// All epochs that began, the latest first.
+    pub(super) fn epochs_down(&self) -> Vec<u64> {
+        self.epochs.keys().rev().copied().collect()
+    }
+
     /// The first version of an epoch.
     pub(super) fn first_of(&self, epoch: u64) -> Option<u64> {
         self.epochs.get(&epoch).map(|epoch| epoch.first)
     }
 
-    /// How the epoch after this one began, and from which version of this one it went on.
-    pub(super) fn followed(&self, epoch: u64) -> Option<(Began, u64)> {
+    /// How the epoch after this one began, and from which version of this one it went on; of none if it went on from
+    /// an earlier one.
+    pub(super) fn followed(&self, epoch: u64) -> Option<(Began, Option<u64>)> {
         let (_, next) = self.epochs.range(epoch + 1..).next()?;
-        Some((next.began, next.from.filter(|from| from.epoch == epoch)?.version))
+        Some((next.began, next.from.filter(|from| from.epoch == epoch).map(|from| from.version)))
     }
 
     /// Begins an epoch with its first position.

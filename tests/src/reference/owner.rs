@@ -37,7 +37,7 @@ impl Reference {
         if at > self.latest() {
             return Err(self.violation(Invariant::I3, who, format!("{at} is acknowledged, never written")));
         }
-        if let Some((Began::Given, last)) = self.history.followed(at.epoch)
+        if let Some((Began::Given, Some(last))) = self.history.followed(at.epoch)
             && at.version > last
         {
             let detail = format!("{at} is acknowledged, but the object was given as it was at {last}");
@@ -54,7 +54,7 @@ impl Reference {
     pub fn undone(&mut self, who: &str, at: Position) -> Result<(), Violation> {
         if at.epoch < self.latest().epoch {
             return match self.history.followed(at.epoch) {
-                Some((Began::Given, last)) if at.version <= last => {
+                Some((Began::Given, Some(last))) if at.version <= last => {
                     let detail = format!("{at} is refused, but the object was given as it was at {last}");
                     Err(self.violation(Invariant::I6, who, detail))
                 }
