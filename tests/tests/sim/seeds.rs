@@ -5,27 +5,26 @@ use std::thread::available_parallelism;
 use hyperty_conformance::level::{self, Work};
 use hyperty_conformance::sim::mixed::{Mixed, Procedure, Sweep, Weights};
 
-/// Another device that goes on with what the node keeps is the newest procedure, and not all of its seeds were looked at:
-/// one system in this many has it.
-const OTHER_DEVICE_EVERY: u32 = 8;
+/// One system in this many is as large, and as long, as those of `hyperty simulate`.
+const LARGE_EVERY: u32 = 8;
 
 /// One system in this many has two domains, each with a node of its own.
 const TWO_DOMAINS_EVERY: u32 = 16;
 
 #[test]
 fn many_seeds_of_all_faults_violate_nothing() {
-    let weights = Weights::default().with(Procedure::OtherDevice, 0);
-    violates_nothing(level::of(Work::SimulatedSeeds), |seed| Mixed { weights, ..Mixed::small(seed) });
+    violates_nothing(level::of(Work::SimulatedSeeds), Mixed::small);
 }
 
 #[test]
-fn many_seeds_with_other_devices_violate_nothing() {
-    violates_nothing(level::of(Work::SimulatedSeeds).div_ceil(OTHER_DEVICE_EVERY), Mixed::small);
+fn many_seeds_of_larger_systems_violate_nothing() {
+    violates_nothing(level::of(Work::SimulatedSeeds).div_ceil(LARGE_EVERY), Mixed::new);
 }
 
 /// A node knows who may speak for the objects of its own domain only, and its runtimes listen to those of the other, too.
 #[test]
 fn many_seeds_in_two_domains_violate_nothing() {
+    // Devices of one user in two domains: tests/tests/system/backup_domains.rs.
     let weights = Weights::default().with(Procedure::OtherDevice, 0);
     let seeds = level::of(Work::SimulatedSeeds).div_ceil(TWO_DOMAINS_EVERY);
     violates_nothing(seeds, |seed| Mixed { weights, domains: 2, ..Mixed::small(seed) });
