@@ -145,10 +145,24 @@ impl History {
     /// Whether a position is the next after another: of the same epoch, or the first of one that went on from there.
     pub(super) fn follows(&self, before: Position, at: Position) -> bool {
         let begins = |epoch: &Epoch| {
-            epoch.from == Some(before) && (epoch.first == before.version || epoch.first == at.version)
+            let goes_on = epoch.from.is_some_and(|from| self.is_same(from, before));
+            goes_on && (epoch.first == before.version || epoch.first == at.version)
         };
         at == before.next()
             || at.version == before.version + 1 && self.epochs.get(&at.epoch).is_some_and(begins)
+    }
+
+    /// Whether nothing lies between two positions but epochs in which nothing was written: an object came back to its
+    /// owner as it was, and was given again.
+    fn is_same(&self, mut at: Position, before: Position) -> bool {
+        while at != before {
+            let begun = self.epochs.get(&at.epoch).filter(|epoch| epoch.first == at.version);
+            match begun.and_then(|epoch| epoch.from) {
+                Some(from) if from.version == at.version => at = from,
+                _ => return false,
+            }
+        }
+        true
     }
 
     pub(super) fn latest(&self) -> Position {

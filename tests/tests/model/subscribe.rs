@@ -139,9 +139,10 @@ impl System {
         let Watch { mut observer, mut follower } = watch;
         // Without a connection the Reporter's side is not told; here it has ended all the same.
         let ended = observer.unsubscribe().await;
-        // Where it had ended with its object, unread, there was nothing to end: as for whoever read of the deletion, a disk
-        // that hangs or fails does not keep it.
-        board.seats[who].unsure = ended.is_err() || board.reference.is_deleting() && !keeps;
+        // Where it had ended with its object or by a removal, unread, there was nothing to end: as for whoever read of
+        // that, a disk that hangs or fails does not keep it.
+        let had_ended = board.reference.is_deleting() || !board.reference.serves(&name);
+        board.seats[who].unsure = ended.is_err() || had_ended && !keeps;
         board.reference.unsubscribed(&name);
         while let Some(event) = observer.next_event().now_or_never().flatten() {
             follower.take(event, &mut board.reference)?;
