@@ -59,7 +59,8 @@ impl SyncManager {
         true
     }
 
-    /// The Reporter says so to the hyperty, which answers if it is there.
+    /// The Reporter says so to the hyperty, which answers if it is there and not served. One that is served hears it from
+    /// here: its copy may be behind ours, and tell of another Reporter yet.
     fn removed_by_reporter(&self, object: &Arc<Observed>, who: &HypertyUrl, message: &Message) -> bool {
         let reporter = {
             let mut state = object.lock();
@@ -70,26 +71,34 @@ impl SyncManager {
             tracing::debug!(object = %object.url, from = %message.from(), "only the Reporter removes observers");
             return false;
         }
-        self.serve_no_longer(object, who);
+        let was_served = self.serve_no_longer(object, who);
         let is_here = self.shared.parts.registry.has_hyperty(who);
-        if !is_here {
+        if was_served && is_here {
+            self.tell_removed(object, who);
+        }
+        let is_answered = was_served || !is_here;
+        if is_answered {
             self.bus().post(message.reply(ResponseBody::ok()));
         }
-        !is_here
+        is_answered
     }
 
     /// The Reporter's Sync Manager says so: the hyperty is told in turn.
     fn removed_by_manager(&self, object: &Arc<Observed>, who: &HypertyUrl, from: &Url) {
         object.lock().call_off(who, from);
         if self.serve_no_longer(object, who) {
-            let body = UnsubscribeBody {
-                resource: Some(object.url.clone()),
-                reason: Some(REMOVED.to_owned()),
-                ..UnsubscribeBody::default()
-            };
-            let message = self.bus().new_message(MessageType::Unsubscribe, self.address(), who, body);
-            self.bus().post(message);
+            self.tell_removed(object, who);
         }
+    }
+
+    fn tell_removed(&self, object: &Observed, who: &HypertyUrl) {
+        let body = UnsubscribeBody {
+            resource: Some(object.url.clone()),
+            reason: Some(REMOVED.to_owned()),
+            ..UnsubscribeBody::default()
+        };
+        let message = self.bus().new_message(MessageType::Unsubscribe, self.address(), who, body);
+        self.bus().post(message);
     }
 
     /// False if it was not served.
