@@ -6,6 +6,7 @@ use std::time::Duration;
 use hyperty_model::{HypertyUrl, ObjectUrl, StatusCode};
 use hyperty_syncher::{Invitation, InviteAnswer, InviteError, Observer, RevokeError};
 
+use super::observer::let_in_too_late;
 use super::party::Party;
 use super::procedures::Procedure;
 use super::reporter::{Doing, Reporting};
@@ -128,8 +129,11 @@ pub(super) async fn decide(party: &Party, invitation: Invitation) -> Option<Obse
     let me: &HypertyUrl = party.hyperty.url();
     match party.seat.rng.below(10) {
         0..=5 => {
+            let may = || party.role.judge.of(&url, |judge| judge.may_be_let_in(&party.who)) == Some(true);
             party.role.judge.of(&url, |judge| judge.asks(&party.who));
+            let could = may();
             match invitation.accept().store(true).await {
+                Ok(observer) if could && !may() => let_in_too_late(party, &observer).await,
                 Ok(observer) => return Some(observer),
                 Err(error) => party.seat.note(format!("{me} cannot follow the invitation to {url}: {error}")),
             }

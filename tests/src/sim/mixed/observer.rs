@@ -151,10 +151,8 @@ async fn outside(party: &Party, url: &ObjectUrl, desk: &mut Desk, wait: Duration
     let subscribed = party.hyperty.subscribe(url).store(true).await;
     let can = judge.of(url, |judge| judge.may_be_let_in(&party.who));
     match subscribed {
-        // It was removed, or its invitation taken back, while the answer was on its way.
         Ok(observer) if could == Some(true) && can != Some(true) => {
-            let left = observer.unsubscribe().await;
-            party.seat.note(format!("{} was let in and sent away: {left:?}", party.who));
+            let_in_too_late(party, &observer).await;
             Ok(Next::Ended)
         }
         Ok(observer) => Ok(Next::Observes(observer)),
@@ -163,6 +161,12 @@ async fn outside(party: &Party, url: &ObjectUrl, desk: &mut Desk, wait: Duration
             Ok(Next::Ended)
         }
     }
+}
+
+/// It was removed, or its invitation taken back, while the answer was on its way.
+pub(super) async fn let_in_too_late(party: &Party, observer: &Observer) {
+    let left = observer.unsubscribe().await;
+    party.seat.note(format!("{} was let in and sent away: {left:?}", party.who));
 }
 
 impl Desk {
