@@ -192,6 +192,7 @@ impl SyncManager {
             }
             let names = object.names().cloned().collect();
             let record = ObjectRecord {
+                metadata: state.metadata.clone(),
                 position: state.position,
                 children: state.shown_children().into_owned(),
                 subscriptions: state.subscribers(),

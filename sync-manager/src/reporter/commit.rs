@@ -13,6 +13,7 @@ use hyperty_storage::{RecordStatus, StorageError, Ticket};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::kept::Ahead;
 use super::object::{Phase, Reported, State};
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
@@ -133,7 +134,7 @@ impl SyncManager {
             state.phase = Phase::Closed(error.to_string());
         }
         state.head = state.head.is_some().then(|| Value::clone(&state.data));
-        state.head_position = state.position;
+        (state.head_position, state.ahead) = (state.position, Ahead::default());
         let State { unreleased, children, .. } = state;
         unreleased.take_back(children);
         let refusal = Refusal::new(StatusCode::INTERNAL, format!("storage: {error}")).because("storage");
@@ -178,9 +179,7 @@ fn advance(state: &mut State, body: &Arc<UpdateBody>) {
         }
     }
     state.position.version = body.version.unwrap_or(state.position.version + 1);
-    if let Some(time) = body.last_modified {
-        state.metadata.last_modified = time;
-    }
+    state.release_metadata(body);
     state.log.push(state.position, Arc::clone(body));
     state.answers.outdate();
     state.beat.last_change = Some(Instant::now());

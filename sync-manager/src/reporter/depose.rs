@@ -10,6 +10,7 @@ use hyperty_storage::{ObjectRecord, RecordStatus, Role, Subscriber};
 
 use super::commit::{Release, Staged};
 use super::former::Ended;
+use super::kept::Ahead;
 use super::object::{Phase, Reported, State};
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
@@ -120,6 +121,7 @@ impl SyncManager {
                 self.answer_update(&message, refusal.clone().because("owner").into());
             }
         }
+        state.ahead = Ahead::default();
         self.shared.committing.lock().remove(&object.url);
     }
 

@@ -21,6 +21,7 @@ mod invitations;
 mod invite;
 mod invite_answers;
 mod join;
+mod kept;
 mod large;
 mod listeners;
 mod object;

@@ -14,7 +14,7 @@ use hyperty_model::{
 };
 use hyperty_policy::{Point, PolicyRequest};
 use hyperty_registry::Schema;
-use hyperty_storage::{Delegation, ObjectRecord, RecordStatus, Role, Subscriber};
+use hyperty_storage::{Delegation, Subscriber};
 use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -27,6 +27,7 @@ use super::execute::Actions;
 use super::grants::Grants;
 use super::invitations::Invitations;
 use super::join::Joining;
+use super::kept::Ahead;
 use super::permit_child::ChildGate;
 use super::removed::{Deciding, Removed};
 use super::roll_call::RollCall;
@@ -46,7 +47,10 @@ pub(crate) struct Reported {
 
 /// The sequencer's state.
 pub(crate) struct State {
+    /// The released metadata; what observers may know.
     pub(crate) metadata: Metadata,
+    /// What changes that wait to be released make of it.
+    pub(super) ahead: Ahead,
     /// Where the released copy stands; what observers may know.
     pub(crate) position: Position,
     /// The released copy.
@@ -232,6 +236,7 @@ impl State {
     pub(crate) fn new(metadata: Metadata, position: Position, data: Value, options: Options) -> State {
         State {
             metadata,
+            ahead: Ahead::default(),
             position,
             head: options.store.then(|| data.clone()),
             data: Arc::new(data),
@@ -346,53 +351,5 @@ impl State {
             children: grant.children,
             until: grant.until.map(Timestamp::from_millis),
         })
-    }
-
-    /// What the store keeps, without data, children and observers: they stay as they are stored.
-    pub(crate) fn header(&self, names: Vec<ChildrenName>, status: RecordStatus) -> ObjectRecord {
-        ObjectRecord {
-            role: Role::Reporter,
-            metadata: self.metadata.clone(),
-            position: self.head_position,
-            data: None,
-            log: Vec::new(),
-            broken: false,
-            children: Children::default(),
-            children_names: names,
-            subscriptions: Vec::new(),
-            grants: self.grants.iter().cloned().collect(),
-            invitations: self.invitations.kept(),
-            reporter_user: self.reporter_user.clone(),
-            status,
-            store: self.options.store,
-            domain_registration: self.options.domain_registration,
-            domain_routing: self.options.domain_routing,
-            backup: self.options.backup,
-            delegation: self.origin.clone(),
-            pending: Vec::new(),
-        }
-    }
-
-    /// What the store keeps: everything taken in, released or not.
-    pub(crate) fn record(&self, names: Vec<ChildrenName>, status: RecordStatus) -> ObjectRecord {
-        ObjectRecord {
-            data: self.head.clone(),
-            children: self.children.clone(),
-            subscriptions: self.subscribers(),
-            ..self.header(names, status)
-        }
-    }
-
-    /// Who observes and is remembered, and who was removed.
-    pub(crate) fn subscribers(&self) -> Vec<Subscriber> {
-        let observers = self.observers.iter().filter(|(_, entry)| entry.resumable || self.options.store);
-        let joining = self.joining.iter().filter(|joining| !self.observers.contains_key(&joining.hyperty));
-        let subscriptions =
-            observers.map(|(hyperty, entry)| entry.subscriber(hyperty)).chain(joining.cloned());
-        let returned = |hyperty: &HypertyUrl| {
-            self.observers.contains_key(hyperty) || self.joining.find(hyperty).is_some()
-        };
-        let removed = self.removed.subscribers().filter(|removed| !returned(&removed.hyperty));
-        subscriptions.chain(removed).collect()
     }
 }

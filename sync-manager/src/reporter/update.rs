@@ -62,6 +62,7 @@ impl SyncManager {
             return Err(Refusal::new(StatusCode::CONFLICT, text).because("order"));
         }
         take_in(object, state, &body.kind)?;
+        state.ahead.note_time(body);
         state.head_position = next;
         let receipt = body.receipt;
         let out = Arc::new(UpdateBody {
@@ -136,7 +137,8 @@ fn check_writer(
     }
 }
 
-/// Applies a change to the copy that is ahead, if the result is valid; else leaves it as it was.
+/// Applies a change to the copy that is ahead, or to the metadata that is; if the result is not valid, both stay as they
+/// were.
 fn take_in(object: &Reported, state: &mut State, kind: &UpdateKind) -> Result<(), Refusal> {
     match kind {
         UpdateKind::Change(change) => {
@@ -158,7 +160,7 @@ fn take_in(object: &Reported, state: &mut State, kind: &UpdateKind) -> Result<()
             Err(Refusal::bad_request("the reporter is not changed by updates").because("value"))
         }
         UpdateKind::Metadata { attribute, value } => {
-            let set = state.metadata.set(attribute, value);
+            let set = state.ahead.set(&state.metadata, attribute, value);
             set.map_err(|error| Refusal::bad_request(error.to_string()).because("value"))
         }
         _ => Err(Refusal::bad_request("not a change of the object")),

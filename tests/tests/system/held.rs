@@ -17,6 +17,11 @@ impl Held {
         Held { inner: MemoryTables::new(), progress: watch::Sender::default(), held: Mutex::new(None) }
     }
 
+    /// What a crash at this moment leaves, if the disk has got everything.
+    pub(crate) fn crashed(&self) -> Held {
+        Held { inner: self.inner.snapshot(), ..Held::new() }
+    }
+
     pub(crate) fn hold(&self) {
         *self.held.lock() = Some(Ticket(0));
     }

@@ -37,6 +37,7 @@ mod kept;
 mod late_writes;
 mod leave;
 mod listening;
+mod metadata;
 mod notices;
 mod own_epoch;
 mod policies;

@@ -10,6 +10,7 @@ mod invitations;
 mod large;
 mod left;
 mod listening;
+mod metadata;
 mod observers;
 mod removal;
 mod speaking;
@@ -59,6 +60,7 @@ pub fn faults() -> Vec<Fault> {
         takeover::faults(),
         delegation::faults(),
         listening::faults(),
+        metadata::faults(),
         delegation_taker::faults(),
         speaking::faults(),
         parts(),

@@ -16,6 +16,7 @@ pub(super) fn cases() -> Vec<Case<Subject>> {
         case!("INV-UPD-1/many-in-flight", ["INV-UPD-1", "INV-UPD-4", "M2"], [], many_in_flight),
         case!("INV-DOM-3/every-kind-of-change", ["INV-DOM-3", "INV-UPD-1"], [], every_kind_of_change),
         case!("M2/out-of-order", ["M2", "INV-UPD-1"], [], out_of_order),
+        case!("M2/metadata-of-its-version", ["M2", "INV-DOM-7"], [], metadata_of_its_version),
         case!("M2/impossible-changes", ["M2", "M26", "INV-DOM-3"], [], impossible_changes),
         case!("INV-UPD-2/only-the-reporter", ["INV-UPD-2", "INV-DEL-4"], [], only_the_reporter),
         case!("INV-UPD-4/here-and-elsewhere", ["INV-UPD-4", "INV-SUB-4"], [], here_and_elsewhere),
@@ -129,6 +130,36 @@ async fn out_of_order(scene: &mut Scene) -> Verdict {
     );
     let answer = watching.read(None).await?;
     ensure_eq!("M2", answer["body"]["value"]["data"]["n"], json!(2), "the data after refusals");
+    Ok(())
+}
+
+/// Metadata is of the version that it is told with, also while a change of it is being kept.
+async fn metadata_of_its_version(scene: &mut Scene) -> Verdict {
+    let mut reporting = Reporting::open(scene, true).await?;
+    let (mut watching, _) = Watching::join(scene, "watcher", &reporting.object, false).await?;
+    let (own, sm, object) = (reporting.line.url.clone(), scene.sm(), reporting.object.clone());
+    for (version, name) in [(1, "renamed"), (2, "board")] {
+        let before = if version == 1 { "board" } else { "renamed" };
+        let mut body = json!({"attribute": "name", "attributeType": "metadata", "value": name});
+        (body["version"], body["receipt"]) = (json!(version), json!(true));
+        let id = reporting.post(body);
+        let at_once = reporting.line.request("read", &own, &sm, json!({"resource": object})).await?;
+        let value = &at_once["body"]["value"];
+        let wanted = if value["version"] == version { name } else { before };
+        ensure_eq!("M2", value["name"], json!(wanted), "the name at version {}", value["version"]);
+        let answer = reporting.line.final_answer(&id).await?;
+        expect_code("M2", &answer, &[200], "a change of metadata")?;
+        let told = watching.update().await?;
+        ensure_eq!(
+            "M2",
+            (&told["attribute"], &told["value"]),
+            (&json!("name"), &json!(name)),
+            "what is told"
+        );
+        let value = &watching.read(None).await?["body"]["value"];
+        let seen = (&value["version"], &value["name"]);
+        ensure_eq!("M2", seen, (&json!(version), &json!(name)), "what is read once it is answered");
+    }
     Ok(())
 }
 
