@@ -71,7 +71,8 @@ pub(crate) struct ConformanceArgs {
     /// How many random sequences to try, of some 20 steps each
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub sequences: u32,
-    /// For how many seconds to wait for an answer
+    /// For how many seconds to wait for an answer; longer where answers turn out to take long: what a round trip takes is
+    /// measured as the suite goes, so that neither a far node nor a loaded machine fails a case
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     pub patience: u64,
 }

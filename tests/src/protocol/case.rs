@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use super::{Patience, Trace};
+use super::{Pace, Patience, Trace};
 
 /// What an implementation may have or not. A case that needs what is not declared is skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -220,8 +220,10 @@ pub struct Stage<S: ?Sized> {
     pub seed: u64,
     /// A text that no other case and no other run has; part of every name a case makes up.
     pub nonce: String,
-    /// How long to wait for what.
+    /// How long to wait for what, at least: [`Stage::waits`] says how long.
     pub patience: Patience,
+    /// What this run has measured of it so far.
+    pub pace: Pace,
     /// How many random sequences a case runs that does such.
     pub sequences: u32,
 }
@@ -234,6 +236,7 @@ impl<S: ?Sized> Clone for Stage<S> {
             seed: self.seed,
             nonce: self.nonce.clone(),
             patience: self.patience,
+            pace: self.pace.clone(),
             sequences: self.sequences,
         }
     }
@@ -251,6 +254,11 @@ impl<S: ?Sized> Stage<S> {
         self.trace.note(format_args!("{time:?} pass: {what}"));
         tokio::time::sleep(time).await;
         Ok(())
+    }
+
+    /// How long to wait for what, as slow as messages and their answers were lately in this run.
+    pub fn waits(&self) -> Patience {
+        self.patience.following(self.pace.round_trip())
     }
 
     /// The same stage for another sequence of the same case, with names of its own.

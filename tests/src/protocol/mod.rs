@@ -35,7 +35,7 @@ mod sequence;
 mod trace;
 
 pub use case::{Capabilities, Capability, Case, Failure, Stage, Stop, UnderTest, Verdict};
-pub use patience::Patience;
+pub use patience::{Pace, Patience};
 pub use report::{CaseReport, Outcome, Report};
 pub use runner::Runner;
 pub use sequence::{generated, random_sequences};

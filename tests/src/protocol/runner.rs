@@ -9,7 +9,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::level::{self, Work};
 
-use super::{Case, CaseReport, Failure, Outcome, Patience, Report, Stage, Stop, Trace, UnderTest, Verdict};
+use super::{
+    Case, CaseReport, Failure, Outcome, Pace, Patience, Report, Stage, Stop, Trace, UnderTest, Verdict,
+};
 
 /// Most lines of a trace in a report: what led to a failure is at its end.
 const TRACE_LINES_SHOWN: usize = 100;
@@ -46,7 +48,7 @@ impl Runner {
         Runner { suite: name.into(), ..self }
     }
 
-    /// Waits like this.
+    /// Waits like this, and longer where messages and their answers turn out to be slow ([`Patience::following`]).
     #[must_use]
     pub fn patience(self, patience: Patience) -> Runner {
         Runner { patience, ..self }
@@ -80,13 +82,14 @@ impl Runner {
     /// Runs the cases.
     pub async fn run<S: UnderTest + ?Sized>(&self, subject: &Arc<S>, cases: &[Case<S>]) -> Report {
         let mut reports = Vec::with_capacity(cases.len());
+        let pace = Pace::default();
         for (number, case) in cases.iter().enumerate() {
             let named = self.filter.as_ref().is_none_or(|part| case.id.contains(part.as_str()));
             let checks = |one: &String| case.invariants.contains(&one.as_str());
             if !named || !self.invariant.as_ref().is_none_or(checks) {
                 continue;
             }
-            reports.push(self.run_one(subject, case, number).await);
+            reports.push(self.run_one(subject, case, number, &pace).await);
         }
         Report { suite: self.suite.clone(), seed: self.seed, cases: reports }
     }
@@ -96,6 +99,7 @@ impl Runner {
         subject: &Arc<S>,
         case: &Case<S>,
         number: usize,
+        pace: &Pace,
     ) -> CaseReport {
         let began = Instant::now();
         let has = subject.capabilities();
@@ -111,13 +115,15 @@ impl Runner {
                 seed,
                 nonce: format!("{}-{number}", self.nonce),
                 patience: self.patience,
+                pace: pace.clone(),
                 sequences: self.sequences,
             };
+            let most = stage.waits().case;
             let run = AssertUnwindSafe((case.run)(stage)).catch_unwind();
-            let verdict = match timeout(self.patience.case, run).await {
+            let verdict = match timeout(most, run).await {
                 Ok(Ok(verdict)) => verdict,
                 Ok(Err(panic)) => Err(Stop::Broken(format!("panicked: {}", panic_text(&*panic)))),
-                Err(_) => Err(Stop::Broken(format!("not done after {:?}", self.patience.case))),
+                Err(_) => Err(Stop::Broken(format!("not done after {most:?}"))),
             };
             outcome(case.invariants, seed, verdict, &trace)
         } else {

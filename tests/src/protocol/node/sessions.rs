@@ -122,7 +122,7 @@ async fn only_runtimes_open(stage: NodeStage) -> Verdict {
 async fn lose(stage: &NodeStage, client: Client) -> Verdict<String> {
     let token = client.token.clone();
     client.lose();
-    tokio::time::sleep(10 * stage.patience.quiet).await;
+    tokio::time::sleep(10 * stage.waits().quiet).await;
     Ok(token)
 }
 

@@ -1,6 +1,7 @@
 //! What cases for a node share: names, and sessions.
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::ensure_eq;
 use crate::protocol::client::{Client, SESSION, code};
@@ -79,7 +80,7 @@ impl Stage<dyn NodeUnderTest> {
         let connection = self.subject.connect().await;
         let connection =
             connection.map_err(|error| Stop::Broken(format!("{name} cannot connect: {error}")))?;
-        let mut client = Client::new(name, self.runtime(name), connection, self.trace.clone(), self.patience);
+        let mut client = Client::new(name, self.runtime(name), connection, self.trace.clone(), self.waits());
         if let Some(token) = self.subject.token(&self.user(user)) {
             client.admission = json!({"accessToken": token});
         }
@@ -100,7 +101,9 @@ impl Stage<dyn NodeUnderTest> {
     /// When the session is refused.
     pub async fn open_for(&self, name: &str, user: &str) -> Verdict<Client> {
         let mut client = self.connect_for(name, user).await?;
+        let began = Instant::now();
         let answer = client.open().await?;
+        self.pace.measured(began.elapsed());
         ensure_eq!("5.15", code(&answer), 200, "the code of the answer to open by {name}");
         Ok(client)
     }

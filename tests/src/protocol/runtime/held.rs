@@ -17,6 +17,11 @@ pub struct Held {
 }
 
 impl Held {
+    /// Neither a route nor a registration.
+    pub fn is_nothing(&self) -> bool {
+        self.routes.is_empty() && self.registered.is_empty()
+    }
+
     /// What was asked for and granted, of addresses that begin so, as far as the answers tell.
     pub(super) fn granted(trace: &[Entry], prefix: &str) -> Held {
         let mut held = Held::default();

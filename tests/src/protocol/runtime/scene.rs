@@ -9,6 +9,7 @@ use futures_util::{SinkExt, StreamExt};
 use hyperty_protostub::{Connector, Incoming, Outgoing};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::boundary::{Boundary, Interceptor, Place, Way};
 use super::domain::Domain;
@@ -179,7 +180,7 @@ impl Scene {
         let runtime = subject.maker.start(start).await.map_err(Stop::Broken)?;
         let schema = format!("hyperty-catalogue://catalogue.{home}/.well-known/dataschema/ConformanceBoard");
         let first_id = 1 + (stage.seed & 0xffff) * 1_000;
-        let mut scene = Scene {
+        let scene = Scene {
             stage,
             boundary,
             url,
@@ -197,12 +198,14 @@ impl Scene {
         Ok(scene)
     }
 
-    async fn publish_schema(&mut self) -> Verdict {
+    async fn publish_schema(&self) -> Verdict {
         let mut warden = self.peer("warden").await?;
         let catalogue = format!("domain://catalogue.{}", self.home);
         let body = json!({"resource": self.schema, "value": schema_document()});
         let from = warden.url.clone();
+        let began = Instant::now();
         let answer = warden.request("create", &from, &catalogue, body).await?;
+        self.stage.pace.measured(began.elapsed());
         expect_code("M22", &answer, &[200], "making the schema known")
     }
 
@@ -245,7 +248,7 @@ impl Scene {
     }
 
     fn tools(&self) -> (crate::protocol::Trace, crate::protocol::Patience, Arc<AtomicU64>) {
-        (self.stage.trace.clone(), self.stage.patience, Arc::clone(&self.ids))
+        (self.stage.trace.clone(), self.stage.waits(), Arc::clone(&self.ids))
     }
 
     /// A seat on the bus of the runtime for a hyperty that the suite plays.
@@ -329,7 +332,9 @@ impl Scene {
         let mut line = Line::new(name, url.clone(), Box::new(send), inbox, self.tools());
         let token = self.tokens.as_ref().and_then(|tokens| tokens(&self.user(name)));
         let body = token.map_or_else(|| json!({}), |token| json!({"accessToken": token}));
+        let began = Instant::now();
         let answer = line.request("open", &url, "mn:/session", body).await?;
+        self.stage.pace.measured(began.elapsed());
         if code(&answer) != 200 {
             return Err(Stop::Broken(format!("the session of {name} was refused: {answer}")));
         }
@@ -368,9 +373,41 @@ impl Scene {
         self.connected.send_replace(true);
     }
 
-    /// Lets everything come to rest that takes no time of the protocol.
+    /// Lets everything come to rest that takes no time of the protocol: until nothing crosses the boundary for the time
+    /// of quiet. What has to have happened then is still better waited for ([`Scene::held_when`],
+    /// [`Following::copy_when`](super::actors::Following::copy_when)): how long a node takes to answer, nobody knows.
     pub async fn settle(&self) {
-        tokio::time::sleep(self.stage.patience.quiet).await;
+        let waits = self.stage.waits();
+        let deadline = Instant::now() + waits.answer;
+        loop {
+            let mark = self.boundary.mark();
+            tokio::time::sleep(waits.quiet).await;
+            if self.boundary.mark() == mark || Instant::now() >= deadline {
+                return;
+            }
+        }
+    }
+
+    /// What the runtime holds at its node, of addresses that begin so, as soon as it is what is wanted; else as it is
+    /// when an answer would have come.
+    pub async fn held_when(&self, prefix: &str, wanted: impl Fn(&Held) -> bool) -> Held {
+        let waits = self.stage.waits();
+        let deadline = Instant::now() + waits.answer;
+        loop {
+            let held = self.held(prefix);
+            if wanted(&held) || Instant::now() >= deadline {
+                return held;
+            }
+            tokio::time::sleep(waits.quiet).await;
+        }
+    }
+
+    /// Has the node know where a hyperty of a peer is: it is found where it spoke first, once the node has heard that.
+    ///
+    /// # Errors
+    /// When the node does not answer it.
+    pub async fn make_found(&self, line: &mut Line, hyperty: &str) -> Verdict {
+        line.request("read", hyperty, &self.reg(), json!({"resource": hyperty})).await.map(drop)
     }
 
     /// Ends the case: what must never happen in any case is looked for in all that crossed the boundary.

@@ -103,7 +103,7 @@ impl World {
                 let kept = match step {
                     Step::Lose { .. } => {
                         client.lose();
-                        tokio::time::sleep(10 * self.stage.patience.quiet).await;
+                        tokio::time::sleep(10 * self.stage.waits().quiet).await;
                         if let Some(session) = self.sessions[who].as_mut() {
                             session.lost = Some(Vec::new());
                         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Author, merge};
 use crate::protocol::Verdict;
@@ -116,6 +117,22 @@ impl Following {
             }
         }
         Ok(())
+    }
+
+    /// The copy of the Sync Manager here, as soon as it is as wanted; else as it is when an answer would have come.
+    ///
+    /// # Errors
+    /// When a read is not answered.
+    pub async fn copy_when(&mut self, scene: &Scene, wanted: impl Fn(&Value) -> bool) -> Verdict<Value> {
+        let waits = scene.stage.waits();
+        let deadline = Instant::now() + waits.answer;
+        loop {
+            let copy = self.read(scene).await?["body"]["value"].take();
+            if wanted(&copy) || Instant::now() >= deadline {
+                return Ok(copy);
+            }
+            tokio::time::sleep(waits.quiet).await;
+        }
     }
 
     /// The same, while the author answers whatever a repair asks for.

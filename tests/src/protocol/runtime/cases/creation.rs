@@ -122,7 +122,7 @@ async fn malformed(scene: &mut Scene) -> Verdict {
 /// INV-CRE-2: what the runtime had asked for was taken back.
 async fn nothing_left(scene: &mut Scene) -> Verdict {
     scene.settle().await;
-    let held = scene.held("comm://");
+    let held = scene.held_when("comm://", Held::is_nothing).await;
     ensure_eq!("INV-CRE-2", held, Held::default(), "what is left of a creation that failed");
     Ok(())
 }

@@ -29,10 +29,9 @@ struct Target {
 
 impl Target {
     async fn join(scene: &Scene, name: &str) -> Verdict<Target> {
-        let line = scene.peer(name).await?;
+        let mut line = scene.peer(name).await?;
         let hyperty = scene.hyperty(name);
-        // A hyperty is found where it spoke first.
-        line.send("update", &hyperty, &format!("{hyperty}/status"), json!({"value": "live"}));
+        scene.make_found(&mut line, &hyperty).await?;
         Ok(Target { line, hyperty })
     }
 

@@ -55,8 +55,8 @@ async fn everybody_is_told(scene: &mut Scene) -> Verdict {
     for line in [&mut one.line, &mut two.line, &mut here.line] {
         line.never("INV-DEL-2", "the deletion again", |message| is(message, "delete", &changes)).await?;
     }
-    scene.settle().await;
-    ensure_eq!("INV-DEL-1", scene.held(&object), Held::default(), "what is left at the node");
+    let left = scene.held_when(&object, Held::is_nothing).await;
+    ensure_eq!("INV-DEL-1", left, Held::default(), "what is left at the node");
     let from = format!("{}/registry", one.line.url);
     let answer = one.line.request("read", &from, &scene.reg(), json!({"resource": object})).await?;
     expect_code("INV-DEL-3", &answer, &[404, 408, 410], "asking the registry after it")?;
@@ -85,8 +85,8 @@ async fn observers_dead(scene: &mut Scene) -> Verdict {
     scene.stage.wait(Duration::from_secs(5), "the time to acknowledge").await?;
     let answer = reporting.line.final_within(&id, RESPONSE_TIME).await?;
     expect_code("INV-DEL-5", &answer, &[200], "a deletion that nobody acknowledges")?;
-    scene.settle().await;
-    ensure_eq!("INV-DEL-1", scene.held(&object), Held::default(), "what is left at the node");
+    let left = scene.held_when(&object, Held::is_nothing).await;
+    ensure_eq!("INV-DEL-1", left, Held::default(), "what is left at the node");
     drop(one);
     Ok(())
 }
@@ -138,7 +138,8 @@ async fn at_the_observer(scene: &mut Scene) -> Verdict {
         following.line.never("INV-DEL-2", "the deletion again", |m| is(m, "delete", &changes)).await?;
     }
     scene.stage.wait(Duration::from_secs(3), "routes that are taken back").await?;
-    ensure_eq!("INV-DEL-2", scene.held(&author.object), Held::default(), "what is left at the node");
+    let left = scene.held_when(&author.object, Held::is_nothing).await;
+    ensure_eq!("INV-DEL-2", left, Held::default(), "what is left at the node");
     author.line.never("INV-DEL-2", "the acknowledgement again", |m| is_kind(m, "response")).await?;
     author.publish("n", json!(1));
     let object = author.object.clone();
@@ -155,7 +156,8 @@ async fn learnt_by_a_repair(scene: &mut Scene) -> Verdict {
     let changes = format!("{}/changes", author.object);
     following.line.until("INV-DEL-2", "the deletion", |m| is(m, "delete", &changes)).await?;
     scene.stage.wait(Duration::from_secs(3), "routes that are taken back").await?;
-    ensure_eq!("INV-DEL-2", scene.held(&author.object), Held::default(), "what is left at the node");
+    let left = scene.held_when(&author.object, Held::is_nothing).await;
+    ensure_eq!("INV-DEL-2", left, Held::default(), "what is left at the node");
     Ok(())
 }
 

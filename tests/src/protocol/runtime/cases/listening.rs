@@ -88,10 +88,13 @@ async fn hears_nothing(line: &mut Line, told: &str) -> Verdict {
     line.never("INV-RSM-1", "a status that it was told, or never asked for", |m| is(m, "update", told)).await
 }
 
-/// What the node sends the runtime of an object that is not its own.
-async fn routed(scene: &Scene, object: &str) -> BTreeSet<String> {
+/// No routes.
+const NONE: BTreeSet<String> = BTreeSet::new();
+
+/// What the node sends the runtime of an object that is not its own, once it is what is wanted or nothing more happens.
+async fn routed(scene: &Scene, object: &str, wanted: &BTreeSet<String>) -> BTreeSet<String> {
     scene.settle().await;
-    scene.held(object).routes
+    scene.held_when(object, |held| held.routes == *wanted).await.routes
 }
 
 async fn each_event_once(scene: &mut Scene) -> Verdict {
@@ -153,7 +156,7 @@ async fn in_ones_own_name(scene: &mut Scene) -> Verdict {
         BTreeSet::new(),
         "what another asked for in its name"
     );
-    let routes = routed(scene, &author.object).await;
+    let routes = routed(scene, &author.object, &NONE).await;
     ensure!("INV-RSM-1", routes.is_empty(), "routes that nobody may have asked for: {routes:?}");
     // Nor does another end what it asked for.
     listen(scene, &mut victim, &told).await?;
@@ -180,7 +183,7 @@ async fn nodes_answer(scene: &mut Scene) -> Verdict {
         ensure!("INV-RSM-2", code != 408 || unreachable(&answer), "a node that is silent: {answer}");
         scene.domain().serve();
         ensure_eq!("INV-RSM-2", list(scene, &mut line).await?, BTreeSet::new(), "the list after {script:?}");
-        let routes = routed(scene, &author.object).await;
+        let routes = routed(scene, &author.object, &NONE).await;
         ensure!("INV-RSM-2", routes.is_empty(), "routes that are left after {script:?}: {routes:?}");
     }
     turn(scene, &mut author, "disconnected").await?;
@@ -193,12 +196,7 @@ async fn nodes_answer(scene: &mut Scene) -> Verdict {
     ensure!("INV-RSM-2", unreachable(&answer), "a node that is away: {answer}");
     scene.heal();
     tokio::time::sleep(RECONNECT).await;
-    ensure_eq!(
-        "INV-RSM-2",
-        routed(scene, &author.object).await,
-        BTreeSet::new(),
-        "the routes at the node, back"
-    );
+    ensure_eq!("INV-RSM-2", routed(scene, &author.object, &NONE).await, NONE, "the routes at the node, back");
     let nowhere = "comm://nowhere.example/1/registration";
     let answer = ask(scene, &mut line, "subscribe", json!({"resources": [told, nowhere]})).await?;
     expect_code("INV-RSM-2", &answer, &[404], "listening in a domain without a node")?;
@@ -228,7 +226,7 @@ async fn status_only(scene: &mut Scene) -> Verdict {
         }
     }
     ensure_eq!("INV-RSM-2", list(scene, &mut line).await?, BTreeSet::new(), "the list after refusals");
-    let routes = routed(scene, &object).await;
+    let routes = routed(scene, &object, &NONE).await;
     ensure!("INV-RSM-2", routes.is_empty(), "routes that were refused: {routes:?}");
     author.publish("n", json!(1));
     turn(scene, &mut author, "disconnected").await?;
@@ -260,12 +258,12 @@ async fn one_route_for_all(scene: &mut Scene) -> Verdict {
     let (mut one, mut two) = (scene.seat("one")?, scene.seat("two")?);
     let all = BTreeSet::from([told.clone()]);
     listen(scene, &mut one, &told).await?;
-    ensure_eq!("INV-RSM-3", routed(scene, &author.object).await, all, "the routes for one");
+    ensure_eq!("INV-RSM-3", routed(scene, &author.object, &all).await, all, "the routes for one");
     listen(scene, &mut two, &told).await?;
     leave(scene, &mut one, &told).await?;
-    ensure_eq!("INV-RSM-3", routed(scene, &author.object).await, all, "the routes for the other");
+    ensure_eq!("INV-RSM-3", routed(scene, &author.object, &all).await, all, "the routes for the other");
     leave(scene, &mut two, &told).await?;
-    ensure_eq!("INV-RSM-3", routed(scene, &author.object).await, BTreeSet::new(), "the routes for nobody");
+    ensure_eq!("INV-RSM-3", routed(scene, &author.object, &NONE).await, NONE, "the routes for nobody");
     Ok(())
 }
 
@@ -278,14 +276,19 @@ async fn new_session(scene: &mut Scene) -> Verdict {
         scene.settle().await;
         ensure_eq!(
             "INV-RSM-3",
-            routed(scene, &author.object).await,
-            BTreeSet::new(),
+            routed(scene, &author.object, &NONE).await,
+            NONE,
             "what a lost session leaves"
         );
         scene.heal();
         tokio::time::sleep(RECONNECT).await;
         let wanted = BTreeSet::from([told.clone()]);
-        ensure_eq!("INV-RSM-3", routed(scene, &author.object).await, wanted, "what a new session is told");
+        ensure_eq!(
+            "INV-RSM-3",
+            routed(scene, &author.object, &wanted).await,
+            wanted,
+            "what a new session is told"
+        );
         turn(scene, &mut author, status).await?;
         hears(&mut line, &told, status).await?;
         hears_nothing(&mut line, &told).await?;
@@ -299,17 +302,14 @@ async fn ends_with_the_hyperty(scene: &mut Scene) -> Verdict {
     listen(scene, &mut guest, &told).await?;
     listen(scene, &mut other, &told).await?;
     scene.leave(guest);
-    ensure_eq!(
-        "INV-RSM-3",
-        routed(scene, &author.object).await,
-        BTreeSet::from([told.clone()]),
-        "the routes for the one that is left"
-    );
+    let wanted = BTreeSet::from([told.clone()]);
+    let routes = routed(scene, &author.object, &wanted).await;
+    ensure_eq!("INV-RSM-3", routes, wanted, "the routes for the one that is left");
     scene.leave(other);
     ensure_eq!(
         "INV-RSM-3",
-        routed(scene, &author.object).await,
-        BTreeSet::new(),
+        routed(scene, &author.object, &NONE).await,
+        NONE,
         "what hyperties leave that are gone"
     );
     // Who comes to the same seat has asked for nothing.

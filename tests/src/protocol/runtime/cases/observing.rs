@@ -129,7 +129,8 @@ async fn refused_leaves_nothing(scene: &mut Scene) -> Verdict {
         let object = author.object.clone();
         following.line.never("INV-SUB-7", "a change", |message| is_change(message, &object)).await?;
         scene.stage.wait(Duration::from_secs(3), "routes that are taken back").await?;
-        ensure_eq!("INV-SUB-3", scene.held(&object), Held::default(), "what is left at the node");
+        let left = scene.held_when(&object, Held::is_nothing).await;
+        ensure_eq!("INV-SUB-3", left, Held::default(), "what is left at the node");
         // A read is the Reporter's to decide.
         let (answer, denied) = tokio::join!(following.read(scene), async {
             let read = author.read_request("INV-SUB-3").await?;
@@ -234,7 +235,8 @@ async fn many_in_one_runtime(scene: &mut Scene) -> Verdict {
         following.line.never("INV-UPD-4", "one more change", |message| is_change(message, &object)).await?;
     }
     left.line.never("INV-UNS-1", "a change", |message| is_change(message, &object)).await?;
-    ensure_eq!("INV-UNS-3", scene.held(&object).routes, listened(&object), "the routes of those who stay");
+    let routes = scene.held_when(&object, |held| held.routes == listened(&object)).await.routes;
+    ensure_eq!("INV-UNS-3", routes, listened(&object), "the routes of those who stay");
     Ok(())
 }
 
@@ -296,8 +298,8 @@ async fn no_route(scene: &mut Scene) -> Verdict {
         let id = following.ask(scene, json!({}));
         let answer = following.line.final_within(&id, RESPONSE_TIME).await?;
         expect_code("INV-SUB-2", &answer, &[404, 408], "subscribing to what is nowhere")?;
-        scene.settle().await;
-        ensure_eq!("INV-SUB-3", scene.held(&object), Held::default(), "what is left at the node");
+        let left = scene.held_when(&object, Held::is_nothing).await;
+        ensure_eq!("INV-SUB-3", left, Held::default(), "what is left at the node");
     }
     let mut line = scene.seat("observer")?;
     let (own, sm) = (line.url.clone(), scene.sm());

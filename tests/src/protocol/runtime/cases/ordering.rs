@@ -215,10 +215,9 @@ async fn higher_epoch(scene: &mut Scene) -> Verdict {
     author.answer_read(&read);
     ensure_eq!("M8", read["from"], json!(scene.sm()), "who fetches the new epoch");
     // Whatever way its Sync Manager tells: its copy is that of the new epoch.
-    scene.settle().await;
-    let copy = following.read(scene).await?;
-    ensure_eq!("M8", copy["body"]["value"]["epoch"], json!(1), "the epoch of the copy");
-    ensure_eq!("M8", copy["body"]["value"]["data"], author.data, "the copy of the new epoch");
+    let copy = following.copy_when(scene, |copy| copy["epoch"] == 1).await?;
+    ensure_eq!("M8", copy["epoch"], json!(1), "the epoch of the copy");
+    ensure_eq!("M8", copy["data"], author.data, "the copy of the new epoch");
     // What the former Reporter still says is nothing any more.
     let body = json!({"version": 4, "epoch": 0, "attribute": "topic", "value": "fenced"});
     author.line.send_message(&author.message("update", body));
@@ -291,9 +290,8 @@ async fn divergence(scene: &mut Scene) -> Verdict {
     author.line.send_message(&author.message("update", body));
     let read = author.read_request("INV-DOM-2").await?;
     author.line.answer(&read, json!({"code": 200, "value": author.snapshot()}));
-    scene.settle().await;
-    let copy = following.read(scene).await?;
-    ensure_eq!("INV-DOM-2", copy["body"]["value"]["data"], author.data, "the copy");
+    let copy = following.copy_when(scene, |copy| copy["data"] == author.data).await?;
+    ensure_eq!("INV-DOM-2", copy["data"], author.data, "the copy");
     following.line.rest().await;
     author.publish("n", json!(2));
     following.reach_served(scene, &mut author, ("INV-DOM-2", 2)).await
@@ -327,14 +325,8 @@ async fn wrong_copy(scene: &mut Scene) -> Verdict {
     author.line.send_message(&author.message("update", body));
     let read = author.read_request("INV-EXT-3").await?;
     author.line.answer(&read, json!({"code": 200, "recovered": false, "value": author.snapshot()}));
-    scene.settle().await;
-    let copy = following.read(scene).await?;
-    ensure_eq!(
-        "INV-EXT-3",
-        copy["body"]["value"]["data"],
-        author.data,
-        "the copy after a digest that differs"
-    );
+    let copy = following.copy_when(scene, |copy| copy["data"] == author.data).await?;
+    ensure_eq!("INV-EXT-3", copy["data"], author.data, "the copy after a digest that differs");
     Ok(())
 }
 

@@ -111,8 +111,7 @@ async fn restarted_reporter(scene: &mut Scene, ending: Ending) -> Verdict {
     let text = &value["childrenObjects"]["notes"][format!("{own}#1")]["value"]["data"]["text"];
     ensure_eq!("INV-RES-1", *text, json!("hi"), "its child");
     let mut reporting = Reporting { line, object: object.clone(), version: 5 };
-    scene.settle().await;
-    let routes = scene.held(&object).routes;
+    let routes = scene.held_when(&object, |held| held.routes.len() == 2 + NAMES.len()).await.routes;
     ensure!("INV-RES-1", routes.len() == 2 + NAMES.len(), "the routes after a resume: {routes:?}");
     // The observer does nothing of its own.
     reporting.change("n", json!(6)).await?;
@@ -215,8 +214,8 @@ async fn refused_stay_refused(scene: &mut Scene) -> Verdict {
 async fn is_question(reporting: &mut Reporting, kind: &str) -> bool {
     let url = reporting.line.url.clone();
     let asked = |message: &Value| is(message, "forward", &url) && message["body"]["type"] == kind;
-    match reporting.line.maybe(asked).await {
-        Some(question) if question["body"]["authorised"] != true => {
+    match reporting.line.until("INV-SUB-7", "a question", asked).await {
+        Ok(question) if question["body"]["authorised"] != true => {
             reporting.line.answer(&question, json!({"code": 401, "desc": "no"}));
             true
         }
@@ -327,7 +326,8 @@ async fn domain_forgets(scene: &mut Scene) -> Verdict {
     reporting.change("n", json!(1)).await?;
     scene.domain().come_back();
     tokio::time::sleep(Duration::from_secs(60)).await;
-    ensure_eq!("INV-SES-1", scene.held(&object), before, "what the node knows after it came back");
+    let after = scene.held_when(&object, |held| *held == before).await;
+    ensure_eq!("INV-SES-1", after, before, "what the node knows after it came back");
     let (mut watching, answer) = Watching::join(scene, "watcher", &object, false).await?;
     ensure_eq!(
         "INV-CRE-1",

@@ -43,9 +43,9 @@ pub(super) async fn observer(scene: &mut Scene) -> Verdict {
     }
     following.reach(scene, "INV-RES-2", 4).await?;
     ensure_eq!("INV-RES-2", following.data, author.data, "the copy");
-    scene.settle().await;
     let wanted = stream(&author.object).into_iter().collect();
-    ensure_eq!("INV-RES-2", scene.held(&author.object).routes, wanted, "the routes after a resume");
+    let routes = scene.held_when(&author.object, |held| held.routes == wanted).await.routes;
+    ensure_eq!("INV-RES-2", routes, wanted, "the routes after a resume");
     author.publish("n", json!(5));
     ensure_eq!("INV-RES-2", following.update().await?["version"], json!(5), "the next change");
     Ok(())
@@ -81,7 +81,7 @@ pub(super) async fn answers_to_a_resuming_observer(scene: &mut Scene) -> Verdict
             author.publish("n", json!("secret"));
             let object = author.object.clone();
             following.line.never("INV-SUB-7", "a change", |message| is_change(message, &object)).await?;
-            let routes = scene.held(&object).routes;
+            let routes = scene.held_when(&object, |held| held.routes.is_empty()).await.routes;
             ensure!("INV-SUB-7", routes.is_empty(), "routes of one that was refused: {routes:?}");
         }
         scene.leave(following.line);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::resume::resume_reporter;
 use super::resume_observers::resume_observer;
@@ -92,10 +92,9 @@ pub(super) async fn child_through_a_crash(scene: &mut Scene) -> Verdict {
     ensure_eq!("M18", again["body"]["value"]["data"], first["body"]["value"]["data"], "the child");
     author.line.answer(&again, json!({"code": 200, "source": author.line.sm()}));
     let mut following = Following::sit_on(scene, line, "observer", &author.object);
-    scene.settle().await;
-    let copy = following.read(scene).await?;
-    let found =
-        &copy["body"]["value"]["childrenObjects"]["notes"][format!("{own}#1")]["value"]["data"]["text"];
-    ensure_eq!("M18", *found, json!("hi"), "the child in the copy");
+    let text =
+        |copy: &Value| copy["childrenObjects"]["notes"][format!("{own}#1")]["value"]["data"]["text"].clone();
+    let copy = following.copy_when(scene, |copy| text(copy) == "hi").await?;
+    ensure_eq!("M18", text(&copy), json!("hi"), "the child in the copy");
     Ok(())
 }

@@ -224,6 +224,9 @@ async fn again(scene: &mut Scene) -> Verdict {
     ensure_eq!("INV-SUB-5", answer["body"]["value"]["version"], json!(1), "a fresh snapshot");
     reporting.change("topic", json!("c")).await?;
     let mut versions = Vec::new();
+    for _ in 0..2 {
+        versions.push(watching.update_by("INV-SUB-5").await?["version"].clone());
+    }
     for message in watching.line.rest().await {
         if is_change(&message, &watching.object) {
             versions.push(message["body"]["version"].clone());
