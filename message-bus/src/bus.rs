@@ -170,6 +170,21 @@ impl MessageBus {
         id: &MessageId,
         f: impl Fn(&Message) + Send + Sync + 'static,
     ) -> ResponseWatch {
+        self.sift_responses(to, id, move |response| {
+            f(response);
+            true
+        })
+    }
+
+    /// Shows `f` every response to the id `id` that comes to `to`, until the handle is dropped. What `f` says false of
+    /// goes no further, neither to who waits for it nor to the listeners. For requests of others that have many
+    /// answers, of which only one is meant for them.
+    pub fn sift_responses(
+        &self,
+        to: &Url,
+        id: &MessageId,
+        f: impl Fn(&Message) -> bool + Send + Sync + 'static,
+    ) -> ResponseWatch {
         self.inner.watches.add((to.clone(), id.clone()), Arc::new(f))
     }
 

@@ -81,16 +81,27 @@ impl MessageBus {
 
     fn dispatch(&self, message: &Message) {
         let Some(_level) = self.enter(message) else { return };
-        if message.kind() == MessageType::Response {
-            self.tally().panicked.add(call_each(&self.watches().of(message), message));
-            if self.requests().take(message) {
-                return;
-            }
+        if message.kind() == MessageType::Response
+            && (!self.passes_watches(message) || self.requests().take(message))
+        {
+            return;
         }
         match self.routes().targets(message.to()) {
             Some(targets) => self.sequence_or_deliver(&targets, message),
             None => self.resolve(message),
         }
+    }
+
+    /// Shows a response to all who watch for it; false if one of them keeps it.
+    fn passes_watches(&self, response: &Message) -> bool {
+        let mut passes = true;
+        for watcher in self.watches().of(response) {
+            match isolated(response.to(), || watcher(response)) {
+                Some(goes_on) => passes &= goes_on,
+                None => self.tally().panicked.add(1),
+            }
+        }
+        passes
     }
 
     fn sequence_or_deliver(&self, targets: &Targets, message: &Message) {

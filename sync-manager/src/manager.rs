@@ -22,7 +22,7 @@ use crate::backup::{Backup, Mirror, Watched};
 use crate::config::SyncManagerConfig;
 use crate::delegation::{Gift, Taking};
 use crate::driver::SyncManagerDriver;
-use crate::observer::{Leaves, Observed, RemovalWatch};
+use crate::observer::{Answered, Leaves, Observed, RemovalWatch};
 use crate::parts::{Intake, Offers};
 use crate::reporter::{Former, Reported};
 use crate::stats::{SyncStats, Tally};
@@ -92,6 +92,8 @@ pub(crate) struct Shared {
     pub(crate) committing: Mutex<std::collections::BTreeMap<ObjectUrl, Arc<Reported>>>,
     /// Objects with child operations that wait for the store.
     pub(crate) keeping: Mutex<std::collections::BTreeMap<ObjectUrl, Arc<Observed>>>,
+    /// Child operations that have had their answer while others may be under way.
+    pub(crate) answered: Mutex<Answered>,
     pub(crate) progress: watch::Receiver<Progress>,
     pub(crate) timers: Arc<Timers>,
     /// What is backed up, if there is where to.
@@ -186,6 +188,7 @@ impl SyncManager {
             dormant: Mutex::new(dormant),
             committing: Mutex::default(),
             keeping: Mutex::default(),
+            answered: Mutex::default(),
             progress: parts.storage.progress(),
             timers,
             mirror,

@@ -336,3 +336,37 @@ fn watches_see_every_response_and_the_listeners_too() {
     bus.post(response(&delete, 200));
     assert_eq!(log.take(), ["listener"]);
 }
+
+#[test]
+fn what_a_watch_keeps_reaches_nobody_inv_msg_1() {
+    let (bus, log) = (bus(), Log::new());
+    let (listened, shown) = (log.clone(), log.clone());
+    let _listener = bus.listen(&url(O), move |message| listened.add(message.code().0)).unwrap();
+    let delete = message(&bus, MessageType::Delete, O, "comm://example.com/o/changes");
+    let also = log.clone();
+    // Both are shown everything, whatever the other says.
+    let sieve = bus.sift_responses(delete.from(), delete.id(), move |answer| {
+        shown.add(1);
+        answer.code().is_success()
+    });
+    let watch = bus.watch_responses(delete.from(), delete.id(), move |_| also.add(2));
+    bus.post(response(&delete, 403));
+    assert_eq!(log.take(), [1, 2]);
+    bus.post(response(&delete, 200));
+    assert_eq!(log.take(), [1, 2, 200]);
+    drop((sieve, watch));
+    bus.post(response(&delete, 403));
+    assert_eq!(log.take(), [403]);
+}
+
+#[test]
+fn a_watch_that_panics_keeps_nothing() {
+    let (bus, log) = (bus(), Log::new());
+    let listened = log.clone();
+    let _listener = bus.listen(&url(O), move |_| listened.add("listener")).unwrap();
+    let delete = message(&bus, MessageType::Delete, O, "comm://example.com/o/changes");
+    let _sieve = bus.sift_responses(delete.from(), delete.id(), |_| panic!("a defect of who watches"));
+    bus.post(response(&delete, 200));
+    assert_eq!(log.take(), ["listener"]);
+    assert_eq!(bus.counters().panicked, 1);
+}

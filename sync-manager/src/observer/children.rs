@@ -12,6 +12,7 @@ use hyperty_model::{Body, ChildrenName, DerivedTail, Message, MessageType, Objec
 use hyperty_storage::Role;
 use tokio::time::Instant;
 
+use super::answered::is_same;
 use super::disagreement::Next;
 use super::object::{Before, Link, Observed, State};
 use super::pending::Kept;
@@ -58,7 +59,12 @@ impl SyncManager {
             }
             return;
         }
+        // Posted once more by who does not wait: it is answered when the Reporter's side has answered.
+        if state.pending.iter().any(|pending| is_same(&pending.message, message)) {
+            return;
+        }
         if let Err(refusal) = self.take_own_child(object, &mut state, message) {
+            self.shared.answered.lock().let_go(message);
             let body = ResponseBody::from(refusal).with_source(self.address().clone());
             self.bus().post(message.reply(body));
         }

@@ -1,9 +1,10 @@
 //! The Observer's side: objects that hyperties of this runtime observe and that are reported elsewhere.
 //!
 //! One flow per file, in the order of an observation's life: [`subscribe`], [`join`], [`update`], [`repair`], [`children`],
-//! [`pending`], [`refused`], [`unsubscribe`], [`farewell`], [`resume`], [`resume_by`]; [`status`] says when a stream is cut and whole
+//! [`pending`], [`answered`], [`refused`], [`unsubscribe`], [`farewell`], [`resume`], [`resume_by`]; [`status`] says when a stream is cut and whole
 //! again. The state of one observed object is in [`object`].
 
+mod answered;
 mod children;
 mod disagreement;
 mod early;
@@ -29,6 +30,7 @@ mod unsubscribe;
 mod update;
 mod verify;
 
+pub(crate) use answered::Answered;
 pub(crate) use leaves::Leaves;
 pub(crate) use object::{LocalObserver, Observed};
 pub(crate) use release::Released;

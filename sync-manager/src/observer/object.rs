@@ -16,6 +16,7 @@ use parking_lot::{Mutex, MutexGuard};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::answered::OneAnswer;
 use super::disagreement::Disagreement;
 use super::removed::JoiningHere;
 use super::verify::Doubt;
@@ -135,7 +136,11 @@ pub(crate) struct PendingChild {
     pub(crate) sent: bool,
     /// What the child was before it.
     pub(crate) before: Before,
-    pub(crate) _watch: ResponseWatch,
+    /// It was sent more than once, or may have been.
+    pub(crate) repeated: bool,
+    pub(crate) answer: OneAnswer,
+    /// Sees what is answered to it.
+    pub(crate) watch: ResponseWatch,
 }
 
 /// What is to be again when an operation is refused.

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use hyperty_message_bus::ResponseWatch;
 use hyperty_model::message::ResponseBody;
 use hyperty_model::{Message, ObjectUrl, StatusCode};
 use hyperty_storage::{StorageError, Ticket};
 use tokio::time::Instant;
 
+use super::answered::{OneAnswer, Onward};
 use super::children::{child_id, note_arrival};
 use super::object::{Before, Link, Observed, PendingChild, State};
 use crate::answer::Refusal;
@@ -31,24 +33,51 @@ impl SyncManager {
         message: Message,
         kept: Kept,
     ) {
-        let (manager, weak) = (self.downgrade(), Arc::downgrade(object));
-        let watch = self.bus().watch_responses(message.from(), &message.id().clone(), move |answer| {
-            if let (Some(manager), Some(object)) = (manager.upgrade(), weak.upgrade()) {
-                manager.child_answered(&object, answer);
-            }
-        });
+        self.shared.answered.lock().let_go(&message);
+        let answer = OneAnswer::default();
+        let watch = self.watch_answers(object, &message, &answer);
         let child = child_id(&message).unwrap_or_default();
         let (sent, before) = match kept {
             Kept::Now(before) => (false, before),
             Kept::Before => (true, Before::Forgotten),
         };
-        state.pending.push_back(PendingChild { message, child, ticket: None, sent, before, _watch: watch });
+        let ticket = None;
+        state.pending.push_back(PendingChild {
+            message,
+            child,
+            ticket,
+            sent,
+            before,
+            repeated: sent,
+            answer,
+            watch,
+        });
         if !sent {
             let ticket = self.save_pending(state);
             if let Some(last) = state.pending.back_mut() {
                 last.ticket = ticket;
             }
         }
+    }
+
+    /// Sees all that is answered to an operation, of which its hyperty gets one.
+    fn watch_answers(&self, object: &Arc<Observed>, message: &Message, one: &OneAnswer) -> ResponseWatch {
+        let (manager, object) = (self.downgrade(), Arc::downgrade(object));
+        let (one, channel) = (one.clone(), message.to().clone());
+        self.bus().sift_responses(message.from(), &message.id().clone(), move |response| {
+            // Nobody answers what was asked elsewhere.
+            if response.code().is_provisional() || *response.from() != channel {
+                return true;
+            }
+            match one.comes() {
+                Onward::Passes => true,
+                Onward::Kept => false,
+                Onward::Undecided => match (manager.upgrade(), object.upgrade()) {
+                    (Some(manager), Some(object)) => manager.child_answered(&object, response, &one),
+                    _ => one.settle(),
+                },
+            }
+        })
     }
 
     /// Sends what is kept durably, in order. An operation that left before it was kept could be forgotten by a
@@ -103,11 +132,13 @@ impl SyncManager {
             return;
         }
         let refusal = Refusal::new(StatusCode::INTERNAL, format!("storage: {error}")).because("storage");
-        // The last first: each leaves what was before it. Without the watches, which would look for these in the state
-        // that is locked here.
+        // The last first: each leaves what was before it.
         let mut messages: Vec<Message> = Vec::new();
         for pending in unkept.into_iter().rev() {
-            messages.push(pending.message.clone());
+            // Passes whoever watches for it: that would look for it in the state that is locked here.
+            if pending.answer.grant() {
+                messages.push(pending.message.clone());
+            }
             self.take_back(object, state, pending);
         }
         for message in messages.into_iter().rev() {
@@ -116,42 +147,46 @@ impl SyncManager {
         }
     }
 
-    /// The Reporter's side answered. Only the first operation of a child that waits can be settled: an answer to a
-    /// later one that fails because the first was lost is no answer.
-    fn child_answered(&self, object: &Arc<Observed>, answer: &Message) {
+    /// The Reporter's side answered, or somebody on the way; whether the hyperty is to hear it. Only the first operation
+    /// of a child that waits can be settled: an answer to a later one that fails because the first was lost is no answer.
+    fn child_answered(&self, object: &Arc<Observed>, answer: &Message, one: &OneAnswer) -> bool {
         let code = answer.code();
-        if code.is_provisional() {
-            return;
-        }
         let mut state = object.lock();
-        let Some(at) = state.pending.iter().position(|pending| pending.message.id() == answer.id()) else {
-            return;
+        let Some(at) = state.pending.iter().position(|pending| pending.answer.is(one)) else {
+            return one.settle();
         };
         let is_first = state.before_of_child(at).next().is_none();
         if answer.decode::<ResponseBody>().is_ok_and(|body| body.is_of_the_way()) {
             // After a lost session the node lets nothing pass on a channel until its route is there again.
             let at = Instant::now() + self.config().child_wait;
-            return self.shared.timers.set(&object.url, Due::Children, at);
+            self.shared.timers.set(&object.url, Due::Children, at);
+            return false;
         }
         if !code.is_success() && !is_first {
             // Not at once: as long as the first has no answer the others are refused again.
             let at = Instant::now() + self.config().retry_min;
-            return self.shared.timers.set(&object.url, Due::Children, at);
+            self.shared.timers.set(&object.url, Due::Children, at);
+            return false;
         }
-        let answered = state.pending.remove(at);
-        if answered.as_ref().is_some_and(|answered| matches!(answered.before, Before::Forgotten)) {
+        let passes = one.settle();
+        let Some(answered) = state.pending.remove(at) else { return passes };
+        if matches!(answered.before, Before::Forgotten) {
             // What waited behind it is sent.
             self.shared.timers.set(&object.url, Due::Children, Instant::now());
         }
-        if let Some(answered) = answered.as_ref().filter(|_| code.is_success() && state.asking > 0) {
-            // The state that is being asked for may be older than this operation.
-            let message = answered.message.clone();
-            note_arrival(&mut state, &message);
+        if code.is_success() {
+            if state.asking > 0 {
+                // The state that is being asked for may be older than this operation.
+                note_arrival(&mut state, &answered.message);
+            }
+            if answered.repeated {
+                self.shared.answered.lock().keep(answered.message, answered.watch);
+            }
+            self.save_pending(&state);
+        } else {
+            self.undo_operation(object, &mut state, answered, code);
         }
-        match answered.filter(|_| !code.is_success()) {
-            Some(refused) => self.undo_operation(object, &mut state, refused),
-            None => drop(self.save_pending(&state)),
-        }
+        passes
     }
 
     /// Writes which operations wait, without the data; `None` if no observer here wants the object kept.
@@ -162,17 +197,31 @@ impl SyncManager {
     /// Sends every unanswered operation again, with the same ids, in order; receivers know what they had.
     pub(crate) fn send_children_again(&self, url: &ObjectUrl) {
         let Some(object) = self.observed(url) else { return };
-        let state = object.lock();
+        let mut state = object.lock();
         if state.pending.is_empty() {
             return;
         }
         if state.link == Link::Live {
-            for pending in state.pending.iter().filter(|pending| pending.sent) {
+            for pending in state.pending.iter_mut().filter(|pending| pending.sent) {
+                pending.repeated = true;
                 self.bus().publish(&pending.message);
             }
         }
         let pause = self.config().child_wait.max(state.repair.pause.unwrap_or_default());
         self.shared.timers.set(url, Due::Children, Instant::now() + pause);
+    }
+
+    /// The observation has ended before these were answered: nobody will tell what became of them.
+    pub(crate) fn give_up_pending(&self, pending: impl IntoIterator<Item = PendingChild>) {
+        for PendingChild { message, answer, watch, .. } in pending {
+            self.shared.answered.lock().keep(message.clone(), watch);
+            if answer.grant() {
+                let text = "the observation ended before this was answered";
+                let body =
+                    ResponseBody::failure(StatusCode::TIMEOUT, text).with_source(self.address().clone());
+                self.bus().post(message.reply(body));
+            }
+        }
     }
 
     /// The Reporter's side gave a sign of life: what it has not answered it may have missed.

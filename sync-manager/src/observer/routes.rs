@@ -142,15 +142,15 @@ impl SyncManager {
     /// for the answer to a subscription needs it, and comes here itself when that fails.
     pub(crate) async fn end_if_unused(&self, object: &Arc<Observed>) {
         let _setup = object.setup.lock().await;
-        let routes = {
+        let (pending, routes) = {
             let mut state = object.lock();
             if !state.observers.is_empty() || (!state.gone && !state.joining.is_empty()) {
                 return;
             }
             state.gone = true;
-            state.pending.clear();
-            std::mem::take(&mut state.routes)
+            (std::mem::take(&mut state.pending), std::mem::take(&mut state.routes))
         };
+        self.give_up_pending(pending);
         self.shared.observed.remove_if(&object.url, |_, entry| Arc::ptr_eq(entry, object));
         self.shared.timers.forget(&object.url, Role::Observer);
         self.forget_record(&object.url);

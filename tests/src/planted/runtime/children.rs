@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Fault, enters, handed, is_response, leaves, mutated, text};
 use crate::protocol::runtime::line::is_kind;
-use crate::protocol::runtime::{Crossing, Subject};
+use crate::protocol::runtime::{Crossing, Place, Subject, Way};
 
 pub(super) fn faults() -> Vec<Fault> {
     vec![
@@ -45,6 +45,24 @@ pub(super) fn faults() -> Vec<Fault> {
             what: "who subscribes later does not get the children",
             breaks: &["INV-CHD-4", "INV-CHD-1", "3.2"],
             make: children_not_in_snapshots,
+        },
+        Fault {
+            name: "refusal-of-the-way-passed-on",
+            what: "what a message node says of an operation that it did not let pass is taken for its answer",
+            breaks: &["INV-MSG-1"],
+            make: refusal_of_the_way_passed_on,
+        },
+        Fault {
+            name: "every-answer-to-an-operation-passed-on",
+            what: "an operation that was sent twice is answered twice",
+            breaks: &["INV-MSG-1"],
+            make: every_answer_passed_on,
+        },
+        Fault {
+            name: "undone-operation-not-answered",
+            what: "what is undone with an operation that was refused has no answer",
+            breaks: &["INV-MSG-1"],
+            make: undone_not_answered,
         },
     ]
 }
@@ -156,6 +174,68 @@ fn children_not_in_snapshots() -> Subject {
                 value.insert("childrenObjects".to_owned(), json!({}));
             }
             vec![crossing]
+        }
+    })
+}
+
+fn answers_an_operation(crossing: &Crossing) -> bool {
+    is_response(crossing) && text(&crossing.message, "from").contains("/children/")
+}
+
+/// The same at the seat of whom it goes to.
+fn at_its_seat(crossing: &Crossing) -> Crossing {
+    let place = Place::Bus(text(&crossing.message, "to").to_owned());
+    Crossing { place, way: Way::Out, message: crossing.message.clone() }
+}
+
+fn refusal_of_the_way_passed_on() -> Subject {
+    mutated(|| {
+        |crossing: Crossing| {
+            let source = text(&crossing.message["body"], "source");
+            if enters(&crossing)
+                && answers_an_operation(&crossing)
+                && source.starts_with("domain://msg-node.")
+            {
+                return vec![at_its_seat(&crossing)];
+            }
+            vec![crossing]
+        }
+    })
+}
+
+fn every_answer_passed_on() -> Subject {
+    mutated(|| {
+        let mut answered: BTreeSet<String> = BTreeSet::new();
+        move |crossing: Crossing| {
+            let again = enters(&crossing)
+                && answers_an_operation(&crossing)
+                && crossing.message["body"]["code"] != 404
+                && !answered.insert(crossing.message["id"].to_string());
+            if again { vec![at_its_seat(&crossing)] } else { vec![crossing] }
+        }
+    })
+}
+
+/// Answers of the runtime itself to operations that it had sent are lost.
+fn undone_not_answered() -> Subject {
+    mutated(|| {
+        let mut sent: BTreeMap<String, bool> = BTreeMap::new();
+        move |crossing: Crossing| {
+            let id = crossing.message["id"].to_string();
+            if leaves(&crossing) && is_child(&crossing) {
+                sent.insert(id, false);
+                return vec![crossing];
+            }
+            if enters(&crossing) && answers_an_operation(&crossing) {
+                // What was said of it from outside is not its last answer if there is no more than a 404 yet.
+                if let Some(settled) = sent.get_mut(&id) {
+                    *settled = crossing.message["body"]["code"] != 404;
+                }
+                return vec![crossing];
+            }
+            let by_itself =
+                handed(&crossing) && answers_an_operation(&crossing) && sent.get(&id) == Some(&false);
+            if by_itself { Vec::new() } else { vec![crossing] }
         }
     })
 }

@@ -32,6 +32,7 @@ mod monitors;
 mod ours;
 mod scene;
 mod under_test;
+mod waiting;
 mod way;
 
 pub use boundary::{Boundary, Crossing, Entry, Interceptor, Place, TRACE_MAX, Way};

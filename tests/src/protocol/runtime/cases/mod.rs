@@ -2,6 +2,7 @@
 
 mod actions;
 mod children;
+mod children_answers;
 mod children_received;
 mod creation;
 mod delegation;
@@ -68,6 +69,7 @@ pub fn cases() -> Vec<Case<Subject>> {
         actions::cases(),
         deletion::cases(),
         children::cases(),
+        children_answers::cases(),
         delegation::cases(),
         delegation_taker::cases(),
         resume::cases(),
