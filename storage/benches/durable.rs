@@ -205,7 +205,7 @@ fn record(i: usize, data: serde_json::Value) -> ObjectRecord {
         domain_routing: true,
         backup: false,
         delegation: None,
-        pending: Vec::new(),
+        pending: Default::default(),
     }
 }
 

@@ -47,8 +47,8 @@ pub use faulty::{FaultPlan, FaultyTables};
 pub use memory::MemoryTables;
 pub use names::Names;
 pub use object::{
-    Appended, DataObjectStorage, Delegation, Grant, Invited, InvitedStage, LOG_BYTES_KEPT, ObjectRecord,
-    ObjectStore, PortableError, RecordStatus, Role, Subscriber,
+    Appended, DataObjectStorage, Delegation, Entry, Grant, Invited, InvitedStage, LOG_BYTES_KEPT,
+    ObjectRecord, ObjectStore, PortableError, RecordStatus, Role, Subscriber,
 };
 pub use simulated::{DiskFaults, SimulatedDisk, SimulatedTables, Torn};
 pub use tables::{Batch, Op, Progress, Tables, Ticket, durable, flush, flush_and_close, reached};

@@ -142,6 +142,22 @@ fn every_kind_of_damage_to_rows_is_found() {
                 serde_json::to_vec(&subscriber("y")).unwrap(),
             ),
         ),
+        ("entries/v1", Batch::new().put("entries/v1", key(b"grant\0hyperty://example.com/x"), "7")),
+        (
+            "entries/v1",
+            Batch::new().put(
+                "entries/v1",
+                key(b"grant\0hyperty://example.com/x"),
+                "\"hyperty://example.com/y\"",
+            ),
+        ),
+        ("entries/v1", Batch::new().put("entries/v1", key(b"invited\0hyperty://example.com/x"), "{}")),
+        ("entries/v1", Batch::new().put("entries/v1", key(b"pending\0some"), "{}")),
+        ("entries/v1", Batch::new().put("entries/v1", key(b"pending\x007"), "{}")),
+        ("entries/v1", Batch::new().put("entries/v1", key(b"pending\x0000000000000000000007"), "{")),
+        ("entries/v1", Batch::new().put("entries/v1", key(b"other\0x"), "{}")),
+        ("entries/v1", Batch::new().put("entries/v1", key(b"other"), "{}")),
+        ("entries/v1", Batch::new().put("entries/v1", "rcomm://example.com/gone\0grant\0x", "{}")),
         ("store/v1", Batch::new().put("store/v1", "breaks", "many")),
         ("runtime/v1", Batch::new().put("runtime/v1", "name", [0xff])),
         ("other/v1", Batch::new().put("other/v1", "x", "bad")),
@@ -163,7 +179,7 @@ fn what_is_exported_is_imported_and_its_history_counts_as_broken() {
     let written = fill(&path(&dir));
     let lines = exported(&path(&dir));
     let first = lines.split(|&byte| byte == b'\n').next().unwrap();
-    assert_eq!(first, br#"{"hyperty-store":2}"#);
+    assert_eq!(first, br#"{"hyperty-store":3}"#);
 
     let new = dir.path().join("new.redb");
     let imported = import(&new, &mut &*lines, &[OTHER]).unwrap();
@@ -198,7 +214,7 @@ fn an_import_replaces_nothing_and_leaves_nothing_half_done() {
     let text = String::from_utf8(lines.clone()).unwrap();
     let changed = text.replacen("Example.com/full", "Example.com/fall", 1);
     let longer = format!("{text}{text}");
-    let newer = text.replacen(r#"{"hyperty-store":2}"#, r#"{"hyperty-store":99}"#, 1);
+    let newer = text.replacen(r#"{"hyperty-store":3}"#, r#"{"hyperty-store":99}"#, 1);
     let without_a_line =
         text.lines().enumerate().filter(|(at, _)| *at != 5).map(|(_, line)| format!("{line}\n"));
     type Expected = fn(&ImportError) -> bool;

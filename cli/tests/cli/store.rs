@@ -101,7 +101,7 @@ fn the_store_of_a_node_too_and_damage_is_an_error() {
     assert!(checked["tables"].as_array().unwrap().iter().all(|table| table["known"] == true), "{checked}");
 
     let (lines, code, stderr) = finished(&["store", "export", &data]);
-    assert_eq!((code, &lines[0]), (0, &json!({"hyperty-store": 2})), "{stderr}");
+    assert_eq!((code, &lines[0]), (0, &json!({"hyperty-store": 3})), "{stderr}");
 
     let file = stage.folder.path("data/node.redb");
     let mut bytes = fs::read(&file).unwrap();

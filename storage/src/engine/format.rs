@@ -11,7 +11,7 @@ use crate::OpenError;
 
 /// The format of the file: which tables there are and what their rows hold. Raised when an older version could
 /// not read what this one writes.
-pub(crate) const FORMAT: u64 = 2;
+pub(crate) const FORMAT: u64 = 3;
 /// What is known of the file itself.
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("hyperty/meta");
 pub(super) const META_FORMAT: &str = "format";

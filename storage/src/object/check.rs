@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::keys::{self, CHANGES, CHILDREN, DATA, MEMBERS, OBJECTS, SUBSCRIBERS};
+use super::keys::{self, CHANGES, CHILDREN, DATA, ENTRIES, MEMBERS, OBJECTS, SUBSCRIBERS};
 use super::{Role, breaks, corrupt, load};
 use crate::StorageError;
 use crate::engine::rows::Reading;
 
 /// The tables of objects and of the store itself.
-pub(crate) const TABLES: [&str; 7] = [OBJECTS, DATA, CHANGES, MEMBERS, CHILDREN, SUBSCRIBERS, breaks::STORE];
+pub(crate) const TABLES: [&str; 8] =
+    [OBJECTS, DATA, CHANGES, MEMBERS, CHILDREN, SUBSCRIBERS, ENTRIES, breaks::STORE];
 
 /// What is stored of objects.
 #[derive(Debug, Default)]
@@ -38,7 +39,7 @@ pub(crate) fn check<R: Reading + ?Sized>(tables: &R) -> Result<Objects, StorageE
             stored.insert(object.to_vec());
         }
     }
-    for table in [OBJECTS, DATA, CHANGES, MEMBERS, CHILDREN, SUBSCRIBERS] {
+    for table in [OBJECTS, DATA, CHANGES, MEMBERS, CHILDREN, SUBSCRIBERS, ENTRIES] {
         for (key, _) in tables.scan(table, b"")? {
             if !keys::object_of(&key).is_some_and(|object| stored.contains(object)) {
                 found.problems.push(corrupt(table, &key, "it belongs to no stored object".to_owned()));

@@ -1,6 +1,7 @@
-//! The row of an object: its record without data, position, children and subscribers.
+//! The row of an object: its record without data, position, children, subscribers and entries.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use hyperty_model::object::{Children, Metadata};
 use hyperty_model::{ChildrenName, Identity, Position};
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use super::{Delegation, Grant, Invited, ObjectRecord, RecordStatus, Role, json};
 
+/// Grants and invitations are in it where a record is one text; in a store they are entries.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Header<'a> {
@@ -27,8 +29,6 @@ struct Header<'a> {
     domain_routing: bool,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     backup: bool,
-    #[serde(default, skip_serializing_if = "<[_]>::is_empty")]
-    pending: Cow<'a, [Value]>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     delegation: Option<Cow<'a, Delegation>>,
     /// How often the history of the store was broken when the record was saved whole.
@@ -40,27 +40,38 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// The row.
 pub(super) fn encode(record: &ObjectRecord, breaks: u64) -> Vec<u8> {
-    let header = Header {
-        metadata: Cow::Borrowed(&record.metadata),
-        children_names: Cow::Borrowed(&record.children_names),
-        grants: Cow::Borrowed(&record.grants),
-        invitations: Cow::Borrowed(&record.invitations),
-        reporter_user: record.reporter_user.as_ref().map(Cow::Borrowed),
-        status: record.status,
-        store: record.store,
-        domain_registration: record.domain_registration,
-        domain_routing: record.domain_routing,
-        backup: record.backup,
-        pending: Cow::Borrowed(&record.pending),
-        delegation: record.delegation.as_ref().map(Cow::Borrowed),
-        breaks,
-    };
-    json::of(&header)
+    json::of(&Header { breaks, ..Header::of(record) })
 }
 
-/// The record of a row, with `position` and `data`, and without children, subscribers and log; and how often the
-/// history of the store was broken when it was saved.
+/// The same for another place, with grants and invitations.
+pub(super) fn encode_portable(record: &ObjectRecord) -> Vec<u8> {
+    let (grants, invitations) = (Cow::Borrowed(&*record.grants), Cow::Borrowed(&*record.invitations));
+    json::of(&Header { grants, invitations, delegation: None, ..Header::of(record) })
+}
+
+impl Header<'_> {
+    fn of(record: &ObjectRecord) -> Header<'_> {
+        Header {
+            metadata: Cow::Borrowed(&record.metadata),
+            children_names: Cow::Borrowed(&record.children_names),
+            grants: Cow::default(),
+            invitations: Cow::default(),
+            reporter_user: record.reporter_user.as_ref().map(Cow::Borrowed),
+            status: record.status,
+            store: record.store,
+            domain_registration: record.domain_registration,
+            domain_routing: record.domain_routing,
+            backup: record.backup,
+            delegation: record.delegation.as_ref().map(Cow::Borrowed),
+            breaks: 0,
+        }
+    }
+}
+
+/// The record of a row, with `position` and `data`, and without children, subscribers, pending operations and log; and how
+/// often the history of the store was broken when it was saved.
 pub(super) fn decode(
     role: Role,
     row: &[u8],
@@ -86,7 +97,7 @@ pub(super) fn decode(
         domain_registration: header.domain_registration,
         domain_routing: header.domain_routing,
         backup: header.backup,
-        pending: header.pending.into_owned(),
+        pending: BTreeMap::new(),
         delegation: header.delegation.map(Cow::into_owned),
     };
     Ok((record, header.breaks))

@@ -2,16 +2,19 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `objects/v1` | object | the record without position, data, children and subscribers, JSON |
+//! | `objects/v1` | object | the record without position, data, children, subscribers and entries, JSON |
 //! | `data/v1` | object | epoch, version, time of the last change, then the data as JSON, if it is kept |
 //! | `changes/v2` | object, version | the newest changes, without a hole, in rows that begin with that version |
 //! | `subscribers/v1` | object, hyperty | one who observes, JSON |
+//! | `entries/v1` | object, `grant`, who | one who may observe, JSON |
+//! | `entries/v1` | object, `invited`, hyperty | one who was invited and is not done with it, JSON |
+//! | `entries/v1` | object, `pending`, number | a child operation that waits for its answer, JSON |
 //! | `metadata/v1` | object, member | where no data is kept: a member of the metadata that was changed, JSON |
 //! | `children/v1` | object, name, id | a child, JSON; nothing but its place in the order of deletions if deleted |
 //! | `children/v1` | object, name | the deleted children of earlier days, JSON |
 //!
-//! *object* is one letter for the side, the URL in the form that is compared, and a zero byte; *name* ends with a
-//! zero byte too. Numbers are big-endian, 8 bytes. Changes up to the position in `data/v1` are in the data already: they
+//! *object* is one letter for the side, the URL in the form that is compared, and a zero byte; *name* and the kind of an
+//! entry end with a zero byte too. Numbers are big-endian, 8 bytes; those of entries are text of 20 digits. Changes up to the position in `data/v1` are in the data already: they
 //! are kept for observers that missed them.
 
 use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl};
@@ -24,6 +27,7 @@ pub(super) const CHANGES: &str = "changes/v2";
 pub(super) const SUBSCRIBERS: &str = "subscribers/v1";
 pub(super) const MEMBERS: &str = "metadata/v1";
 pub(super) const CHILDREN: &str = "children/v1";
+pub(super) const ENTRIES: &str = "entries/v1";
 
 /// Ends a part of a key; in no URL and in no children name.
 const END: u8 = 0;
@@ -65,6 +69,16 @@ pub(super) fn run(mut object: Vec<u8>, version: u64) -> Vec<u8> {
 pub(super) fn subscriber(mut object: Vec<u8>, hyperty: &HypertyUrl) -> Vec<u8> {
     object.extend(hyperty.key().as_bytes());
     object
+}
+
+/// An entry of a kind.
+pub(super) fn entry(object: &[u8], kind: &str, name: &str) -> Vec<u8> {
+    [object, kind.as_bytes(), &[END], name.as_bytes()].concat()
+}
+
+/// The kind and the name in what follows `object` in a key of an entry.
+pub(super) fn split_entry(rest: &[u8]) -> Option<(&str, &str)> {
+    std::str::from_utf8(rest).ok()?.split_once(char::from(END))
 }
 
 /// A member of the metadata.

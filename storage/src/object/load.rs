@@ -11,9 +11,9 @@ use hyperty_model::message::UpdateKind;
 use hyperty_model::object::Metadata;
 use serde_json::Value;
 
-use super::keys::{CHANGES, CHILDREN, DATA, MEMBERS, OBJECTS, SUBSCRIBERS};
+use super::keys::{CHANGES, CHILDREN, DATA, ENTRIES, MEMBERS, OBJECTS, SUBSCRIBERS};
 use super::runs::{Run, Runs};
-use super::{ObjectRecord, Role, base, breaks, children, corrupt, header, keys, subscribers, tail};
+use super::{ObjectRecord, Role, base, breaks, children, corrupt, entries, header, keys, subscribers, tail};
 use crate::StorageError;
 use crate::engine::rows::Reading;
 
@@ -51,6 +51,7 @@ pub(super) fn load<R: Reading + ?Sized>(
     let mut members = Cursor::new(tables, MEMBERS, prefix)?;
     let mut children = Cursor::new(tables, CHILDREN, prefix)?;
     let mut subscribers = Cursor::new(tables, SUBSCRIBERS, prefix)?;
+    let mut entries = Cursor::new(tables, ENTRIES, prefix)?;
     let read = |(object, header): (Bytes, Bytes)| {
         let rows = ObjectRows {
             data: data.below(&object),
@@ -58,6 +59,7 @@ pub(super) fn load<R: Reading + ?Sized>(
             members: members.below(&object),
             children: children.below(&object),
             subscribers: subscribers.below(&object),
+            entries: entries.below(&object),
             header,
             object,
         };
@@ -105,6 +107,7 @@ struct ObjectRows {
     members: Rows,
     children: Rows,
     subscribers: Rows,
+    entries: Rows,
 }
 
 impl ObjectRows {
@@ -128,6 +131,8 @@ impl ObjectRows {
         let children::Read { children, live, next_deletion } = children::read(object, &self.children)?;
         record.children = children;
         record.subscriptions = subscribers::read(object, &self.subscribers)?;
+        let entries::Read { grants, invitations, pending } = entries::read(object, &self.entries)?;
+        (record.grants, record.invitations, record.pending) = (grants, invitations, pending);
         Ok(Loaded {
             data_bytes: row.len(),
             runs,

@@ -4,10 +4,12 @@ mod base;
 pub(crate) mod breaks;
 pub(crate) mod check;
 mod children;
+pub(crate) mod entries;
 mod grant;
 mod header;
 mod json;
 mod keys;
+mod known;
 mod load;
 mod portable;
 mod record;
@@ -16,6 +18,7 @@ mod store;
 mod subscribers;
 mod tail;
 
+pub use entries::Entry;
 pub use grant::{Grant, Invited, InvitedStage};
 pub use portable::PortableError;
 pub use record::{Delegation, ObjectRecord, RecordStatus, Role, Subscriber};
@@ -59,7 +62,7 @@ pub trait DataObjectStorage: Send + Sync {
     /// As for [`DataObjectStorage::load`].
     fn find(&self, role: Role, object: &ObjectUrl) -> Result<Option<ObjectRecord>, StorageError>;
 
-    /// Writes a whole record, data, children, subscriptions and log included, in the place of what there was. A log
+    /// Writes a whole record, data, children, subscriptions, entries and log included, in the place of what there was. A log
     /// that does not lead to the record's position is not kept. The history goes on from here: the record is not
     /// [broken](ObjectRecord::broken) any more.
     fn save(&self, record: &ObjectRecord) -> Ticket;
@@ -71,8 +74,8 @@ pub trait DataObjectStorage: Send + Sync {
         self.save(record)
     }
 
-    /// Writes everything of a record but its position, data, log, children and subscriptions, which stay as they are
-    /// stored. An object that is not stored is saved whole.
+    /// Writes everything of a record but its position, data, log, children, subscriptions and entries (grants, invitations,
+    /// pending operations), which stay as they are stored. An object that is not stored is saved whole.
     fn save_metadata(&self, record: &ObjectRecord) -> Ticket;
 
     /// Adds one change behind the record: the data as it is stored is changed by it, or the metadata, and the
@@ -94,6 +97,10 @@ pub trait DataObjectStorage: Send + Sync {
 
     /// Removes the subscription of a hyperty, if there is one.
     fn remove_subscriber(&self, role: Role, object: &ObjectUrl, hyperty: &HypertyUrl) -> Ticket;
+
+    /// Writes and removes entries of an object, in this order, all of them or none. It costs their own size, however many
+    /// others there are.
+    fn put_entries(&self, role: Role, object: &ObjectUrl, entries: &[Entry]) -> Ticket;
 
     /// Forgets an object.
     fn remove(&self, role: Role, object: &ObjectUrl) -> Ticket;

@@ -59,9 +59,8 @@ impl ObjectRecord {
     /// The record as JSON, without the log: whoever goes on from it elsewhere begins a new epoch, in which no copy
     /// stands yet; and without what waits to be answered, which belongs to this runtime.
     pub fn to_portable(&self) -> String {
-        let header = String::from_utf8(header::encode(&self.without_bulk(), 0))
-            .ok()
-            .and_then(|t| RawValue::from_string(t).ok());
+        let header =
+            String::from_utf8(header::encode_portable(self)).ok().and_then(|t| RawValue::from_string(t).ok());
         let out = Out {
             form: FORM,
             role: self.role,
@@ -93,30 +92,5 @@ impl ObjectRecord {
             subscriptions: read.subscriptions,
             ..record
         })
-    }
-
-    /// What the row of the object holds, and nothing that is as large as the object.
-    fn without_bulk(&self) -> ObjectRecord {
-        ObjectRecord {
-            role: self.role,
-            metadata: self.metadata.clone(),
-            position: self.position,
-            data: None,
-            log: Vec::new(),
-            broken: false,
-            children: Children::default(),
-            children_names: self.children_names.clone(),
-            subscriptions: Vec::new(),
-            grants: self.grants.clone(),
-            invitations: self.invitations.clone(),
-            reporter_user: self.reporter_user.clone(),
-            status: self.status,
-            store: self.store,
-            domain_registration: self.domain_registration,
-            domain_routing: self.domain_routing,
-            backup: self.backup,
-            delegation: None,
-            pending: Vec::new(),
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! What is kept of an object (protocol 3.8).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hyperty_model::delegation::{Giver, Taker};
@@ -161,9 +162,9 @@ pub struct ObjectRecord {
     /// Who observes, or did: everybody on the Reporter's side, the hyperties of this runtime on the Observer's.
     /// Read back in the order of their URLs.
     pub subscriptions: Vec<Subscriber>,
-    /// Who may observe without being asked for.
+    /// Who may observe without being asked for, each once. Read back in the order of their URLs.
     pub grants: Vec<Grant>,
-    /// Who was invited and is not done with it.
+    /// Who was invited and is not done with it, each once. Read back in the order of their URLs.
     pub invitations: Vec<Invited>,
     /// The user behind the Reporter.
     pub reporter_user: Option<Identity>,
@@ -179,6 +180,7 @@ pub struct ObjectRecord {
     pub backup: bool,
     /// That it changes hands, if it does.
     pub delegation: Option<Delegation>,
-    /// Child operations of hyperties of this runtime that are not answered yet, as whole messages.
-    pub pending: Vec<Value>,
+    /// Child operations of hyperties of this runtime that are not answered yet, as whole messages, by their place in the
+    /// order of those that wait.
+    pub pending: BTreeMap<u64, Value>,
 }

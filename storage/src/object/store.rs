@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use foldhash::HashMap;
 use hyperty_model::message::{UpdateBody, UpdateKind};
-use hyperty_model::object::{ChildEntry, Children};
-use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl, Position, Timestamp};
+use hyperty_model::object::ChildEntry;
+use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::keys::{CHANGES, CHILDREN, DATA, MEMBERS, OBJECTS, SUBSCRIBERS};
-use super::load::{self, Loaded};
-use super::runs::Runs;
+use super::keys::{CHANGES, CHILDREN, DATA, ENTRIES, MEMBERS, OBJECTS, SUBSCRIBERS};
+use super::known::{Known, Side, State, tail_bytes_max};
+use super::load;
 use super::tail::Encoded;
 use super::{
-    Appended, DataObjectStorage, ObjectRecord, Role, Subscriber, base, breaks, children, header, json, keys,
-    subscribers,
+    Appended, DataObjectStorage, Entry, ObjectRecord, Role, Subscriber, base, children, entries, header,
+    keys, subscribers,
 };
 use crate::{Batch, Progress, StorageError, Tables, Ticket};
 
@@ -32,38 +31,6 @@ pub struct ObjectStore {
     /// Held while a batch is made and committed, so that nobody reads between two batches or writes out of order.
     /// One small entry for each stored object: whoever bounds those bounds this.
     known: Mutex<Known>,
-}
-
-#[derive(Default)]
-struct Known {
-    reported: Side,
-    observed: Side,
-    /// How often the history of the store was broken; none while it was not looked up.
-    breaks: Option<u64>,
-}
-
-#[derive(Default)]
-struct Side {
-    states: HashMap<ObjectUrl, State>,
-    /// All records were loaded: what is not among the states is not stored.
-    complete: bool,
-}
-
-/// What is known of the rows of an object.
-#[derive(Default)]
-struct State {
-    position: Position,
-    last_modified: Timestamp,
-    with_data: bool,
-    data_bytes: usize,
-    runs: Runs,
-    /// How often the history of the store was broken when the record was saved whole.
-    breaks: u64,
-    /// A change of the metadata was added since the record was written.
-    header_is_stale: bool,
-    has_children: bool,
-    has_subscribers: bool,
-    next_deletion: u64,
 }
 
 impl ObjectStore {
@@ -88,6 +55,9 @@ impl ObjectStore {
         }
         if state.has_subscribers || before.as_ref().map_or(!side.complete, |state| state.has_subscribers) {
             batch = subscribers::replace(batch, &object, record);
+        }
+        if state.has_entries || before.as_ref().map_or(!side.complete, |state| state.has_entries) {
+            batch = entries::replace(batch, &object, record);
         }
         batch = state.add_log(batch, &object, record);
         side.states.insert(record.metadata.url.clone(), state);
@@ -140,6 +110,7 @@ impl DataObjectStorage for ObjectStore {
             breaks: state.breaks,
             has_children: state.has_children,
             has_subscribers: state.has_subscribers,
+            has_entries: state.has_entries,
             next_deletion: state.next_deletion,
             ..State::of(record, data.len())
         };
@@ -238,12 +209,23 @@ impl DataObjectStorage for ObjectStore {
         self.tables.commit(Batch::new().delete(SUBSCRIBERS, key))
     }
 
+    fn put_entries(&self, role: Role, object: &ObjectUrl, entries: &[Entry]) -> Ticket {
+        let mut known = self.known.lock();
+        let Some(state) = self.state(known.of(role), role, object) else {
+            tracing::error!(%object, "entries of an object that is not stored");
+            return self.tables.commit(Batch::new());
+        };
+        state.has_entries = true;
+        let key = keys::object(role, object);
+        self.tables.commit(entries.iter().fold(Batch::new(), |batch, entry| entry.write(batch, &key)))
+    }
+
     fn remove(&self, role: Role, object: &ObjectUrl) -> Ticket {
         let mut known = self.known.lock();
         known.of(role).states.remove(object);
         let key = keys::object(role, object);
         let mut batch = Batch::new().delete(OBJECTS, &key).delete(DATA, &key);
-        for table in [CHANGES, MEMBERS, CHILDREN, SUBSCRIBERS] {
+        for table in [CHANGES, MEMBERS, CHILDREN, SUBSCRIBERS, ENTRIES] {
             batch = batch.delete_range(table, &key, keys::after(&key));
         }
         self.tables.commit(batch)
@@ -276,107 +258,6 @@ impl ObjectStore {
             tracing::error!(%object, %error, "the record cannot be read");
         }
         side.states.get_mut(object)
-    }
-}
-
-/// Most bytes of changes kept behind data of a size. Up to 4 KiB, the page of the file that is written with any
-/// change of it, four times the data may gather; then as much as the data itself. So writing the data anew costs
-/// less than the changes did, and reading it all back takes a small multiple of reading the data.
-fn tail_bytes_max(data_bytes: usize) -> usize {
-    data_bytes.max((4 * data_bytes).clamp(512, 4 << 10))
-}
-
-impl State {
-    /// What is known after a record was written, but for its children and the size of its header.
-    fn of(record: &ObjectRecord, data_bytes: usize) -> State {
-        State {
-            position: record.position,
-            last_modified: record.metadata.last_modified,
-            with_data: record.data.is_some(),
-            data_bytes,
-            has_children: record.children != Children::default(),
-            has_subscribers: !record.subscriptions.is_empty(),
-            ..State::default()
-        }
-    }
-
-    /// Adds the log of a record, if it is one: up to its position, without a hole.
-    fn add_log(&mut self, mut batch: Batch, object: &[u8], record: &ObjectRecord) -> Batch {
-        let length = record.log.len() as u64;
-        let Some(first) = record.position.version.checked_sub(length).map(|before| before + 1) else {
-            return batch;
-        };
-        let follows = (first..)
-            .zip(&record.log)
-            .all(|(version, body)| body.position() == Some(Position::new(record.position.epoch, version)));
-        let encoded: Option<Vec<Encoded>> = record.log.iter().map(|body| Encoded::of(body)).collect();
-        if let Some(changes) = encoded.filter(|_| follows && record.data.is_some()) {
-            for (version, change) in (first..).zip(changes) {
-                batch = self.runs.add(batch, object.to_vec(), version, change);
-            }
-            batch = self.runs.settle(batch, object, self.data_bytes);
-        }
-        batch
-    }
-
-    /// Where the history stands now, for an object whose data is not kept.
-    fn moved(&self, object: Vec<u8>, change: &UpdateKind) -> Batch {
-        let batch = Batch::new().put(DATA, &object, base::encode(self.position, self.last_modified, None));
-        match change {
-            UpdateKind::Metadata { attribute, value } => {
-                batch.put(MEMBERS, keys::member(object, attribute), json::of(value))
-            }
-            _ => batch,
-        }
-    }
-}
-
-impl Side {
-    fn remember(&mut self, loaded: Loaded) -> ObjectRecord {
-        let record = loaded.record;
-        let state = State {
-            runs: loaded.runs,
-            breaks: loaded.breaks,
-            header_is_stale: loaded.header_is_stale,
-            has_children: loaded.has_children,
-            next_deletion: loaded.next_deletion,
-            ..State::of(&record, loaded.data_bytes)
-        };
-        self.states.insert(record.metadata.url.clone(), state);
-        record
-    }
-
-    /// Removes what was stored behind a record: row by row where they are known, which is cheaper than to look.
-    fn without_changes(&self, mut batch: Batch, object: &[u8], state: Option<&mut State>) -> Batch {
-        let is_unknown = state.is_none() && !self.complete;
-        if is_unknown || state.as_ref().is_some_and(|state| !state.with_data) {
-            batch = batch.delete_range(MEMBERS, object, keys::after(object));
-        }
-        match state {
-            Some(state) => state.runs.clear(batch, object),
-            None if is_unknown => batch.delete_range(CHANGES, object, keys::after(object)),
-            None => batch,
-        }
-    }
-}
-
-impl Known {
-    fn of(&mut self, role: Role) -> &mut Side {
-        match role {
-            Role::Reporter => &mut self.reported,
-            Role::Observer => &mut self.observed,
-        }
-    }
-
-    /// How often the history of the store was broken.
-    fn breaks(&mut self, tables: &dyn Tables) -> u64 {
-        *self.breaks.get_or_insert_with(|| {
-            breaks::count(tables).unwrap_or_else(|error| {
-                // Nothing is saved either where nothing can be read.
-                tracing::error!(%error, "it cannot be told whether history is broken");
-                0
-            })
-        })
     }
 }
 

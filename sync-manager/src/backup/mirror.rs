@@ -227,7 +227,7 @@ impl SyncManager {
         let bare = ObjectRecord {
             data: None,
             children: Children::default(),
-            pending: Vec::new(),
+            pending: Default::default(),
             position,
             subscriptions: Vec::new(),
             ..whole

@@ -6,7 +6,8 @@ use hyperty_model::message::UpdateBody;
 use hyperty_model::object::ChildEntry;
 use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl};
 use hyperty_storage::{
-    Appended, DataObjectStorage, ObjectRecord, Progress, RecordStatus, Role, StorageError, Subscriber, Ticket,
+    Appended, DataObjectStorage, Entry, ObjectRecord, Progress, RecordStatus, Role, StorageError, Subscriber,
+    Ticket,
 };
 use tokio::sync::watch;
 
@@ -89,6 +90,10 @@ impl DataObjectStorage for Watched {
 
     fn remove_subscriber(&self, role: Role, object: &ObjectUrl, hyperty: &HypertyUrl) -> Ticket {
         self.noted(role, object, self.inner.remove_subscriber(role, object, hyperty))
+    }
+
+    fn put_entries(&self, role: Role, object: &ObjectUrl, entries: &[Entry]) -> Ticket {
+        self.noted(role, object, self.inner.put_entries(role, object, entries))
     }
 
     fn remove(&self, role: Role, object: &ObjectUrl) -> Ticket {

@@ -191,7 +191,7 @@ impl Taking {
             domain_routing: false,
             backup: self.backup,
             delegation: Some(Delegation::Taking { state: self.state().to_write(), from: None }),
-            pending: Vec::new(),
+            pending: Default::default(),
         }
     }
 }

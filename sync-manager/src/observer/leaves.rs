@@ -194,7 +194,7 @@ impl Leaves {
             domain_routing: false,
             backup: false,
             delegation: None,
-            pending: Vec::new(),
+            pending: Default::default(),
         })
     }
 

@@ -19,6 +19,6 @@ impl SyncManager {
         };
         let Some(leftover) = leftover else { return Vec::new() };
         self.storage().remove(Role::Observer, url);
-        leftover.pending.iter().filter_map(stored_message).collect()
+        leftover.pending.values().filter_map(stored_message).collect()
     }
 }

@@ -128,6 +128,8 @@ pub(crate) struct RepairState {
 
 /// A child operation that waits for its answer.
 pub(crate) struct PendingChild {
+    /// Its place in the order of those that wait; under it it is kept.
+    pub(crate) number: u64,
     pub(crate) message: Message,
     pub(crate) child: String,
     /// When it is kept durably; `None` where nothing is kept, or it was read from the store.
@@ -141,6 +143,13 @@ pub(crate) struct PendingChild {
     pub(crate) answer: OneAnswer,
     /// Sees what is answered to it.
     pub(crate) watch: ResponseWatch,
+}
+
+impl PendingChild {
+    /// As it is kept.
+    pub(super) fn stored(&self) -> Option<Value> {
+        serde_json::from_slice(self.message.wire()).ok()
+    }
 }
 
 /// What is to be again when an operation is refused.
@@ -309,11 +318,7 @@ impl State {
             domain_routing: false,
             backup: false,
             delegation: None,
-            pending: self
-                .pending
-                .iter()
-                .filter_map(|op| serde_json::from_slice(op.message.wire()).ok())
-                .collect(),
+            pending: self.pending.iter().filter_map(|op| Some((op.number, op.stored()?))).collect(),
         })
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hyperty_message_bus::ResponseWatch;
 use hyperty_model::message::ResponseBody;
 use hyperty_model::{Message, ObjectUrl, StatusCode};
-use hyperty_storage::{StorageError, Ticket};
+use hyperty_storage::{Entry, Role, StorageError, Ticket};
 use tokio::time::Instant;
 
 use super::answered::{OneAnswer, Onward};
@@ -20,8 +20,8 @@ use crate::timers::Due;
 pub(crate) enum Kept {
     /// It is written with this call; what its child was before it.
     Now(Before),
-    /// It was read from the store.
-    Before,
+    /// It was read from the store, where it has this number.
+    Before(u64),
 }
 
 impl SyncManager {
@@ -37,27 +37,16 @@ impl SyncManager {
         let answer = OneAnswer::default();
         let watch = self.watch_answers(object, &message, &answer);
         let child = child_id(&message).unwrap_or_default();
-        let (sent, before) = match kept {
-            Kept::Now(before) => (false, before),
-            Kept::Before => (true, Before::Forgotten),
+        let (number, sent, before) = match kept {
+            Kept::Now(before) => (state.next_pending(), false, before),
+            Kept::Before(number) => (number, true, Before::Forgotten),
         };
-        let ticket = None;
-        state.pending.push_back(PendingChild {
-            message,
-            child,
-            ticket,
-            sent,
-            before,
-            repeated: sent,
-            answer,
-            watch,
-        });
-        if !sent {
-            let ticket = self.save_pending(state);
-            if let Some(last) = state.pending.back_mut() {
-                last.ticket = ticket;
-            }
+        let mut pending =
+            PendingChild { number, message, child, ticket: None, sent, before, repeated: sent, answer, watch };
+        if !sent && let Some(message) = pending.stored() {
+            pending.ticket = self.write_pending(object, state, Entry::Pending { number, message });
         }
+        state.pending.push_back(pending);
     }
 
     /// Sees all that is answered to an operation, of which its hyperty gets one.
@@ -179,19 +168,20 @@ impl SyncManager {
                 // The state that is being asked for may be older than this operation.
                 note_arrival(&mut state, &answered.message);
             }
+            self.write_pending(object, &state, Entry::Answered { number: answered.number });
             if answered.repeated {
                 self.shared.answered.lock().keep(answered.message, answered.watch);
             }
-            self.save_pending(&state);
         } else {
             self.undo_operation(object, &mut state, answered, code);
         }
         passes
     }
 
-    /// Writes which operations wait, without the data; `None` if no observer here wants the object kept.
-    fn save_pending(&self, state: &State) -> Option<Ticket> {
-        state.header().map(|record| self.storage().save_metadata(&record))
+    /// Writes one operation that waits, or that it waits no longer; `None` if no observer here wants the object kept.
+    fn write_pending(&self, object: &Observed, state: &State, entry: Entry) -> Option<Ticket> {
+        let is_kept = state.metadata.is_some() && state.is_resumable();
+        is_kept.then(|| self.storage().put_entries(Role::Observer, &object.url, &[entry]))
     }
 
     /// Sends every unanswered operation again, with the same ids, in order; receivers know what they had.
@@ -233,6 +223,11 @@ impl SyncManager {
 }
 
 impl State {
+    /// The place of the next operation that waits: behind all others.
+    fn next_pending(&self) -> u64 {
+        self.pending.back().map_or(0, |last| last.number + 1)
+    }
+
     /// The operations on the same child that wait before this one. Ids are counted for each name: the channel tells
     /// children of equal ids apart.
     fn before_of_child(&self, at: usize) -> impl Iterator<Item = &PendingChild> {

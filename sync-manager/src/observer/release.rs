@@ -42,6 +42,6 @@ impl SyncManager {
             return Released::default();
         };
         self.forget_record(url);
-        Released { pending: record.pending.iter().filter_map(stored_message).collect(), wishes: Vec::new() }
+        Released { pending: record.pending.values().filter_map(stored_message).collect(), wishes: Vec::new() }
     }
 }

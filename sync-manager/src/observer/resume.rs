@@ -163,12 +163,12 @@ impl SyncManager {
         let wish = self.shared.parts.routes.wish(url.home(), object.stream(&names));
         wish.begin_with_others();
         object.lock().routes.wishes.push(wish);
-        for value in record.pending {
+        for (number, value) in record.pending {
             match stored_message(&value) {
                 Some(message) => {
                     let mut state = object.lock();
                     self.make_again(&object, &mut state, &message);
-                    self.keep_pending(&object, &mut state, message, Kept::Before);
+                    self.keep_pending(&object, &mut state, message, Kept::Before(number));
                 }
                 None => tracing::warn!(object = %url, "a stored child operation cannot be read"),
             }

@@ -1,42 +1,65 @@
 //! Who may observe without the Reporter's application being asked (protocol 5.3.8c): hyperties, users, domains, each
 //! with what an observer may do that came by it, and until when it lets anybody in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hyperty_model::{HypertyUrl, Identity, Timestamp, Url};
-use hyperty_storage::Grant;
+use hyperty_storage::{Entry, Grant};
 
 /// The grants of one object, at most one for whoever is granted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Grants(BTreeMap<Url, Grant>);
+pub(crate) struct Grants {
+    all: BTreeMap<Url, Grant>,
+    /// Whose grant is not stored as it is here. Bounded by those there are and those who were taken back since.
+    changed: BTreeSet<Url>,
+}
 
 impl Grants {
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.all.len()
     }
 
     pub(crate) fn get(&self, who: &Url) -> Option<&Grant> {
-        self.0.get(who)
+        self.all.get(who)
     }
 
     /// Adds one, in the place of an earlier one for the same, which is given back.
     pub(crate) fn add(&mut self, grant: Grant) -> Option<Grant> {
-        self.0.insert(grant.who.clone(), grant)
+        self.changed.insert(grant.who.clone());
+        self.all.insert(grant.who.clone(), grant)
     }
 
     /// Takes one back.
     pub(crate) fn revoke(&mut self, who: &Url) -> Option<Grant> {
-        self.0.remove(who)
+        let revoked = self.all.remove(who);
+        self.changed.extend(revoked.as_ref().map(|grant| grant.who.clone()));
+        revoked
     }
 
     /// Forgets what lets nobody in any more.
     pub(crate) fn forget_ended(&mut self, now: Timestamp) {
-        self.0.retain(|_, grant| grant.holds_at(now));
+        let Grants { all, changed } = self;
+        all.retain(|who, grant| {
+            let holds = grant.holds_at(now);
+            if !holds {
+                changed.insert(who.clone());
+            }
+            holds
+        });
     }
 
     /// In the order of who is granted.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Grant> {
-        self.0.values()
+        self.all.values()
+    }
+
+    /// Takes what the store has to be told.
+    pub(crate) fn take_changes(&mut self) -> Vec<Entry> {
+        let entry = |who: Url| match self.all.get(&who) {
+            Some(grant) => Entry::Grant(grant.clone()),
+            None => Entry::Revoked(who),
+        };
+        std::mem::take(&mut self.changed).into_iter().map(entry).collect()
     }
 
     /// By what a hyperty may come in now: its own grant, else one of its user, else one of its domain. Its own says what
@@ -48,16 +71,17 @@ impl Grants {
         now: Timestamp,
     ) -> Option<&Grant> {
         let holds = |grant: &&Grant| grant.holds_at(now);
-        let own = self.0.get(hyperty.as_url()).filter(holds);
-        let of_user = || self.0.values().filter(holds).find(|grant| is_user(&grant.who, identity));
-        let of_domain = || self.0.values().filter(holds).find(|grant| is_domain(&grant.who, hyperty));
+        let own = self.all.get(hyperty.as_url()).filter(holds);
+        let of_user = || self.all.values().filter(holds).find(|grant| is_user(&grant.who, identity));
+        let of_domain = || self.all.values().filter(holds).find(|grant| is_domain(&grant.who, hyperty));
         own.or_else(of_user).or_else(of_domain)
     }
 }
 
 impl FromIterator<Grant> for Grants {
     fn from_iter<I: IntoIterator<Item = Grant>>(grants: I) -> Grants {
-        Grants(grants.into_iter().map(|grant| (grant.who.clone(), grant)).collect())
+        let all = grants.into_iter().map(|grant| (grant.who.clone(), grant)).collect();
+        Grants { all, changed: BTreeSet::new() }
     }
 }
 
@@ -100,6 +124,26 @@ mod tests {
         assert!(!covers("hyperty://a.example/*", Some(&identity)));
         assert!(!covers("hyperty://b.example/bob", Some(&identity)));
         assert!(!covers("user://b.example/bo", Some(&identity)));
+    }
+
+    #[test]
+    fn the_store_is_told_of_each_that_changed_once() {
+        let (bob, carol, dave) =
+            ("hyperty://b.example/bob", "hyperty://b.example/carol", "user://b.example/dave");
+        let mut grants = granted(bob);
+        assert_eq!(grants.take_changes(), [], "what was read is stored as it is");
+        let carols = Grant { until: Some(NOW), ..Grant::unlimited(url(carol)) };
+        grants.add(Grant::unlimited(url(carol)));
+        grants.add(carols.clone());
+        grants.add(Grant::unlimited(url(dave)));
+        grants.revoke(&url(dave));
+        grants.revoke(&url(bob));
+        grants.revoke(&url("hyperty://b.example/nobody"));
+        let revoked = |who: &str| Entry::Revoked(url(who));
+        assert_eq!(grants.take_changes(), [revoked(bob), Entry::Grant(carols), revoked(dave)]);
+        assert_eq!(grants.take_changes(), []);
+        grants.forget_ended(Timestamp::from_millis(NOW));
+        assert_eq!((grants.take_changes(), grants.len()), (vec![revoked(carol)], 0));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Who was invited to an object and is not done with it (protocol 5.2, INV-INV-1). Pure: what is sent, and what becomes of the
 //! answers, is in [`super::invite`] and [`super::invite_answers`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hyperty_model::{HypertyUrl, StatusCode, Timestamp};
-use hyperty_storage::{Invited, InvitedStage};
+use hyperty_storage::{Entry as Stored, Invited, InvitedStage};
 use tokio::time::Instant;
 
 /// The first pause before an invitation is sent again that did not arrive, and the longest: whoever comes back has it
@@ -22,6 +22,8 @@ pub(crate) struct Invitations {
     entries: BTreeMap<HypertyUrl, Entry>,
     /// Tells an invitation from an earlier one of the same hyperty.
     next: u64,
+    /// Whose invitation is not stored as it is here. Bounded by those there are and those who were done since.
+    changed: BTreeSet<HypertyUrl>,
 }
 
 #[derive(Debug)]
@@ -70,6 +72,7 @@ impl Invitations {
     /// Adds one that is to be sent now, in the place of an earlier one.
     pub(crate) fn add(&mut self, who: HypertyUrl, announced: bool, until: Timestamp) {
         let (until, stage) = (until.as_millis(), InvitedStage::Waiting);
+        self.changed.insert(who.clone());
         self.enter(Invited { who, announced, until, stage });
     }
 
@@ -88,7 +91,20 @@ impl Invitations {
 
     /// It is over; false if there was none.
     pub(crate) fn remove(&mut self, who: &HypertyUrl) -> bool {
-        self.entries.remove(who).is_some()
+        let was_there = self.entries.remove(who).is_some();
+        if was_there {
+            self.changed.insert(who.clone());
+        }
+        was_there
+    }
+
+    /// Takes what the store has to be told.
+    pub(crate) fn take_changes(&mut self) -> Vec<Stored> {
+        let stored = |who: HypertyUrl| match self.entries.get(&who) {
+            Some(entry) => Stored::Invited(entry.invited.clone()),
+            None => Stored::Uninvited(who),
+        };
+        std::mem::take(&mut self.changed).into_iter().map(stored).collect()
     }
 
     /// Takes those whose offer has ended, but for what the Reporter has yet to hear.
@@ -100,7 +116,7 @@ impl Invitations {
         let ended: Vec<_> =
             self.entries.values().filter(|e| is_over(e)).map(|e| e.invited.who.clone()).collect();
         for who in &ended {
-            self.entries.remove(who);
+            self.remove(who);
         }
         ended
     }
@@ -155,6 +171,7 @@ impl Invitations {
         entry.is_some_and(|entry| {
             let first = entry.invited.stage == InvitedStage::Waiting;
             entry.invited.stage = InvitedStage::Delivered;
+            self.changed.insert(who.clone());
             first
         })
     }
@@ -178,6 +195,7 @@ impl Invitations {
         let entry = self.entries.get_mut(who);
         if let Some(entry) = entry.filter(|entry| number.is_none_or(|number| number == entry.number)) {
             entry.invited.stage = InvitedStage::Waiting;
+            self.changed.insert(who.clone());
             (entry.asking, entry.due, entry.pause) = (false, now + AGAIN.0, AGAIN.0 * 2);
         }
     }
@@ -199,8 +217,9 @@ impl Invitations {
     pub(crate) fn latch(&mut self, unheard: Unheard) {
         if let Some(entry) = self.entries.get_mut(&unheard.who) {
             entry.asking = false;
-            let Unheard { code, description, .. } = unheard;
+            let Unheard { code, description, .. } = unheard.clone();
             entry.invited.stage = InvitedStage::Answered { code, description };
+            self.changed.insert(unheard.who);
         }
     }
 
@@ -216,7 +235,7 @@ impl Invitations {
         };
         let unheard: Vec<Unheard> = self.entries.values().filter_map(answered).collect();
         for one in &unheard {
-            self.entries.remove(&one.who);
+            self.remove(&one.who);
         }
         unheard
     }
@@ -295,6 +314,40 @@ mod tests {
         assert!(again.take_due(Instant::now()).is_empty());
         assert_eq!(again.take_unheard(), [unheard]);
         assert_eq!(again.len(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_store_is_told_of_each_step_of_each() {
+        let stage = |stored: Vec<Stored>| match &stored[..] {
+            [Stored::Invited(invited)] => Some(invited.stage.clone()),
+            [Stored::Uninvited(_)] => None,
+            other => panic!("{other:?}"),
+        };
+        let mut invitations = Invitations::default();
+        invitations.add(who("bob"), false, end());
+        assert_eq!(stage(invitations.take_changes()), Some(InvitedStage::Waiting));
+        let sent = invitations.take_due(Instant::now()).remove(0);
+        invitations.not_answered(&sent.who, sent.number, Instant::now());
+        assert_eq!(invitations.take_changes(), [], "how often it was tried is nothing to keep");
+        invitations.delivered(&sent.who, sent.number);
+        assert_eq!(stage(invitations.take_changes()), Some(InvitedStage::Delivered));
+        invitations.not_seen(&sent.who, Some(sent.number), Instant::now());
+        assert_eq!(stage(invitations.take_changes()), Some(InvitedStage::Waiting));
+        invitations.latch(Unheard { who: who("bob"), code: StatusCode::OK, description: None });
+        let answered = InvitedStage::Answered { code: StatusCode::OK, description: None };
+        assert_eq!(stage(invitations.take_changes()), Some(answered));
+        invitations.take_unheard();
+        assert_eq!(stage(invitations.take_changes()), None);
+        invitations.add(who("carol"), true, end());
+        invitations.take_ended(end());
+        assert_eq!(stage(invitations.take_changes()), None);
+        assert!(!invitations.remove(&who("carol")));
+        assert_eq!(invitations.take_changes(), []);
+        let read: Invitations =
+            [Invited { who: who("dave"), announced: false, until: 1, stage: InvitedStage::Waiting }]
+                .into_iter()
+                .collect();
+        assert_eq!({ read }.take_changes(), [], "what was read is stored as it is");
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hyperty_model::message::{CreateObject, InviteBody, ResponseBody, UnsubscribeBody};
 use hyperty_model::{HypertyUrl, Identity, MessageType, ObjectUrl, StatusCode, Timestamp, Url};
 use hyperty_policy::{Point, PolicyRequest};
-use hyperty_storage::{Grant, RecordStatus, Ticket};
+use hyperty_storage::{Grant, Role, Ticket};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -89,7 +89,7 @@ impl SyncManager {
             } else if state.grants.revoke(&who).is_none() {
                 return Err(Refusal::new(StatusCode::NOT_FOUND, format!("{who} is not granted")));
             }
-            self.persist_grants(&object, &state)
+            self.persist_grants(&object, &mut state)
         };
         if let Some(ticket) = ticket {
             self.durable_by(ticket, deadline).await?;
@@ -175,16 +175,18 @@ impl SyncManager {
         for who in &wanted.told {
             state.invitations.add(who.clone(), true, wanted.until);
         }
-        Ok(self.persist_grants(object, &state))
+        Ok(self.persist_grants(object, &mut state))
     }
 
-    /// Writes grants and invitations, if the object is to be known after a restart.
-    pub(crate) fn persist_grants(&self, object: &Reported, state: &State) -> Option<Ticket> {
-        let keep = state.options.resumable && state.check_there().is_ok();
-        keep.then(|| {
-            let names = object.names().cloned().collect();
-            self.storage().save_metadata(&state.header(names, RecordStatus::Live))
-        })
+    /// Writes which grants and invitations have changed, together, if the object is to be known after a restart. While it
+    /// is not there they wait: for the next time, or for the record as a whole.
+    pub(crate) fn persist_grants(&self, object: &Reported, state: &mut State) -> Option<Ticket> {
+        if state.options.resumable && state.check_there().is_err() {
+            return None;
+        }
+        let changes = [state.grants.take_changes(), state.invitations.take_changes()].concat();
+        let keep = state.options.resumable && !changes.is_empty();
+        keep.then(|| self.storage().put_entries(Role::Reporter, &object.url, &changes))
     }
 
     /// What is due is sent, what is over ends. Called when the timer of the object says so.
@@ -197,7 +199,7 @@ impl SyncManager {
             }
             let ended = state.invitations.take_ended(self.now());
             if !ended.is_empty() {
-                self.persist_grants(&object, &state);
+                self.persist_grants(&object, &mut state);
             }
             (ended, state.invitations.take_due(Instant::now()))
         };

@@ -21,7 +21,7 @@ impl SyncManager {
             if !state.invitations.delivered(&sent.who, sent.number) {
                 return;
             }
-            self.persist_grants(object, &state);
+            self.persist_grants(object, &mut state);
         }
         if let Ok(body) = answer.decode::<ResponseBody>() {
             self.relay_answer(object, &sent.who, &body);
@@ -40,6 +40,7 @@ impl SyncManager {
             let now = tokio::time::Instant::now();
             if is_not_seen(&body) {
                 state.invitations.not_seen(&sent.who, Some(sent.number), now);
+                self.persist_grants(object, &mut state);
             }
             state.invitations.not_answered(&sent.who, sent.number, now)
         };
@@ -62,7 +63,11 @@ impl SyncManager {
             return false;
         }
         if is_not_seen(&body) {
-            object.lock().invitations.not_seen(&who, None, tokio::time::Instant::now());
+            {
+                let mut state = object.lock();
+                state.invitations.not_seen(&who, None, tokio::time::Instant::now());
+                self.persist_grants(object, &mut state);
+            }
             self.plan_invitations(object);
         } else if is_of_the_invited(&body) {
             self.invitation_answered(object, &who, None, &body);
@@ -93,7 +98,7 @@ impl SyncManager {
                 let (code, description) = (body.code, body.description.clone());
                 state.invitations.latch(Unheard { who: who.clone(), code, description });
             }
-            self.persist_grants(object, &state);
+            self.persist_grants(object, &mut state);
         }
         self.relay_answer(object, who, body);
     }
@@ -122,7 +127,7 @@ impl SyncManager {
             let mut state = object.lock();
             let unheard = state.invitations.take_unheard();
             if !unheard.is_empty() {
-                self.persist_grants(object, &state);
+                self.persist_grants(object, &mut state);
             }
             unheard
         };

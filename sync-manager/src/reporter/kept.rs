@@ -83,7 +83,7 @@ impl State {
             domain_routing: self.options.domain_routing,
             backup: self.options.backup,
             delegation: self.origin.clone(),
-            pending: Vec::new(),
+            pending: Default::default(),
         }
     }
 

@@ -7,9 +7,9 @@ use hyperty_model::message::UpdateBody;
 use hyperty_model::object::ChildEntry;
 use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl};
 use hyperty_storage::{
-    Appended, DataObjectStorage, Delegation, Durability, Grant, InvitedStage, ObjectRecord, ObjectStore,
-    Progress, RecordStatus, Role, SimulatedDisk, SimulatedTables, StorageError, Subscriber, Tables, Ticket,
-    Torn,
+    Appended, DataObjectStorage, Delegation, Durability, Entry, Grant, InvitedStage, ObjectRecord,
+    ObjectStore, Progress, RecordStatus, Role, SimulatedDisk, SimulatedTables, StorageError, Subscriber,
+    Tables, Ticket, Torn,
 };
 use tokio::sync::watch;
 
@@ -28,6 +28,10 @@ enum Fault {
     WidensGrants,
     /// The text of an answer to an invitation is lost.
     LosesReasons,
+    /// What was granted stays granted.
+    KeepsGrants,
+    /// A child operation is written in the place of the one before it.
+    LosesOperations,
     /// A status that older releases did not know becomes another.
     OldStatuses,
     /// Where an object stood when it was taken is lost.
@@ -89,11 +93,7 @@ impl Broken {
                 record.grants = record.grants.into_iter().map(unlimited).collect();
             }
             Fault::LosesReasons => {
-                for invited in &mut record.invitations {
-                    if let InvitedStage::Answered { description, .. } = &mut invited.stage {
-                        *description = None;
-                    }
-                }
+                record.invitations.iter_mut().for_each(|invited| without_reason(&mut invited.stage));
             }
             Fault::OldStatuses if record.status == RecordStatus::Returning => {
                 record.status = RecordStatus::Requested;
@@ -106,6 +106,12 @@ impl Broken {
             _ => {}
         }
         record
+    }
+}
+
+fn without_reason(stage: &mut InvitedStage) {
+    if let InvitedStage::Answered { description, .. } = stage {
+        *description = None;
     }
 }
 
@@ -154,6 +160,25 @@ impl DataObjectStorage for Broken {
         }
     }
 
+    fn put_entries(&self, role: Role, object: &ObjectUrl, entries: &[Entry]) -> Ticket {
+        let written = |entry: &Entry| match (self.fault, entry.clone()) {
+            (Fault::KeepsGrants, Entry::Revoked(_)) => None,
+            (Fault::WidensGrants, Entry::Grant(Grant { who, until: None, .. })) => {
+                Some(Entry::Grant(Grant::unlimited(who)))
+            }
+            (Fault::LosesReasons, Entry::Invited(mut invited)) => {
+                without_reason(&mut invited.stage);
+                Some(Entry::Invited(invited))
+            }
+            (Fault::LosesOperations, Entry::Pending { number, message }) => {
+                Some(Entry::Pending { number: number / 2, message })
+            }
+            (_, entry) => Some(entry),
+        };
+        let entries: Vec<Entry> = entries.iter().filter_map(written).collect();
+        self.store.put_entries(role, object, &entries)
+    }
+
     fn remove(&self, role: Role, object: &ObjectUrl) -> Ticket {
         self.store.remove(role, object)
     }
@@ -183,6 +208,8 @@ fn each_fault_of_a_storage_fails_one_case() {
         (Fault::KeepsLeavers, "INV-SUB-3", "who observes"),
         (Fault::WidensGrants, "5.2", "grants and invitations"),
         (Fault::LosesReasons, "5.2", "grants and invitations"),
+        (Fault::KeepsGrants, "5.2", "grants and invitations"),
+        (Fault::LosesOperations, "M18", "operations that wait"),
         (Fault::OldStatuses, "M27", "every status"),
         (Fault::ForgetsWhereItStood, "INV-DLG-1", "a delegation at each step"),
         (Fault::Acknowledges, "INV-RES-7", "what is acknowledged outlives a crash"),

@@ -48,6 +48,7 @@ mod recovery;
 mod removal;
 mod restart;
 mod roll_call;
+mod rows;
 mod shared;
 mod slow;
 mod spy;

@@ -8,8 +8,8 @@ use hyperty_model::log::LOG_CHANGES_MAX;
 use hyperty_model::message::UpdateKind;
 use hyperty_model::{Position, StatusCode};
 use hyperty_storage::{
-    DataObjectStorage, Delegation, Durability, Grant, Invited, InvitedStage, ObjectRecord, RecordStatus,
-    Role, Subscriber,
+    DataObjectStorage, Delegation, Durability, Entry, Grant, Invited, InvitedStage, ObjectRecord,
+    RecordStatus, Role, Subscriber,
 };
 use serde_json::json;
 
@@ -104,10 +104,17 @@ pub(super) fn subscribers_come_and_go_one_by_one(open: &Open) {
 pub(super) fn grants_and_invitations_keep_their_limits(open: &Open) {
     let store = open();
     let mut a = record(Role::Reporter, "a", Some(json!({})));
+    let b = ObjectRecord {
+        grants: vec![Grant::unlimited(hyperty("b").into())],
+        ..record(Role::Reporter, "b", None)
+    };
     store.save(&a);
-    let who = || "hyperty://example.org/*".parse().expect("a URL");
-    for (children, until) in [(true, None), (false, None), (true, Some(0)), (false, Some(u64::MAX))] {
-        a.grants.push(Grant { who: who(), children, until });
+    store.save(&b);
+    let who = |number: usize| format!("hyperty://example-{number}.org/*").parse().expect("a URL");
+    for (number, (children, until)) in
+        [(true, None), (false, None), (true, Some(0)), (false, Some(u64::MAX))].into_iter().enumerate()
+    {
+        a.grants.push(Grant { who: who(number), children, until });
     }
     a.grants.push(Grant::unlimited("user-guid://bob".parse().expect("a URL")));
     let answered = |code: u16, text: Option<&str>| InvitedStage::Answered {
@@ -124,19 +131,78 @@ pub(super) fn grants_and_invitations_keep_their_limits(open: &Open) {
         let who = hyperty(&format!("guest-{number}"));
         a.invitations.push(Invited { who, announced: number % 2 == 1, until: number as u64, stage });
     }
-    store.save_metadata(&ObjectRecord { data: None, ..a.clone() });
-    check(&*store, &[&a]);
+    let granted = a.grants.iter().cloned().map(Entry::Grant);
+    let entries: Vec<Entry> = granted.chain(a.invitations.iter().cloned().map(Entry::Invited)).collect();
+    store.put_entries(a.role, &a.metadata.url, &entries);
+    check(&*store, &[&a, &b]);
+    // They are left alone by what is written of the rest.
     append(&*store, &mut a, set("n", json!(1)));
-    store.checkpoint(&ObjectRecord { grants: Vec::new(), invitations: Vec::new(), ..a.clone() });
+    let bare = ObjectRecord { grants: Vec::new(), invitations: Vec::new(), ..a.clone() };
+    store.checkpoint(&bare);
+    store.save_metadata(&bare);
+    drop(store);
+    let store = open();
+    check(&*store, &[&a, &b]);
+    // One is taken back, one is changed, one is done with; and some that are not there.
+    a.grants.remove(1);
+    a.grants[0].until = Some(7);
+    a.invitations.remove(0);
+    let done = [
+        Entry::Revoked(who(1)),
+        Entry::Revoked(who(9)),
+        Entry::Grant(a.grants[0].clone()),
+        Entry::Uninvited(hyperty("guest-0")),
+        Entry::Uninvited(hyperty("guest-9")),
+    ];
+    store.put_entries(a.role, &a.metadata.url, &done);
+    store.put_entries(a.role, &object("unknown"), &entries);
+    drop(store);
+    let store = open();
+    check(&*store, &[&a, &b]);
+    // A whole record replaces them.
+    a.grants.truncate(1);
+    a.invitations.clear();
+    store.save(&a);
+    check(&*store, &[&a, &b]);
+    drop(store);
+    check(&*open(), &[&a, &b]);
+}
+
+/// M18: what waits for its answer is kept in the order in which it was written, and goes one by one, in any order.
+pub(super) fn operations_that_wait_come_and_go_one_by_one(open: &Open) {
+    let mut store = open();
+    let mut a = record(Role::Observer, "a", Some(json!({})));
+    store.save(&a);
+    let message = |number: u64| json!({"id": number, "type": "create", "body": {"text": "x\n".repeat(9)}});
+    for number in [0, 1, 2, 9, 10, 11, 99, 100, u64::MAX] {
+        let entry = Entry::Pending { number, message: message(number) };
+        store.put_entries(a.role, &a.metadata.url, &[entry]);
+        a.pending.insert(number, message(number));
+    }
+    check(&*store, &[&a]);
+    for (turn, number) in [9, 0, 100].into_iter().enumerate() {
+        store.put_entries(a.role, &a.metadata.url, &[Entry::Answered { number }]);
+        a.pending.remove(&number);
+        append(&*store, &mut a, set("n", json!(turn)));
+        store.save_metadata(&ObjectRecord { pending: Default::default(), ..a.clone() });
+        drop(store);
+        store = open();
+        check(&*store, &[&a]);
+    }
+    // The place of one that is gone may be another's.
+    let both = [Entry::Answered { number: 11 }, Entry::Pending { number: 11, message: json!({}) }];
+    store.put_entries(a.role, &a.metadata.url, &both);
+    a.pending.insert(11, json!({}));
+    check(&*store, &[&a]);
+    a.pending.retain(|number, _| *number < 3);
+    store.save(&a);
     drop(store);
     let store = open();
     check(&*store, &[&a]);
-    // One is taken back, one is done with.
-    a.grants.remove(1);
-    a.invitations.remove(0);
-    store.save_metadata(&a);
-    drop(store);
-    check(&*open(), &[&a]);
+    store.remove(a.role, &a.metadata.url);
+    a.pending.clear();
+    store.save(&a);
+    check(&*store, &[&a]);
 }
 
 /// M27, 5.8, 5.11: what was being done to an object when a process ended is known to the next one, on both sides.
@@ -222,7 +288,9 @@ pub(super) fn what_is_acknowledged_outlives_a_crash(site: Box<dyn Site>) {
     for round in 1..=8_u64 {
         let store = open();
         append(&*store, &mut a, set("n", json!(round)));
-        a.grants.push(Grant { who: hyperty("bob").into(), children: false, until: Some(round) });
+        let grant = Grant { who: hyperty(&format!("g{round}")).into(), children: false, until: Some(round) };
+        a.grants.push(grant.clone());
+        store.put_entries(a.role, &a.metadata.url, &[Entry::Grant(grant)]);
         store.save_metadata(&a);
         a.children.create(&notes, child("bob", round, json!({}))).expect("it is new");
         store.put_child(a.role, &a.metadata.url, &notes, &child("bob", round, json!({})));

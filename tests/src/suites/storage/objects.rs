@@ -31,6 +31,8 @@ pub struct Claims {
     pub subscribers: bool,
     /// It keeps grants with their limits, and invitations (5.2).
     pub grants: bool,
+    /// It keeps child operations that wait for their answer, one by one and in their order (M18).
+    pub pending: bool,
     /// It keeps every status of a record (M27, 5.8, 5.11).
     pub statuses: bool,
     /// It keeps how far a delegation has come (5.11).
@@ -48,6 +50,7 @@ impl Claims {
         log: true,
         subscribers: true,
         grants: true,
+        pending: true,
         statuses: true,
         delegation: true,
         durable: false,
@@ -113,6 +116,12 @@ macro_rules! rule {
 }
 
 fn rules() -> Vec<Rule> {
+    let mut rules = of_every_storage();
+    rules.extend(of_claims());
+    rules
+}
+
+fn of_every_storage() -> Vec<Rule> {
     let always: fn(Claims) -> bool = |_| true;
     vec![
         rule!("an empty storage has no records", "INV-DOM-6", always, an_empty_storage_has_no_records),
@@ -147,6 +156,12 @@ fn rules() -> Vec<Rule> {
             always,
             a_change_out_of_order_is_not_served
         ),
+    ]
+}
+
+/// The cases of what a storage may claim.
+fn of_claims() -> Vec<Rule> {
+    vec![
         rule!("the newest changes are kept", "10.1", |claims| claims.log, newer::the_newest_changes_are_kept),
         rule!(
             "who observes",
@@ -159,6 +174,12 @@ fn rules() -> Vec<Rule> {
             "5.2",
             |claims| claims.grants,
             newer::grants_and_invitations_keep_their_limits
+        ),
+        rule!(
+            "operations that wait",
+            "M18",
+            |claims| claims.pending,
+            newer::operations_that_wait_come_and_go_one_by_one
         ),
         rule!("every status", "M27", |claims| claims.statuses, newer::every_status_is_kept),
         rule!(

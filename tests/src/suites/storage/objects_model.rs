@@ -3,7 +3,9 @@
 use hyperty_model::change::{Change, ChangeOp, apply};
 use hyperty_model::message::UpdateKind;
 use hyperty_model::object::{ChildId, ChildOutcome};
-use hyperty_storage::{DataObjectStorage, ObjectRecord, RecordStatus, Role};
+use hyperty_storage::{
+    DataObjectStorage, Entry, Grant, Invited, InvitedStage, ObjectRecord, RecordStatus, Role,
+};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use serde_json::{Value, json};
@@ -19,6 +21,8 @@ enum Act {
     DeleteChild(u64),
     PutSubscriber(u64),
     RemoveSubscriber(u64),
+    /// Of each number one or none: a grant, an invitation, an operation that waits.
+    PutEntries(Vec<(u64, bool)>),
     SaveMetadata(RecordStatus),
     Checkpoint,
     Save,
@@ -120,6 +124,11 @@ fn write(store: &dyn DataObjectStorage, record: &mut ObjectRecord, act: &Act) {
             store.remove_subscriber(record.role, &url, &hyperty);
             record.subscriptions.retain(|other| other.hyperty != hyperty);
         }
+        Act::PutEntries(numbers) => {
+            let entries: Vec<Entry> =
+                numbers.iter().map(|&(number, there)| entry(record, number, there)).collect();
+            store.put_entries(record.role, &url, &entries);
+        }
         Act::SaveMetadata(status) => {
             record.status = *status;
             store.save_metadata(record);
@@ -133,6 +142,42 @@ fn write(store: &dyn DataObjectStorage, record: &mut ObjectRecord, act: &Act) {
             record.log.clear();
         }
         _ => {}
+    }
+}
+
+/// Changes an entry of a record, and says how.
+fn entry(record: &mut ObjectRecord, number: u64, there: bool) -> Entry {
+    let who = hyperty(&format!("e{number}"));
+    match number % 3 {
+        0 => {
+            record.grants.retain(|grant| grant.who != *who.as_url());
+            let grant = Grant { until: Some(number), ..Grant::unlimited(who.clone().into()) };
+            if !there {
+                return Entry::Revoked(who.into());
+            }
+            record.grants.push(grant.clone());
+            record.grants.sort_by(|a, b| a.who.key().cmp(b.who.key()));
+            Entry::Grant(grant)
+        }
+        1 => {
+            record.invitations.retain(|invited| invited.who != who);
+            if !there {
+                return Entry::Uninvited(who);
+            }
+            let invited = Invited { who, announced: true, until: number, stage: InvitedStage::Waiting };
+            record.invitations.push(invited.clone());
+            record.invitations.sort_by(|a, b| a.who.cmp(&b.who));
+            Entry::Invited(invited)
+        }
+        _ => {
+            let message = json!({"id": number});
+            if !there {
+                record.pending.remove(&number);
+                return Entry::Answered { number };
+            }
+            record.pending.insert(number, message.clone());
+            Entry::Pending { number, message }
+        }
     }
 }
 
@@ -153,6 +198,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (1..20u64).prop_map(Act::DeleteChild),
         2 => (1..6u64).prop_map(Act::PutSubscriber),
         1 => (1..6u64).prop_map(Act::RemoveSubscriber),
+        2 => proptest::collection::vec((1..12u64, any::<bool>()), 1..6).prop_map(Act::PutEntries),
         1 => status.prop_map(Act::SaveMetadata),
         1 => Just(Act::Checkpoint),
         1 => Just(Act::Save),

@@ -65,7 +65,7 @@ pub fn record(role: Role, name: &str, data: Option<Value>) -> ObjectRecord {
         domain_routing: true,
         backup: false,
         delegation: None,
-        pending: Vec::new(),
+        pending: Default::default(),
     }
 }
 
@@ -96,8 +96,8 @@ pub fn full_record() -> ObjectRecord {
         Subscriber { left: Some(Timestamp::from_millis(1_700_000_000_789)), ..subscriber("grace") },
     ];
     full.grants = vec![
-        Grant::unlimited("hyperty://example.org/*".parse().expect("a URL")),
         Grant { who: hyperty("dave").into(), children: false, until: Some(1_767_225_600_000) },
+        Grant::unlimited("hyperty://example.org/*".parse().expect("a URL")),
     ];
     full.invitations = vec![
         Invited {
@@ -122,7 +122,7 @@ pub fn full_record() -> ObjectRecord {
         from: full.position,
         departed: true,
     });
-    full.pending = vec![json!({"id": 7, "type": "create"})];
+    full.pending = [(3, json!({"id": 7, "type": "create"})), (12, json!({"id": 8, "type": "update"}))].into();
     // Two changes that led to where it stands; the data has them already.
     full.log = [16, 17]
         .map(|version| {
