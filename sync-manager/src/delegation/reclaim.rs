@@ -1,18 +1,28 @@
 //! What was given comes back, because the other side cannot host it (protocol 5.11.5).
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hyperty_message_bus::Wish;
 use hyperty_model::delegation::{GiveBack, Giver};
 use hyperty_model::log::{ChangeLog, LogLimits};
 use hyperty_model::message::{Control, GiveBackBody, ResponseBody};
-use hyperty_model::{Position, StatusCode, Url};
-use hyperty_storage::RecordStatus;
+use hyperty_model::{Message, Position, StatusCode, Url};
+use hyperty_storage::{ObjectRecord, RecordStatus};
 
 use super::gift::Gift;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
 use crate::reporter::Reported;
+
+/// An object that came back, until it is served.
+struct Back {
+    record: ObjectRecord,
+    /// What came for it while it was given.
+    held: VecDeque<Message>,
+    /// Operations on children of hyperties here that have no answer.
+    pending: Vec<Message>,
+}
 
 impl SyncManager {
     /// `delete` with `delegation`, from the Sync Manager that the object was given to.
@@ -74,7 +84,38 @@ impl SyncManager {
             self.shared.reported.remove_if(&gift.url, |_, entry| Arc::ptr_eq(entry, object));
         }
         let pending = self.release_observation(&gift.url).await.pending;
-        let object = self.wake_again(record).await?;
+        let mut back = Back { record, held: held.unwrap_or_default(), pending };
+        if let Err(refusal) = self.serve_again(gift, epoch, &mut back).await {
+            tracing::warn!(object = %gift.url, %refusal, "an object that came back cannot be served yet");
+            self.serve_again_later(gift, epoch, back);
+            // Ours it is already. Any other answer would have the one who gave it back forget it, or try anew.
+            return Err(
+                Refusal::new(StatusCode::TIMEOUT, "it is being taken back; ask again").because("busy")
+            );
+        }
+        Ok(())
+    }
+
+    /// What keeps an object that is ours again from being served, as a schema that cannot be read, ends: it is tried again
+    /// until then. Nobody else has the object.
+    fn serve_again_later(&self, gift: &Arc<Gift>, epoch: u64, mut back: Back) {
+        let (manager, gift) = (self.clone(), Arc::clone(gift));
+        self.later(Box::pin(async move {
+            let mut pause = manager.config().retry_min;
+            loop {
+                tokio::time::sleep(pause).await;
+                match manager.serve_again(&gift, epoch, &mut back).await {
+                    Ok(()) => return,
+                    Err(refusal) => tracing::debug!(object = %gift.url, %refusal, "it cannot be served yet"),
+                }
+                pause = (pause * 2).min(manager.config().retry_max);
+            }
+        }));
+    }
+
+    /// It is ours on disk: routes, registration, and whatever came for it meanwhile.
+    async fn serve_again(&self, gift: &Arc<Gift>, epoch: u64, back: &mut Back) -> Result<(), Refusal> {
+        let object = self.wake_again(back.record.clone()).await?;
         // The other has published nothing: who stands where it was given stands here.
         {
             let mut state = object.lock();
@@ -85,10 +126,10 @@ impl SyncManager {
         self.route_again(&object);
         gift.transfer.step(Giver::written);
         tracing::info!(object = %gift.url, epoch, "an object came back");
-        for message in held.into_iter().flatten() {
+        for message in std::mem::take(&mut back.held) {
             self.deliver_held(&object, &message);
         }
-        for message in pending {
+        for message in std::mem::take(&mut back.pending) {
             self.on_child_channel(&object, &message);
         }
         let (to, offer) = (&gift.transfer.former, &gift.transfer.offer);

@@ -41,8 +41,17 @@ impl SyncManager {
             Kept::Now(before) => (state.next_pending(), false, before),
             Kept::Before(number) => (number, true, Before::Forgotten),
         };
-        let mut pending =
-            PendingChild { number, message, child, ticket: None, sent, before, repeated: sent, answer, watch };
+        let mut pending = PendingChild {
+            number,
+            message,
+            child,
+            ticket: None,
+            sent,
+            before,
+            repeated: sent,
+            answer,
+            watch,
+        };
         if !sent && let Some(message) = pending.stored() {
             pending.ticket = self.write_pending(object, state, Entry::Pending { number, message });
         }

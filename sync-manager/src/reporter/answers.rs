@@ -5,14 +5,16 @@
 
 use std::time::Duration;
 
+use hyperty_model::change::{AttrPath, resolve};
 use hyperty_model::message::ResponseBody;
-use hyperty_model::{Body, Position, Snapshot};
+use hyperty_model::{Body, Position, Snapshot, StatusCode};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::beat::has_remote_observers;
 use super::object::{Reported, State};
 use super::subscribe::snapshot_answer;
+use crate::answer::Refusal;
 use crate::manager::SyncManager;
 
 /// Most different answers that are kept of one state: positions at which observers stood when they were cut off.
@@ -37,6 +39,16 @@ impl Answers {
             self.kept.clear();
         }
         self.generation += 1;
+    }
+
+    /// When the next may be made, if that is not now.
+    fn not_before(&self) -> Option<Instant> {
+        self.not_before.filter(|at| *at > Instant::now())
+    }
+
+    /// One was made: the next has to wait so long.
+    fn pause(&mut self, pause: Duration) {
+        self.not_before = self.not_before.max(Some(Instant::now() + pause));
     }
 
     fn find(&self, wanted: Wanted) -> Option<Body> {
@@ -84,7 +96,7 @@ impl SyncManager {
             self.count_answer(&state, wanted);
             return Answered::Now(body);
         }
-        if let Some(at) = state.answers.not_before.filter(|at| *at > Instant::now()) {
+        if let Some(at) = state.answers.not_before() {
             return Answered::NotBefore(at);
         }
         let (parts, generation) = (self.parts(object, &state, wanted), state.answers.generation);
@@ -93,7 +105,7 @@ impl SyncManager {
         let body = parts.put_together();
         let pause = self.pause_after(body.raw().len());
         let mut state = object.lock();
-        state.answers.not_before = Some(Instant::now() + pause);
+        state.answers.pause(pause);
         // Beats forget them again: where nobody observes there are none.
         if state.answers.generation == generation && has_remote_observers(&state) {
             if state.answers.kept.len() == KEPT_MAX {
@@ -102,6 +114,31 @@ impl SyncManager {
             state.answers.kept.push((wanted, body.clone()));
         }
         Answered::Now(body)
+    }
+
+    /// The answer to a read of one attribute: made for each that asks, no faster than whole ones are, and outside of the
+    /// lock as well.
+    ///
+    /// # Errors
+    /// 404 when the data has no such attribute; to know that costs nothing, and is said at once.
+    pub(crate) fn attribute_answer(
+        &self,
+        object: &Reported,
+        state: parking_lot::MutexGuard<'_, State>,
+        attribute: &str,
+    ) -> Result<Answered, Refusal> {
+        let data = std::sync::Arc::clone(&state.data);
+        let value = resolve(&data, &AttrPath::new(attribute))
+            .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no attribute {attribute}")))?;
+        if let Some(at) = state.answers.not_before() {
+            return Ok(Answered::NotBefore(at));
+        }
+        drop(state);
+        let body = Body::of(ResponseBody::ok().with_value(value.clone()));
+        drop(data);
+        let pause = self.pause_after(body.raw().len());
+        object.lock().answers.pause(pause);
+        Ok(Answered::Now(body))
     }
 
     fn pause_after(&self, bytes: usize) -> Duration {

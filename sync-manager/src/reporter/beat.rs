@@ -61,7 +61,7 @@ impl SyncManager {
     pub(crate) fn announce_domain(&self, domain: &str) {
         for object in self.reported_at(domain) {
             let mut state = object.lock();
-            self.remind_removed(&object, &state, None);
+            self.remind_removed(&object, &mut state);
             self.announce(&object, &state);
             self.plan_roll_call(&object, &mut state);
         }

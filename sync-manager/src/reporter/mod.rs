@@ -29,6 +29,7 @@ mod observers;
 mod permit_child;
 mod presence;
 mod read;
+mod remind;
 mod remove;
 mod removed;
 mod resume;

@@ -74,6 +74,8 @@ pub(crate) struct State {
     pub(crate) joining: Joining,
     /// Who was removed, and may not come back without a new permission.
     pub(crate) removed: Removed,
+    /// Counts how often all of them who had not heard of it were told: the last time ends those before.
+    pub(super) reminders: u64,
     /// Of whom it is being decided whether they may observe.
     pub(crate) deciding: Deciding,
     /// What observers asked for and was not answered.
@@ -250,6 +252,7 @@ impl State {
             roll: RollCall::default(),
             joining: Joining::default(),
             removed: Removed::default(),
+            reminders: 0,
             deciding: Deciding::default(),
             actions: Actions::default(),
             grants: Grants::default(),

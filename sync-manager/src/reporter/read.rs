@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use hyperty_model::change::{AttrPath, resolve};
 use hyperty_model::message::{ForwardBody, ForwardKind, ObserversOperation, ReadBody, ResponseBody};
 use hyperty_model::{Body, HypertyUrl, Identity, ObjectUrl, RuntimeUrl, StatusCode, Timestamp, Url};
 use hyperty_policy::Point;
@@ -107,7 +106,7 @@ impl SyncManager {
             return Err(unauthorised());
         }
         if let Some(runtime) = reader.manager_of() {
-            self.remind_removed(object, &state, Some(runtime));
+            self.remind_removed_of(object, &state, runtime);
         }
         self.welcome_back(object, &mut state, reader);
         if let (Some(runtime), true) =
@@ -116,7 +115,7 @@ impl SyncManager {
             self.let_listen(object, runtime);
         }
         match &body.attribute {
-            Some(attribute) => attribute_of(&state, attribute).map(Answered::Now),
+            Some(attribute) => self.attribute_answer(object, state, attribute),
             None => {
                 let since = body.criteria.as_ref().and_then(|criteria| criteria.since);
                 Ok(self.shared_answer(object, state, since))
@@ -229,10 +228,4 @@ impl Reader<'_> {
 
 fn unauthorised() -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED, "unauthorized")
-}
-
-fn attribute_of(state: &State, attribute: &str) -> Result<Body, Refusal> {
-    let value = resolve(&state.data, &AttrPath::new(attribute))
-        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, format!("no attribute {attribute}")))?;
-    Ok(ResponseBody::ok().with_value(value.clone()).into())
 }

@@ -3,7 +3,7 @@
 //! 1. [`SyncManager::cut_off`]: permission, place and routes end together, in the sequencer that releases changes.
 //! 2. That is durable before the Reporter is answered: a restart brings nobody back.
 //! 3. [`SyncManager::say_goodbye`]: the observer, its runtime and the message node are told. Who cannot be reached is told
-//!    before it is told anything else of the object.
+//!    before it is told anything else of the object ([`super::remind`]).
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::manager::SyncManager;
 pub(crate) const REMOVED: &str = "removed";
 
 /// What was said to one that was removed, and to the node, and was not answered yet.
-struct Goodbye {
+pub(super) struct Goodbye {
     /// The removal it is about.
     at: Timestamp,
     /// It is of this runtime: one that is not deployed observes nothing that it would have to be told of.
@@ -134,8 +134,7 @@ impl SyncManager {
         let subscriber = state.removed.subscriber(who)?;
         let ticket = self.storage().put_subscriber(Role::Reporter, &object.url, &subscriber);
         match was_granted {
-            // The grant is a part of the record itself.
-            true => self.persist_grants(object, state),
+            true => self.persist_grants(object, state).or(Some(ticket)),
             false => Some(ticket),
         }
     }
@@ -154,7 +153,12 @@ impl SyncManager {
     }
 
     /// Queues the message for the observer and the one for the node; nothing if both have heard.
-    fn begin_goodbye(&self, object: &Reported, state: &State, who: &HypertyUrl) -> Option<Goodbye> {
+    pub(super) fn begin_goodbye(
+        &self,
+        object: &Reported,
+        state: &State,
+        who: &HypertyUrl,
+    ) -> Option<Goodbye> {
         let gone = state.removed.get(who).filter(|gone| gone.untold)?;
         let telling = self.goodbye(object, state, who);
         let is_here = gone.runtime.as_ref() == Some(&self.shared.parts.runtime);
@@ -163,7 +167,7 @@ impl SyncManager {
         Some(Goodbye { at: gone.at, is_here, telling, telling_manager, cutting })
     }
 
-    async fn finish_goodbye(&self, object: &Arc<Reported>, who: &HypertyUrl, goodbye: Goodbye) {
+    pub(super) async fn finish_goodbye(&self, object: &Arc<Reported>, who: &HypertyUrl, goodbye: Goodbye) {
         let cut = match goodbye.cutting {
             Some(cutting) => self.is_cut(object, cutting.await.code()),
             None => true,
@@ -253,17 +257,6 @@ impl SyncManager {
             tracing::debug!(object = %object.url, %code, "the node did not cut a removed observer off");
         }
         !matches!(code, StatusCode::TIMEOUT | StatusCode::INTERNAL | StatusCode::BACKEND_UNREACHABLE)
-    }
-
-    /// Who could not be told before: now, ahead of whatever else that runtime, or any, is going to be told. Call it in the
-    /// step in which that is queued.
-    pub(crate) fn remind_removed(&self, object: &Arc<Reported>, state: &State, of: Option<&RuntimeUrl>) {
-        for who in state.removed.untold(of) {
-            if let Some(goodbye) = self.begin_goodbye(object, state, &who) {
-                let (manager, object) = (self.clone(), Arc::clone(object));
-                self.later(Box::pin(async move { manager.finish_goodbye(&object, &who, goodbye).await }));
-            }
-        }
     }
 
     /// What one that was removed is told when it asks to observe.

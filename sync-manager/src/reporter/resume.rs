@@ -160,7 +160,7 @@ impl SyncManager {
         }
         self.mirror_reported(&object);
         self.welcome_early(&object);
-        self.remind_removed(&object, &object.lock(), None);
+        self.remind_removed(&object, &mut object.lock());
         self.schedule_beat(&object, &mut object.lock());
         self.plan_roll_call(&object, &mut object.lock());
         self.plan_invitations(&object);

@@ -62,7 +62,7 @@ impl SyncManager {
             if !state.shuts_out(&applicant.hyperty, self.now()) {
                 state.removed.begins_anew(&applicant.hyperty);
             }
-            self.remind_removed(&reported, &state, Some(runtime));
+            self.remind_removed_of(&reported, &state, runtime);
         }
         let accepted = match self.admit(object, &mut applicant).await {
             Ok(reported) => {

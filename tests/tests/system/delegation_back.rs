@@ -1,12 +1,14 @@
 //! An object that changed hands changes hands again: back to its first Reporter, or on to a third (protocol 5.11); and
 //! it goes back of itself where it cannot be hosted (5.11.5).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyperty_conformance::world::World;
 use hyperty_message_bus::Direction;
 use hyperty_model::{Message, MessageType, Position};
-use hyperty_storage::{RecordStatus, Role};
+use hyperty_storage::{Batch, RecordStatus, Role, Tables};
 use hyperty_syncher::{CloseReason, DelegateError, Observer, ObserverEvent, Reporter};
 use serde_json::json;
 use tokio::time::{sleep, timeout};
@@ -236,4 +238,52 @@ async fn what_cannot_be_hosted_goes_back_inv_dlg_1_inv_dlg_5() {
         let alice = alice.crash().await;
         assert_eq!(alice.reporter().position(), copy.position());
     }
+}
+
+/// What came back is ours at once, and cannot be served as long as its schema cannot be read: it is tried again until it
+/// can, and nobody forgets it meanwhile (INV-DLG-1).
+#[tokio::test(start_paused = true)]
+async fn what_came_back_is_served_when_that_can_be_inv_dlg_1() {
+    let world = World::new(944);
+    let (alice, bob) = (Party::new(&world, "alice").await, Party::new(&world, "bob").await);
+    let carol = Party::new(&world, "carol").await;
+    let board = alice.create(topic("a")).await;
+    let url = board.url().clone();
+    let mut copy = carol.observe(&board).await;
+    gate(bob.runtime.bus(), |direction, message| !registers(direction, message));
+    let mut offers = bob.hyperty.delegations();
+    let taking = tokio::spawn(async move { offers.next().await.unwrap().accept().await.map(drop) });
+    let to = bob.hyperty.url().clone();
+    let giving = tokio::spawn(async move { board.delegate(&to).await.map(drop) });
+    // Given, and not yet on its way back.
+    sleep(Duration::from_secs(5)).await;
+    giving.abort();
+    let image = Arc::new(alice.tables.snapshot());
+    alice.runtime.abort();
+    drop(alice);
+    // The schema that it had is lost, and nobody gives it another for a while.
+    image.commit(Batch::new().delete_range("schemas/v1", [0], [0xff]));
+
+    let runtime = world.runtime("alice", &image).await;
+    let readable = Arc::new(AtomicBool::new(false));
+    let may_read = Arc::clone(&readable);
+    gate(runtime.bus(), move |_, message| {
+        may_read.load(Ordering::Relaxed) || !message.to().as_str().contains("catalogue")
+    });
+    let app = runtime.deploy("app").user("user://example.com/alice").await.unwrap();
+    sleep(AFTERWARDS).await;
+    let kept: Vec<_> = stored(&bob, Role::Reporter).into_iter().map(|record| record.status).collect();
+    assert_eq!(kept, [RecordStatus::Returning], "it is given back until it is taken back");
+    assert!(app.reporters().iter().all(Reporter::is_closed), "served without its schema");
+    readable.store(true, Ordering::Relaxed);
+    sleep(AFTERWARDS).await;
+    assert!(timeout(PATIENCE, taking).await.unwrap().unwrap().is_err(), "it went back");
+    assert_eq!(stored(&bob, Role::Reporter).len(), 0);
+    let owners: Vec<_> = app.reporters().into_iter().filter(|reporter| !reporter.is_closed()).collect();
+    let [back] = &owners[..] else { panic!("{owners:?}") };
+    assert_eq!((back.url(), back.position().epoch), (&url, 2));
+    back.set("topic", "after").await.unwrap();
+    settled(&mut copy, back.position().version).await;
+    assert_eq!((copy.data(), copy.position()), (topic("after"), back.position()));
+    assert_eq!(registered(&carol, &url).await, (200, Some("live".to_owned())));
 }

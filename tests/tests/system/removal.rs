@@ -1,5 +1,6 @@
 //! The Reporter removes observers (protocol 5.7, 10.4; INV-KICK-1 to 3, INV-LSN-2).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use hyperty_syncher::{
     Accept, ChildError, CloseReason, Observer, ObserverEvent, ObserverState, ReadError, RemoveError,
     SubscribeError,
 };
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::time::{sleep, timeout};
 
@@ -288,4 +290,57 @@ async fn who_is_invited_again_before_it_heard_of_its_removal_observes() {
     assert_eq!(of_bob.state(), ObserverState::Live);
     let listed: Vec<_> = board.observers().into_iter().map(|entry| (entry.url, entry.away)).collect();
     assert_eq!(listed, [(bob.hyperty.url().clone(), false)]);
+}
+
+/// Many have to hear of it when the Reporter's node is there again: some at a time, the first ahead of everything else.
+#[tokio::test(start_paused = true)]
+async fn many_who_were_not_told_are_reminded_in_turns_inv_kick_2() {
+    const MANY: usize = 600;
+    const AT_ONCE: usize = 256;
+    let world = World::new(713);
+    let alice = Party::new(&world, "alice").await;
+    let bob = Party::new(&world, "bob").await;
+    let board = alice.create(topic("a")).await;
+    let mut copies = Vec::new();
+    for number in 0..MANY {
+        let hyperty = bob.runtime.deploy(&format!("guest-{number}")).await.unwrap();
+        let copy = hyperty.subscribe(board.url()).await.unwrap();
+        copies.push((hyperty, copy));
+    }
+    world.set_link("alice", Link::Cut);
+    sleep(Duration::from_secs(60)).await;
+    for (hyperty, _) in &copies {
+        board.remove_observer(hyperty.url()).await.unwrap();
+    }
+    let untold = |party: &Party| {
+        let record = stored(party, Role::Reporter).remove(0);
+        record.subscriptions.iter().filter(|one| one.untold).count()
+    };
+    assert_eq!(untold(&alice), MANY);
+
+    // To whom a goodbye is under way, and to how many at most.
+    let (under_way, most) = (Arc::new(Mutex::new(BTreeSet::new())), Arc::new(AtomicUsize::new(0)));
+    let (waiting, highest) = (Arc::clone(&under_way), Arc::clone(&most));
+    let guests: BTreeSet<String> = copies.iter().map(|(hyperty, _)| hyperty.url().to_string()).collect();
+    gate(alice.runtime.bus(), move |_, message| {
+        let mut waiting = waiting.lock();
+        match message.kind() {
+            MessageType::Unsubscribe if guests.contains(message.to().as_str()) => {
+                waiting.insert(message.to().clone());
+                highest.fetch_max(waiting.len(), Ordering::Relaxed);
+            }
+            MessageType::Response => drop(waiting.remove(message.from())),
+            _ => {}
+        }
+        true
+    });
+    world.set_link("alice", Link::Up);
+    sleep(Duration::from_secs(120)).await;
+    assert_eq!(untold(&alice), 0, "all have heard");
+    assert!(under_way.lock().is_empty());
+    let most = most.load(Ordering::Relaxed);
+    assert!((AT_ONCE / 2..=AT_ONCE).contains(&most), "{most} at a time");
+    for (_, copy) in &mut copies {
+        to_the_end(copy).await;
+    }
 }

@@ -83,6 +83,48 @@ async fn whole_states_of_an_object_that_goes_on_changing_are_paced() {
     assert!((Duration::from_millis(400)..Duration::from_millis(600)).contains(&took), "{took:?}");
 }
 
+/// One attribute may be as large as the whole.
+#[tokio::test(start_paused = true)]
+async fn reads_of_attributes_are_paced_too_m7() {
+    let world = World::new(343);
+    let mut config = SyncManagerConfig::default();
+    config.answer_bytes_per_second = 1_000_000;
+    let alice = Party::with(&world, "alice", |builder| builder.sync_manager(config)).await;
+    let bob = Party::new(&world, "bob").await;
+    let board = alice.create(json!({"topic": "x".repeat(100_000), "n": 0})).await;
+    let _copy = bob.observe(&board).await;
+    let read = |attribute: &str| {
+        let bus = bob.runtime.bus();
+        let body = ReadBody { attribute: Some(attribute.to_owned()), ..ReadBody::default() };
+        bus.request(bus.new_message(
+            MessageType::Read,
+            bob.hyperty.url().as_url(),
+            board.url().as_url(),
+            body,
+        ))
+    };
+    let started = Instant::now();
+    let mut asked = JoinSet::new();
+    for _ in 0..5 {
+        asked.spawn(read("topic"));
+    }
+    while let Some(answer) = asked.join_next().await {
+        let body = answer.unwrap().decode::<ResponseBody>().unwrap();
+        assert_eq!(body.value.as_ref().unwrap().as_str().map(str::len), Some(100_000));
+    }
+    // Four pauses of a tenth of a second between five answers of 100 kB.
+    let took = started.elapsed();
+    assert!((Duration::from_millis(400)..Duration::from_millis(600)).contains(&took), "{took:?}");
+    // Small ones cost next to nothing, and what is not there nothing at all.
+    let started = Instant::now();
+    assert_eq!(read("nothing").await.code().0, 404);
+    assert!(started.elapsed() < Duration::from_millis(50), "{:?}", started.elapsed());
+    for _ in 0..5 {
+        assert_eq!(read("n").await.decode::<ResponseBody>().unwrap().value, Some(json!(0)));
+    }
+    assert!(started.elapsed() < Duration::from_millis(200), "{:?}", started.elapsed());
+}
+
 /// Tables that count the rows that are written.
 #[derive(Default)]
 struct Counting {
