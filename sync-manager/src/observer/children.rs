@@ -250,8 +250,12 @@ fn before(state: &State, message: &Message) -> Before {
     entry.map_or(Before::Nothing, |entry| Before::Child(Box::new(entry.clone())))
 }
 
-/// Whether an operation is on children that observers only read, and not the Reporter's (5.9.1).
+/// Whether an operation writes children that observers only read, and is not the Reporter's (5.9.1). Who wrote one as the
+/// Reporter may still delete it (5.9.4).
 fn is_read_only(state: &State, message: &Message) -> bool {
+    if message.kind() == MessageType::Delete {
+        return false;
+    }
     let read_only = state.read_only.as_deref().unwrap_or_default();
     let listed = children_name(message).is_some_and(|name| read_only.contains(&name));
     let reporter = state.metadata.as_ref().map(|metadata| metadata.reporter.as_url());

@@ -261,6 +261,9 @@ fn check_child_writer(
     let Some(entry) = state.observers.get(writer) else {
         return forbidden("only the Reporter and its observers write children");
     };
+    if withdraws(state, name, writer, message) {
+        return Ok(());
+    }
     if !entry.children {
         return forbidden("the invitation of this observer allows no children");
     }
@@ -268,6 +271,14 @@ fn check_child_writer(
         return forbidden("the schema lets observers only read these children");
     }
     Ok(())
+}
+
+/// Whether an observer deletes what it wrote itself. It may, also where it may write no more: as the Reporter that it
+/// was, or before the policy changed. The others have believed it by then (5.9.4).
+pub(super) fn withdraws(state: &State, name: &ChildrenName, writer: &HypertyUrl, message: &Message) -> bool {
+    let Ok(Operation::Delete(body)) = Operation::read(message) else { return false };
+    let child = body.child_id().and_then(|id| state.children.get(name, id));
+    child.is_some_and(|child| child.value.reporter == *writer)
 }
 
 fn child_refusal(refusal: ChildRefusal) -> Refusal {

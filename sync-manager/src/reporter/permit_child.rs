@@ -8,6 +8,7 @@ use hyperty_model::{DerivedTail, Message, MessageType, StatusCode};
 use hyperty_policy::{Point, PolicyRequest};
 use parking_lot::Mutex;
 
+use super::children::withdraws;
 use super::object::Reported;
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
@@ -29,7 +30,7 @@ impl SyncManager {
         if waiting.is_empty() {
             let Some(request) = self.child_request(object, message) else {
                 drop(waiting);
-                // It is refused there, without the policy having a say.
+                // It is refused there, or a deletion that is its writer's to make: the policy has no say.
                 return self.on_child(object, message);
             };
             if let Some(decided) = self.decide_now(&request) {
@@ -76,10 +77,13 @@ impl SyncManager {
         }
     }
 
-    /// What the policy is asked; `None` about what is refused anyway.
+    /// What the policy is asked; `None` about what is refused anyway, and about what is withdrawn by its writer.
     fn child_request(&self, object: &Reported, message: &Message) -> Option<PolicyRequest> {
         let Some((_, Some(DerivedTail::Children(name)))) = message.to().split_derived() else { return None };
         let (writer, identity) = self.child_writer(object, &name, message).ok()?;
+        if withdraws(&object.lock(), &name, &writer, message) {
+            return None;
+        }
         let request = object.policy_request(Point::Child, writer.as_url(), identity.as_ref());
         Some(request.children(name))
     }

@@ -39,7 +39,11 @@ pub(super) async fn given(
     match given {
         Ok(observer) => {
             judge.unsettle();
-            judge.of(board.url(), |judge| judge.gave_away(&party.who));
+            judge.of(board.url(), |judge| {
+                judge.gave_away(&party.who);
+                // What it had under way on its children is not followed any more.
+                judge.children_uncertain(&party.who);
+            });
             Ok(Some(Stand::Observes(Some((observer, Entry::New)))))
         }
         // Whose it is is known to the runtime, or will be.
@@ -74,7 +78,10 @@ async fn find(party: &Party, url: &ObjectUrl) -> Result<Stand, Violation> {
             return Ok(Stand::Reports(board));
         }
         let observer = party.hyperty.observers().into_iter().find(|observer| observer.url() == url);
-        party.role.judge.of(url, |judge| judge.gave_away(&party.who));
+        party.role.judge.of(url, |judge| {
+            judge.gave_away(&party.who);
+            judge.children_uncertain(&party.who);
+        });
         return Ok(Stand::Observes(observer.map(|observer| (observer, Entry::New))));
     }
 }
