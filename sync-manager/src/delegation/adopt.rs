@@ -16,7 +16,6 @@ use hyperty_model::delegation::Taker;
 use super::taking::Taking;
 use crate::answer::Refusal;
 use crate::manager::SyncManager;
-use crate::observer::Released;
 use crate::reporter::{ObserverEntry, Options, Path, Phase, Reported, State};
 
 /// What the giving side's answer says.
@@ -150,8 +149,9 @@ impl SyncManager {
 
     /// The routes of an observed object here give way to those of a reported one, then everybody is told.
     async fn serve(&self, taking: &Taking, object: &Arc<Reported>, granted: &Granted) -> Result<(), Refusal> {
-        let released = self.release_observation(&object.url).await;
-        let Released { pending, wishes, .. } = released;
+        let mut released = self.release_observation(&object.url).await;
+        // They get routes of their own from the list of observers that came with the object.
+        released.locals.clear();
         self.add_local_object(&object.url)?;
         let listeners = self.reporter_listeners(object)?;
         let forwards = self.reporter_forwards(object, &taking.to)?;
@@ -185,6 +185,7 @@ impl SyncManager {
                 };
                 state.observers.insert(subscriber.hyperty, entry);
             }
+            self.go_on_with_children(object, &mut state, &released);
             state.phase = Phase::Live;
             self.shared.reported.insert(object.url.clone(), Arc::clone(object));
             self.release_first_change(object, &mut state);
@@ -195,15 +196,10 @@ impl SyncManager {
         for message in held {
             self.enqueue(&message);
         }
-        for message in pending {
+        self.withdraw_all(released.wishes);
+        for message in released.pending {
             self.on_child_channel(object, &message);
         }
-        let manager = self.clone();
-        self.later(Box::pin(async move {
-            for wish in wishes {
-                manager.withdraw(wish).await;
-            }
-        }));
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use hyperty_storage::{ObjectRecord, RecordStatus};
 use super::gift::Gift;
 use crate::answer::{Question, Refusal};
 use crate::manager::SyncManager;
+use crate::observer::Released;
 use crate::reporter::Reported;
 
 /// An object that came back, until it is served.
@@ -20,8 +21,8 @@ struct Back {
     record: ObjectRecord,
     /// What came for it while it was given.
     held: VecDeque<Message>,
-    /// Operations on children of hyperties here that have no answer.
-    pending: Vec<Message>,
+    /// What is left of its observation here.
+    released: Released,
 }
 
 impl SyncManager {
@@ -83,8 +84,9 @@ impl SyncManager {
         if let Some(object) = &former {
             self.shared.reported.remove_if(&gift.url, |_, entry| Arc::ptr_eq(entry, object));
         }
-        let pending = self.release_observation(&gift.url).await.pending;
-        let mut back = Back { record, held: held.unwrap_or_default(), pending };
+        let mut released = self.release_observation(&gift.url).await;
+        released.locals.clear();
+        let mut back = Back { record, held: held.unwrap_or_default(), released };
         if let Err(refusal) = self.serve_again(gift, epoch, &mut back).await {
             tracing::warn!(object = %gift.url, %refusal, "an object that came back cannot be served yet");
             self.serve_again_later(gift, epoch, back);
@@ -121,15 +123,17 @@ impl SyncManager {
             let mut state = object.lock();
             state.log = ChangeLog::continuing(gift.from(), epoch, LogLimits::default());
             state.handing.awaited = true;
+            self.go_on_with_children(&object, &mut state, &back.released);
         }
         self.shared.given.lock().remove(&gift.url);
         self.route_again(&object);
+        self.withdraw_all(std::mem::take(&mut back.released.wishes));
         gift.transfer.step(Giver::written);
         tracing::info!(object = %gift.url, epoch, "an object came back");
         for message in std::mem::take(&mut back.held) {
             self.deliver_held(&object, &message);
         }
-        for message in std::mem::take(&mut back.pending) {
+        for message in std::mem::take(&mut back.released.pending) {
             self.on_child_channel(&object, &message);
         }
         let (to, offer) = (&gift.transfer.former, &gift.transfer.offer);

@@ -22,7 +22,7 @@ use crate::timers::Due;
 
 /// How many times an operation that did not reach the Reporter's side is sent again before children that differ are
 /// looked at once more: what is heard of one of them meanwhile shows that it is not lost.
-const LOOKS: u32 = 3;
+pub(super) const LOOKS: u32 = 3;
 
 impl SyncManager {
     /// Whatever is sent to a children channel of an observed object comes here and nowhere else (B3).
@@ -163,21 +163,7 @@ impl SyncManager {
                 trust
             }
         });
-        for Merged { name, id, what, former } in &changes {
-            let tell = |entry: Option<&ChildEntry>, what| {
-                if let Some(entry) = entry {
-                    self.bus().release_locally(&self.difference(&object.url, name, entry, what));
-                }
-            };
-            if matches!(what, MergedAs::Deleted | MergedAs::Replaced) {
-                tell(former.as_ref(), MergedAs::Deleted);
-            }
-            match what {
-                MergedAs::Deleted => {}
-                MergedAs::Replaced => tell(state.children.get(name, id.as_str()), MergedAs::Created),
-                MergedAs::Created | MergedAs::Updated => tell(state.children.get(name, id.as_str()), *what),
-            }
-        }
+        self.tell_differences(&object.url, &state.children, &changes);
         if !changes.is_empty() {
             self.save_observed(state);
         }
@@ -195,6 +181,25 @@ impl SyncManager {
                 Due::Repair,
                 Instant::now() + LOOKS * self.config().child_wait,
             );
+        }
+    }
+
+    /// Tells the observers here what became of children otherwise than by an operation: `children` are as they are now.
+    pub(super) fn tell_differences(&self, url: &ObjectUrl, children: &Children, changes: &[Merged]) {
+        let tell = |name: &ChildrenName, entry: Option<&ChildEntry>, what| {
+            if let Some(entry) = entry {
+                self.bus().release_locally(&self.difference(url, name, entry, what));
+            }
+        };
+        for Merged { name, id, what, former } in changes {
+            if matches!(what, MergedAs::Deleted | MergedAs::Replaced) {
+                tell(name, former.as_ref(), MergedAs::Deleted);
+            }
+            match what {
+                MergedAs::Deleted => {}
+                MergedAs::Replaced => tell(name, children.get(name, id.as_str()), MergedAs::Created),
+                MergedAs::Created | MergedAs::Updated => tell(name, children.get(name, id.as_str()), *what),
+            }
         }
     }
 

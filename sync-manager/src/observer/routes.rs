@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyperty_message_bus::{Listener, RouteError};
-use hyperty_model::{ChildrenName, HypertyUrl, Message, ObjectUrl, Url};
+use hyperty_model::{ChildrenName, HypertyUrl, ObjectUrl, Url};
 use hyperty_storage::Role;
 use tokio::sync::OwnedMutexGuard;
 
@@ -104,38 +104,6 @@ impl SyncManager {
         let channels = names.iter().map(|name| url.children(name));
         let addresses = [url.changes(), url.status()].into_iter().chain(channels);
         addresses.map(|address| Ok(self.bus().forward(&address, hyperty)?)).collect()
-    }
-
-    /// Ends an observation because the object is reported in this runtime from now on. Returns who observed it here, and
-    /// their operations on children that have no answer yet.
-    pub(crate) async fn retire_observed(
-        &self,
-        url: &ObjectUrl,
-    ) -> (std::collections::BTreeMap<HypertyUrl, super::LocalObserver>, Vec<Message>) {
-        let dormant = self.shared.dormant.lock().observed.remove(url);
-        self.forget_record(url);
-        let Some(object) = self.observed(url) else {
-            drop(dormant);
-            return Default::default();
-        };
-        let _setup = object.setup.lock().await;
-        let (observers, pending, routes) = {
-            let mut state = object.lock();
-            (state.gone, state.moved_here) = (true, true);
-            let pending = std::mem::take(&mut state.pending);
-            (std::mem::take(&mut state.observers), pending, std::mem::take(&mut state.routes))
-        };
-        self.shared.observed.remove_if(url, |_, entry| Arc::ptr_eq(entry, &object));
-        self.shared.timers.forget(url, Role::Observer);
-        drop((routes.listeners, routes.publishes));
-        let registration = routes.registration.map(|(_, wish)| wish);
-        let manager = self.clone();
-        self.later(Box::pin(async move {
-            for wish in routes.wishes.into_iter().chain(registration) {
-                manager.withdraw(wish).await;
-            }
-        }));
-        (observers, pending.into_iter().map(|waiting| waiting.message).collect())
     }
 
     /// Ends an observation that nobody here needs any longer: routes, record, entry. Call it without `setup`. Who waits

@@ -147,7 +147,7 @@ impl SyncManager {
     }
 
     /// Writes what an operation made of a child.
-    fn store_child(
+    pub(crate) fn store_child(
         &self,
         object: &Reported,
         state: &State,

@@ -84,14 +84,16 @@ impl SyncManager {
         // Whoever it was once given to from here has lost it.
         self.shared.given.lock().remove(&url);
         // Not before: one that is not kept leaves those who observe here where they are.
-        let (locals, pending) = self.retire_observed(&url).await;
+        let released = self.release_observation(&url).await;
         let homes = homes_of(std::slice::from_ref(&record));
         let object = self.wake_reported(record).await?.ok_or_else(|| Refusal::unknown(&url))?;
-        self.adopt_locals(&object, locals, &heir.hyperty);
+        self.go_on_with_children(&object, &mut object.lock(), &released);
+        self.adopt_locals(&object, released.locals, &heir.hyperty);
         self.begin_routes(homes);
+        self.withdraw_all(released.wishes);
         self.tell_new_reporter(&object, whole.then_some(from));
         // What was on its way to the former Reporter is decided here now.
-        for message in pending {
+        for message in released.pending {
             self.on_child_channel(&object, &message);
         }
         self.tally().epochs_raised.add(1);

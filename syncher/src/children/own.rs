@@ -23,28 +23,50 @@ impl ChildrenState {
     /// Takes in what the Sync Manager says of a child of one's own: nobody else speaks of it in one's own name, and
     /// what one did is not told back. It found it by a repair, on its way before a hard stop and not in the store here:
     /// without it an id would be drawn twice, and the child could not be changed any more (INV-CHD-7). Or the
-    /// Reporter's side has refused or lost what was done, and the child is gone or what it was before. Operations that
-    /// are not answered yet lie over it still.
-    pub(super) fn recollect(&mut self, name: &ChildrenName, message: &Message) {
+    /// Reporter's side has refused or lost what was done, and the child is gone or what it was before. Or it was done in a
+    /// former session, and the Reporter's side, which is here by now, has taken it. Operations that are not answered yet
+    /// lie over it still.
+    ///
+    /// Gives the child, if it fits.
+    pub(super) fn recollect(&mut self, name: &ChildrenName, message: &Message) -> Option<ChildId> {
         let found = match message.kind() {
             MessageType::Create => message.decode::<ChildBody>().ok().and_then(|body| {
                 let entry = ChildEntry { value: body.value.clone(), identity: body.identity.clone() };
+                let id = entry.value.url.clone();
                 let is_own = entry.value.reporter == self.me;
-                is_own.then(|| self.put_back(name, &body.value.url, Some(entry)))
+                is_own.then(|| self.put_back(name, &id, Some(entry)))?;
+                Some(id)
             }),
-            MessageType::Update => message.decode::<UpdateBody>().ok().and_then(|body| {
-                let id = body.resource.as_deref().filter(|_| matches!(body.kind, UpdateKind::Whole(_)))?;
-                self.known.update(name, id, self.me.as_url(), &body).ok().map(drop)
-            }),
+            MessageType::Update => {
+                let body = message.decode::<UpdateBody>().ok();
+                body.and_then(|body| self.recollect_update(name, &body, message.id()))
+            }
             _ => {
                 let body = message.decode::<DeleteBody>().ok();
                 let id = body.and_then(|body| ChildId::parse(body.child_id()?).ok());
-                id.map(|id| self.put_back(name, &id, None))
+                id.inspect(|id| self.put_back(name, id, None))
             }
         };
         if found.is_none() {
             tracing::debug!(?message, "what is said of an own child does not fit");
         }
+        found
+    }
+
+    fn recollect_update(
+        &mut self,
+        name: &ChildrenName,
+        body: &UpdateBody,
+        operation: &MessageId,
+    ) -> Option<ChildId> {
+        let key = (name.clone(), ChildId::parse(body.resource.as_deref()?).ok()?);
+        // A change that this session has made itself lies over it until it is answered.
+        let mut unanswered = self.mine.get(&key).into_iter().flat_map(|mine| &mine.operations);
+        if unanswered.any(|unanswered| unanswered.id == *operation) {
+            return None;
+        }
+        self.known.update(name, key.1.as_str(), self.me.as_url(), body).ok()?;
+        Some(key.1)
     }
 
     fn put_back(&mut self, name: &ChildrenName, id: &ChildId, entry: Option<ChildEntry>) {

@@ -126,6 +126,7 @@ impl ChildrenState {
         self.former = former.map(|(name, id, _)| (name.clone(), id.clone())).collect();
         if was_closed {
             self.known.forget_deleted();
+            self.arrived.clear();
         }
     }
 
@@ -215,7 +216,9 @@ impl ChildrenState {
     fn hear(&mut self, message: &Message) -> Heard {
         let Some(name) = self.name_of(message) else { return Heard::default() };
         if message.from() == self.me.as_url() {
-            self.recollect(&name, message);
+            if let Some(id) = self.recollect(&name, message) {
+                self.note_arrival(name, id);
+            }
             return Heard::default();
         }
         let outcome = match message.kind() {
@@ -225,10 +228,9 @@ impl ChildrenState {
             _ => None,
         };
         if let Some(Ok(event)) = &outcome
-            && self.asking > 0
             && let Ok(id) = ChildId::parse(&event.id)
         {
-            self.arrived.insert((name, id));
+            self.note_arrival(name, id);
         }
         match outcome {
             Some(Ok(event)) => Heard { events: vec![event], missing: false },
@@ -241,6 +243,12 @@ impl ChildrenState {
                 Heard::default()
             }
             None => Heard::default(),
+        }
+    }
+
+    fn note_arrival(&mut self, name: ChildrenName, id: ChildId) {
+        if self.asking > 0 {
+            self.arrived.insert((name, id));
         }
     }
 

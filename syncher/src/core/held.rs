@@ -26,7 +26,8 @@ impl Core {
     /// Whatever comes for an address that is not the hyperty's own, while something is about to appear.
     pub(super) fn on_any(&self, message: &Message) {
         let Some((object, tail)) = message.to().split_derived() else { return };
-        if message.kind() == MessageType::Delete {
+        let of_child = matches!(tail, Some(DerivedTail::Children(_)));
+        if message.kind() == MessageType::Delete && !of_child {
             self.keep_end(&object, message);
             if let Some(live) = self.live(&object) {
                 live.receive(message);

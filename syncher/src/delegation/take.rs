@@ -160,6 +160,8 @@ impl AcceptDelegation {
         let Delegation { decision, metadata, offer, giver, .. } = delegation;
         // What arrives for the object before it is entered here is kept.
         let adopting = core.adopt();
+        // What is heard of children meanwhile is not older than the answer.
+        let _asking = core.board(&metadata.url).ask();
         let body = CreateObject {
             resource: Some(OneOrMany(vec![metadata.url.clone()])),
             source: Some(giver),

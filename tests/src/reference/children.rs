@@ -381,8 +381,8 @@ impl Reference {
         for (id, kid) in &self.children.known {
             let held = list.get(id);
             // Who was told of a deletion directly believes it, also where the Reporter's side refused or never got it
-            // (protocol 5.9, decision 0010). An observer that becomes the Reporter keeps what it was told directly.
-            let stays = kid.uncertain && (kid.was_deleted && held.is_none() || self.latest().epoch > 0);
+            // (protocol 5.9, decision 0010).
+            let stays = kid.uncertain && kid.was_deleted && held.is_none();
             if held != reporters.get(id) && !stays {
                 let detail = format!("holds {held:?}, the reporter {:?}", reporters.get(id));
                 return Err(self.violation(Invariant::I11, who, detail));

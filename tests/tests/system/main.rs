@@ -30,6 +30,7 @@ mod fleet;
 mod gifts;
 mod hand_over;
 mod handed;
+mod handed_children;
 mod held;
 mod invitations;
 mod invited_at_creation;
