@@ -48,7 +48,10 @@ impl System {
         }
         let after = reporter.position();
         if reporter.data() != data || versions.is_some_and(|count| after.version != before.version + count) {
-            let detail = format!("{write:?} at {before} gives {after} with {}, not {data}", reporter.data());
+            let detail = format!(
+                "{write:?} at {before} gives {after} with {}, not {data}: {early:?}",
+                reporter.data()
+            );
             return Err(broken(Invariant::I1, &board.owner_who, detail));
         }
         let by = board.owner_who.clone();

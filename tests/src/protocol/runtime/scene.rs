@@ -143,7 +143,7 @@ pub struct Scene {
     pub schema: String,
     runtime: Box<dyn RuntimeUnderTest>,
     connector: Arc<dyn Connector>,
-    scripted: Option<Domain>,
+    pub(super) scripted: Option<Domain>,
     tokens: Option<GiveToken>,
     connected: watch::Sender<bool>,
     ids: Arc<AtomicU64>,
@@ -356,8 +356,12 @@ impl Scene {
     /// When it does not start again.
     pub async fn restart(&mut self, ending: Ending) -> Verdict {
         self.stage.trace.note(format_args!("the runtime ends ({ending:?}) and starts again"));
+        let mark = self.boundary.mark();
         self.runtime.restart(ending).await.map_err(Stop::Broken)?;
         self.born = self.boundary.mark();
+        if self.is_at_a_node() {
+            self.attached_since(mark).await;
+        }
         Ok(())
     }
 

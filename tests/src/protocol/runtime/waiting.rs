@@ -1,10 +1,11 @@
 //! Waiting for what a runtime and its node do, who take as long as they take.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::boundary::{Entry, Place, Way};
 use super::held::Held;
-use super::line::Line;
+use super::line::{Line, code, is_kind};
 use super::scene::Scene;
 use crate::protocol::Verdict;
 
@@ -22,6 +23,36 @@ impl Scene {
                 return;
             }
         }
+    }
+
+    /// Whether the node is a real one, which takes its time.
+    pub(super) fn is_at_a_node(&self) -> bool {
+        self.scripted.is_none()
+    }
+
+    /// Waits until the node has answered that the runtime has a session there. Whoever spoke to it sooner would be told
+    /// that there is no way, and rightly.
+    pub(super) async fn attached_since(&self, mark: usize) {
+        let waits = self.stage.waits();
+        let deadline = Instant::now() + waits.answer;
+        let opened = |Entry { crossing, .. }: &Entry| {
+            let message = &crossing.message;
+            let from_node = crossing.place == Place::Node && crossing.way == Way::In;
+            from_node
+                && message["from"] == "mn:/session"
+                && is_kind(message, "response")
+                && code(message) == 200
+        };
+        while !self.boundary.trace_since(mark).iter().any(opened) && Instant::now() < deadline {
+            tokio::time::sleep(waits.quiet).await;
+        }
+    }
+
+    /// Whether an answer only says that the node did not answer the runtime in time, which is nobody's fault at a node
+    /// that is slow, and `since` is not so long ago that nothing better can be expected.
+    pub(super) fn was_too_slow(&self, answer: &Value, since: Instant) -> bool {
+        let late = code(answer) == 408 && answer["body"]["reason"] == "no-route";
+        late && self.is_at_a_node() && since.elapsed() < self.stage.waits().answer
     }
 
     /// What the runtime holds at its node, of addresses that begin so, as soon as it is what is wanted; else as it is
