@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_conformance::world::{Link, World};
-use hyperty_syncher::{ChildError, ChildrenHandle, Observer, ReporterEvent};
+use hyperty_syncher::{ChildError, ChildrenHandle, Observer};
 use serde_json::json;
 use tokio::time::timeout;
 
@@ -96,17 +96,7 @@ async fn what_the_former_reporter_never_took_goes_when_the_object_is_given_inv_c
     let dave = Party::new(&world, "dave").await;
     let board = alice.create(topic("a")).await;
     let beside = bob.runtime.deploy("beside").await.unwrap();
-    let mut copies = vec![bob.observe(&board).await];
-    let mut asked = board.events();
-    let accepting = tokio::spawn(async move {
-        while let Some(event) = asked.next().await {
-            if let ReporterEvent::Subscription(request) = event {
-                request.accept();
-            }
-        }
-    });
-    copies.push(beside.subscribe(board.url()).await.unwrap());
-    accepting.abort();
+    let copies = [bob.observe(&board).await, beside.subscribe(board.url()).await.unwrap()];
     let daves = dave.observe(&board).await.children("notes").unwrap();
     let first = daves.add(json!({"n": 1})).await.unwrap();
 

@@ -1,5 +1,5 @@
 //! What is many in an object is written one by one: what it costs to write the next does not depend on how many there
-//! are. Counted in bytes of keys and values, as they are handed to the tables.
+//! are. Counted in rows, and in bytes of keys and values, as they are handed to the tables.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,12 +24,18 @@ const A_WHILE: Duration = Duration::from_secs(60);
 /// Tables that count what is written to them.
 struct Counted {
     inner: MemoryTables,
+    rows: AtomicUsize,
     bytes: AtomicUsize,
 }
 
 impl Counted {
     fn over(inner: MemoryTables) -> Arc<Counted> {
-        Arc::new(Counted { inner, bytes: AtomicUsize::new(0) })
+        Arc::new(Counted { inner, rows: AtomicUsize::new(0), bytes: AtomicUsize::new(0) })
+    }
+
+    /// How many rows were written since it was asked last.
+    fn rows(&self) -> usize {
+        self.rows.swap(0, Ordering::Relaxed)
     }
 
     /// What was written since it was asked last.
@@ -59,6 +65,7 @@ impl Tables for Counted {
             Op::Delete { key } => key.len(),
             Op::DeleteRange { from, to } => from.len() + to.len(),
         };
+        self.rows.fetch_add(batch.ops().count(), Ordering::Relaxed);
         let all: usize = batch.ops().map(|(_, op)| bytes(op)).sum();
         self.bytes.fetch_add(all, Ordering::Relaxed);
         self.inner.commit(batch)
@@ -174,4 +181,46 @@ async fn grants_and_invitations_are_written_one_by_one_inv_inv_1() {
         let observing = timeout(A_WHILE, guest.subscribe(board.url())).await.expect("an answer in time");
         assert_eq!(observing.is_ok(), number % 2 == 0, "guest {number}");
     }
+}
+
+/// However many hyperties of a runtime observe an object, one more or less costs the same, and each is known after a crash.
+#[tokio::test(start_paused = true)]
+async fn each_observer_of_a_runtime_costs_its_own_row() {
+    const ALL: usize = 40;
+    let world = World::new(343);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    let tables = Counted::over(MemoryTables::new());
+    let runtime = world.runtime("bob", &tables).await;
+    let (mut observers, mut joining, mut leaving) = (Vec::new(), Vec::new(), Vec::new());
+    for n in 0..ALL {
+        let hyperty = runtime.deploy(&format!("app-{n}")).await.unwrap();
+        tables.rows();
+        let observer = hyperty.subscribe(board.url()).store(true).await.unwrap();
+        joining.push(tables.rows());
+        observers.push((hyperty, observer));
+    }
+    assert_eq!(joining[1], joining[ALL - 1], "{joining:?}");
+    for (_, observer) in observers.drain(ALL / 2..) {
+        tables.rows();
+        observer.unsubscribe().await.unwrap();
+        leaving.push(tables.rows());
+    }
+    assert!(leaving.iter().all(|rows| *rows == leaving[0]), "{leaving:?}");
+    board.set("topic", "b").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    runtime.abort();
+    drop((observers, runtime));
+    let tables = Arc::new(tables.inner.snapshot());
+    let runtime = world.runtime("bob", &tables).await;
+    for n in 0..ALL {
+        let hyperty = runtime.deploy(&format!("app-{n}")).await.unwrap();
+        let resumed = hyperty.resumed();
+        assert_eq!(resumed.observers.len(), usize::from(n < ALL / 2), "{n}");
+        if let Some(observer) = resumed.observers.first() {
+            assert_eq!(observer.data(), topic("b"), "{n}");
+        }
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(board.observers().len(), ALL / 2);
 }

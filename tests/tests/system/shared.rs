@@ -1,19 +1,14 @@
 //! Many who come back at once (protocol M7): answers of one state are made once, and different ones not faster than so.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use hyperty_conformance::world::World;
 use hyperty_message_bus::Request;
 use hyperty_model::message::{ReadBody, ReadCriteria, ResponseBody};
 use hyperty_model::{MessageType, Position};
 use hyperty_runtime::SyncManagerConfig;
-use hyperty_storage::{Batch, MemoryTables, Progress, StorageError, Tables, Ticket};
 use hyperty_syncher::Reporter;
 use serde_json::json;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -123,83 +118,4 @@ async fn reads_of_attributes_are_paced_too_m7() {
         assert_eq!(read("n").await.decode::<ResponseBody>().unwrap().value, Some(json!(0)));
     }
     assert!(started.elapsed() < Duration::from_millis(200), "{:?}", started.elapsed());
-}
-
-/// Tables that count the rows that are written.
-#[derive(Default)]
-struct Counting {
-    inner: MemoryTables,
-    rows: AtomicUsize,
-}
-
-impl Counting {
-    /// How many rows were written since the last time this was asked.
-    fn taken(&self) -> usize {
-        self.rows.swap(0, Ordering::Relaxed)
-    }
-}
-
-impl Tables for Counting {
-    fn get(&self, table: &str, key: &[u8]) -> Result<Option<Bytes>, StorageError> {
-        self.inner.get(table, key)
-    }
-
-    fn scan(&self, table: &str, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StorageError> {
-        self.inner.scan(table, prefix)
-    }
-
-    fn commit(&self, batch: Batch) -> Ticket {
-        self.rows.fetch_add(batch.ops().count(), Ordering::Relaxed);
-        self.inner.commit(batch)
-    }
-
-    fn progress(&self) -> watch::Receiver<Progress> {
-        self.inner.progress()
-    }
-
-    fn close(&self) {
-        self.inner.close();
-    }
-}
-
-/// However many hyperties of a runtime observe an object, one more or less costs the same, and each is known after a crash.
-#[tokio::test(start_paused = true)]
-async fn each_observer_of_a_runtime_costs_its_own_row() {
-    const ALL: usize = 40;
-    let world = World::new(343);
-    let alice = Party::new(&world, "alice").await;
-    let board = alice.create(topic("a")).await;
-    let tables = Arc::new(Counting::default());
-    let runtime = world.runtime("bob", &tables).await;
-    let (mut observers, mut joining, mut leaving) = (Vec::new(), Vec::new(), Vec::new());
-    for n in 0..ALL {
-        let hyperty = runtime.deploy(&format!("app-{n}")).await.unwrap();
-        tables.taken();
-        let observer = hyperty.subscribe(board.url()).store(true).await.unwrap();
-        joining.push(tables.taken());
-        observers.push((hyperty, observer));
-    }
-    assert_eq!(joining[1], joining[ALL - 1], "{joining:?}");
-    for (_, observer) in observers.drain(ALL / 2..) {
-        tables.taken();
-        observer.unsubscribe().await.unwrap();
-        leaving.push(tables.taken());
-    }
-    assert!(leaving.iter().all(|rows| *rows == leaving[0]), "{leaving:?}");
-    board.set("topic", "b").await.unwrap();
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    runtime.abort();
-    drop((observers, runtime));
-    let tables = Arc::new(tables.inner.snapshot());
-    let runtime = world.runtime("bob", &tables).await;
-    for n in 0..ALL {
-        let hyperty = runtime.deploy(&format!("app-{n}")).await.unwrap();
-        let resumed = hyperty.resumed();
-        assert_eq!(resumed.observers.len(), usize::from(n < ALL / 2), "{n}");
-        if let Some(observer) = resumed.observers.first() {
-            assert_eq!(observer.data(), topic("b"), "{n}");
-        }
-    }
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(board.observers().len(), ALL / 2);
 }
