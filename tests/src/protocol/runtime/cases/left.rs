@@ -10,7 +10,7 @@ use crate::ensure_eq;
 use crate::protocol::runtime::Ending;
 use crate::protocol::runtime::actors::{Author, Following};
 use crate::protocol::runtime::line::{expect_code, is};
-use crate::protocol::runtime::scene::{Scene, Subject};
+use crate::protocol::runtime::scene::{RESPONSE_TIME, Scene, Subject};
 use crate::protocol::{Case, Verdict};
 
 /// Longer than the longest pause between two tries, and the wait for an answer before it.
@@ -21,6 +21,7 @@ pub(super) fn cases() -> Vec<Case<Subject>> {
         case!("INV-UNS-4/told-until-it-is-heard", ["INV-UNS-4", "INV-UNS-2"], [], told_until_heard),
         case!("INV-UNS-4/told-after-a-crash", ["INV-UNS-4", "INV-UNS-2"], [Crash, Store], told_after_a_crash),
         case!("INV-UNS-4/a-new-subscription-stands", ["INV-UNS-4"], [], new_subscription_stands),
+        case!("INV-UNS-2/accepted-too-late", ["INV-UNS-2", "M9"], [], accepted_too_late),
         case!("INV-OBS-2/who-observes-here", ["INV-OBS-2"], [], who_observes_here),
     ]
 }
@@ -81,6 +82,24 @@ async fn new_subscription_stands(scene: &mut Scene) -> Verdict {
     author.accept(&request);
     following.accepted(&id).await?;
     no_leave(scene, &mut author, "a leave of who observes again").await
+}
+
+/// The subscription is given up, its end is unknown to the Reporter's side, and then it is accepted: who asked has long
+/// been refused, and must not stay an observer there.
+async fn accepted_too_late(scene: &mut Scene) -> Verdict {
+    let mut author = Author::announce(scene, "author").await?;
+    let mut following = Following::sit(scene, "observer", &author.object)?;
+    let id = following.ask(scene, json!({}));
+    let request = author.asked().await?;
+    let refused = following.line.final_within(&id, RESPONSE_TIME).await?;
+    expect_code("M9", &refused, &[408], "a subscription that nobody answers")?;
+    let to = format!("{}/subscription", author.object);
+    let wanted = |message: &Value| is(message, "unsubscribe", &to);
+    let told = author.line.until_within("INV-UNS-2", "that it was given up", PATIENCE, wanted).await?;
+    author.line.answer(&told, json!({"code": 404}));
+    author.accept(&request);
+    hear(&mut author, &following.line.url).await?;
+    no_leave(scene, &mut author, "a leave that was answered").await
 }
 
 async fn who_observes_here(scene: &mut Scene) -> Verdict {
