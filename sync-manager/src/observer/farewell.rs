@@ -10,7 +10,7 @@ use hyperty_model::{HypertyUrl, Identity, MessageType, ObjectUrl, StatusCode, Ti
 use hyperty_storage::{RecordStatus, Role, Ticket};
 use tokio::time::Instant;
 
-use super::leaves::{About, Left};
+use super::leaves::{About, Left, Withdrawn};
 use super::object::State;
 use crate::manager::SyncManager;
 use crate::timers::Due;
@@ -25,44 +25,49 @@ impl SyncManager {
         hyperty: &HypertyUrl,
         (identity, kept): (Option<Identity>, bool),
     ) -> Left {
-        let about = state.metadata.clone().map(|metadata| About {
-            metadata,
-            position: state.replica.position(),
-            names: state.names.clone(),
-        });
-        self.shared.leaves.lock().add(url, about, hyperty, identity, (self.now(), kept))
+        self.shared.leaves.lock().add(url, about(state), hyperty, identity, (self.now(), kept))
     }
 
-    /// Somebody whom the Reporter's side has let in, or may have, does not observe, unless it does.
+    /// Somebody whom the Reporter's side has let in, or may have, does not observe, unless it does. `before` is the leave
+    /// that its subscription had withdrawn: it stands again, and is kept as it was.
     pub(super) fn give_back(
         &self,
         url: &ObjectUrl,
         hyperty: &HypertyUrl,
-        identity: Option<Identity>,
-        kept: bool,
+        (identity, kept): (Option<Identity>, bool),
+        before: Option<Withdrawn>,
     ) {
+        let before = before.unwrap_or_default();
+        let kept = kept || before.kept;
+        let knew = before.about.is_some();
+        let note = |about: Option<About>| {
+            let left = (self.now(), kept);
+            self.shared.leaves.lock().add(url, about.or(before.about), hyperty, identity, left);
+        };
         match self.observed(url) {
             Some(object) => {
                 let state = object.lock();
                 if state.observers.contains_key(hyperty) {
                     return;
                 }
-                self.note_leave(url, &state, hyperty, (identity, kept));
+                note(about(&state));
                 if kept && !state.gone {
                     self.save_or_forget(&object, &state);
                 }
             }
             None => {
-                let mut leaves = self.shared.leaves.lock();
-                leaves.add(url, None, hyperty, identity, (self.now(), kept));
+                note(None);
+                if kept && knew {
+                    self.forget_record(url);
+                }
             }
         }
         self.tell_leaves_soon(url);
     }
 
     /// A new subscription is about to be asked for: a leave that is not confirmed must not end it.
-    pub(super) fn withdraw_leave(&self, url: &ObjectUrl, hyperty: &HypertyUrl) -> Option<Left> {
-        self.shared.leaves.lock().withdraw(url, hyperty)
+    pub(super) fn withdraw_leave(&self, url: &ObjectUrl, hyperty: &HypertyUrl) -> Option<Withdrawn> {
+        self.shared.leaves.lock().take_back(url, hyperty)
     }
 
     /// Has the Reporter's side told, as soon as the driver gets to it.
@@ -185,6 +190,12 @@ impl SyncManager {
     fn reaches_reporter(&self, url: &ObjectUrl) -> bool {
         self.reported(url).is_some() || self.is_live(url.home())
     }
+}
+
+/// What the record of an object needs that is observed, as far as it is known.
+fn about(state: &State) -> Option<About> {
+    let about = |metadata| About { metadata, position: state.replica.position(), names: state.names.clone() };
+    state.metadata.clone().map(about)
 }
 
 /// Whether an answer comes from the Reporter's side, which knows then: it has taken it, or it never knew of such an

@@ -44,6 +44,15 @@ pub(crate) struct Left {
     kept: bool,
 }
 
+/// A leave that was withdrawn because who had left asked to observe anew.
+#[derive(Debug, Default)]
+pub(crate) struct Withdrawn {
+    /// What was known of the object.
+    pub(crate) about: Option<About>,
+    /// It was to be known after a restart.
+    pub(crate) kept: bool,
+}
+
 impl Left {
     fn aged(&self, url: &ObjectUrl, hyperty: &HypertyUrl) -> (Timestamp, u64, ObjectUrl, HypertyUrl) {
         (self.at, self.number, url.clone(), hyperty.clone())
@@ -102,6 +111,13 @@ impl Leaves {
         self.by_age.remove(&left.aged(url, hyperty));
         self.tidy(url);
         Some(left)
+    }
+
+    /// The same, with what has to be known to note it again: it may not come to observe after all.
+    pub(crate) fn take_back(&mut self, url: &ObjectUrl, hyperty: &HypertyUrl) -> Option<Withdrawn> {
+        let about = self.objects.get(url)?.about.clone();
+        let left = self.withdraw(url, hyperty)?;
+        Some(Withdrawn { about, kept: left.kept })
     }
 
     /// Those to tell the Reporter's side of, unless that is under way. Ends with [`Leaves::told`].

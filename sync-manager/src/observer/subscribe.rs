@@ -198,7 +198,7 @@ impl SyncManager {
             || object.lock().joining.iter().any(|it| it.hyperty == *hyperty && it.number != joiner.number);
         if joined.is_err() && !asks_again() {
             // Accepted there, and not here.
-            self.give_back(url, hyperty, body.identity.clone(), is_kept(body));
+            self.give_back(url, hyperty, (body.identity.clone(), is_kept(body)), None);
         }
         joined
     }
@@ -261,7 +261,7 @@ impl SyncManager {
         }
         // It observes at the Reporter's side, or may, and not here.
         if accepted || unanswered || before.is_some() {
-            self.give_back(url, hyperty, body.identity.clone(), kept);
+            self.give_back(url, hyperty, (body.identity.clone(), kept), before);
         }
         Err(refusal)
     }
@@ -276,7 +276,7 @@ impl SyncManager {
         if self.observed(&url).is_some_and(|object| object.lock().is_or_will_be_observed_by(&hyperty)) {
             return;
         }
-        self.give_back(&url, &hyperty, None, true);
+        self.give_back(&url, &hyperty, (None, true), None);
     }
 
     /// Names that only the final answer told: their routes are added, and one repair brings what they missed (M21).

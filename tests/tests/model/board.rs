@@ -9,6 +9,7 @@ use hyperty_model::{ObjectUrl, Position};
 use hyperty_syncher::{
     Accept, ChildError, Commit, Observer, ReadRequest, Reporter, SubscribeError, SubscriptionRequest,
 };
+use tokio::task::unconstrained;
 
 use crate::command::{Admission, PARTIES, Verdict};
 use crate::hands::Former;
@@ -159,7 +160,7 @@ impl Board {
     pub(crate) fn take_commits(&mut self) -> Result<(), Violation> {
         let mut waiting = Vec::new();
         for mut made in std::mem::take(&mut self.commits) {
-            match (&mut made.commit).now_or_never() {
+            match unconstrained(&mut made.commit).now_or_never() {
                 None => waiting.push(made),
                 Some(result) => self.committed(&made.by, made.at, result)?,
             }

@@ -3,6 +3,7 @@
 use futures_util::FutureExt;
 use hyperty_conformance::reference::{ChildSeen, Followed, Invariant, Violation, children_of};
 use hyperty_syncher::ChildrenHandle;
+use tokio::task::unconstrained;
 
 use crate::board::{Board, Watch};
 use crate::children;
@@ -34,7 +35,7 @@ impl System {
 
 impl Board {
     fn look_at_the_reporter(&mut self, keeps: bool) -> Result<(), Violation> {
-        self.hopeless.retain_mut(|commit| commit.now_or_never().is_none());
+        self.hopeless.retain_mut(|commit| unconstrained(commit).now_or_never().is_none());
         if !self.hopeless.is_empty() {
             return Ok(());
         }

@@ -7,6 +7,7 @@ use hyperty_conformance::reference::{Invariant, Violation};
 use hyperty_model::Position;
 use hyperty_syncher::{Commit, DeleteError, Reporter, WriteError};
 use serde_json::{Value, json};
+use tokio::task::unconstrained;
 use tokio::time::timeout;
 
 use crate::board::{Board, Made};
@@ -32,7 +33,7 @@ impl System {
         if board.reference.is_deleting() {
             return after_deletion(board, call(&reporter, write)).await;
         }
-        board.hopeless.retain_mut(|commit| commit.now_or_never().is_none());
+        board.hopeless.retain_mut(|commit| unconstrained(commit).now_or_never().is_none());
         if !board.hopeless.is_empty() {
             return Ok(()); // It waits for that answer, on which everything that it makes now hangs.
         }
@@ -42,7 +43,8 @@ impl System {
         let Some((data, versions)) = expected else {
             return refused(board, &reporter, before, commit, keeps).await;
         };
-        let early = (&mut commit).now_or_never();
+        // A flood uses up what tokio lets one task do at a time: then even an answer that is there would not be seen.
+        let early = unconstrained(&mut commit).now_or_never();
         if let Some(Err(error)) = early {
             return not_made(board, &reporter, before, &error, keeps);
         }
@@ -193,7 +195,7 @@ fn not_made(
 
 /// Nothing is written any more once the deletion was acknowledged.
 async fn after_deletion(board: &Board, mut commit: Commit) -> Result<(), Violation> {
-    let early = (&mut commit).now_or_never();
+    let early = unconstrained(&mut commit).now_or_never();
     match early {
         Some(Ok(at)) if board.reference.is_deleted() => {
             Err(broken(Invariant::I9, &board.owner_who, format!("{at} is taken after the deletion")))

@@ -218,6 +218,39 @@ async fn a_new_subscription_takes_the_place_of_a_leave_that_was_not_heard() {
     }
 }
 
+/// A subscription that comes to nothing leaves the leave before it as it was, after a restart too.
+#[tokio::test(start_paused = true)]
+async fn a_leave_that_was_not_heard_outlives_a_subscription_that_fails_inv_uns_4() {
+    for store in [true, false] {
+        for crash in [Crash::None, Crash::Observer, Crash::Both] {
+            let case = format!("store: {store}, {crash:?}");
+            let world = World::new(83);
+            let mut alice = Party::new(&world, "alice").await;
+            let mut bob = Party::new(&world, "bob").await;
+            let mut board = alice.create(topic("a")).await;
+            let copy = bob.observe(&board).await;
+            // Longer than the node keeps what is for her: whoever asks is told that there is no way.
+            world.set_link("alice", Link::Cut);
+            sleep(Duration::from_secs(90)).await;
+            leave(&copy).await;
+            drop(copy);
+            bob.hyperty.subscribe(board.url()).store(store).await.expect_err(&case);
+            if crash == Crash::Both {
+                drop(board);
+                alice = alice.crash().await;
+                board = alice.reporter();
+            }
+            if crash != Crash::None {
+                bob = bob.crash().await;
+                assert!(bob.hyperty.resumed().observers.is_empty(), "{case}");
+            }
+            world.heal("alice");
+            sleep(HEALED).await;
+            nobody_observes(&board, &alice, &bob, &case);
+        }
+    }
+}
+
 /// Others in its runtime observe on, and what is kept of them is not touched.
 #[tokio::test(start_paused = true)]
 async fn who_leaves_takes_nobody_along() {
