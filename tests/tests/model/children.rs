@@ -118,8 +118,9 @@ impl Board {
     ) -> Result<(), Violation> {
         let id = operation.id.as_str();
         match (result, operation.what) {
-            // Who made it as an observer may have become the Reporter before it was decided.
-            (Ok(()), _) if operation.read_only && operation.who != self.owner => {
+            // Who made it as an observer may have become the Reporter before it was decided. Who has been it may delete
+            // what it wrote then (5.9.1).
+            (Ok(()), What::Version(_)) if operation.read_only && operation.who != self.owner => {
                 Err(broken(Invariant::I12, name, format!("{id} is taken, but observers may only read it")))
             }
             (Ok(()), What::Version(version)) => self.reference.child_acknowledged(name, id, version),
