@@ -7,7 +7,7 @@ use hyperty_model::message::{UpdateBody, UpdateKind};
 use hyperty_model::object::{
     ChildEntry, ChildId, ChildOutcome, ChildRefusal, ChildValue, Children, Merged, MergedAs, Trust,
 };
-use hyperty_model::{ChildrenName, HypertyUrl, Position};
+use hyperty_model::{ChildrenName, HypertyUrl, Position, Timestamp};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Value, json};
@@ -295,4 +295,23 @@ fn differences(before: &Children, after: &Children) -> Vec<Merged> {
             Some(Merged { what, name: key.0.clone(), id: key.1.clone(), former })
         })
         .collect()
+}
+
+/// INV-CHD-1: what its writer made under a version that was lost is not what others have of that version.
+#[test]
+fn another_operation_under_a_version_that_is_there_is_not_taken_for_it() {
+    let (notes, bob) = (name("notes"), hyperty(1));
+    let id = ChildId::of(&bob, 1);
+    let mut children = Children::default();
+    children.create(&notes, entry(&id, &bob, json!({}))).unwrap();
+    let made = |number: u64| UpdateBody {
+        last_modified: Some(Timestamp::from_millis(number)),
+        ..set(1, "n", json!(number))
+    };
+    let mut tell = |body: &UpdateBody| children.update(&notes, id.as_str(), bob.as_url(), body);
+    assert_eq!(tell(&made(1_000)), Ok(ChildOutcome::Applied));
+    assert_eq!(tell(&made(1_000)), Ok(ChildOutcome::Duplicate), "sent again");
+    assert_eq!(tell(&set(1, "n", json!(1_000))), Ok(ChildOutcome::Duplicate), "by an older peer");
+    assert_eq!(tell(&made(2_000)), Err(ChildRefusal::Gap), "another one");
+    assert_eq!(children.get(&notes, id.as_str()).unwrap().value.data, json!({"n": 1_000}));
 }

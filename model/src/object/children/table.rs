@@ -9,7 +9,7 @@ use super::tombstones::Tombstones;
 use super::{ChildEntry, ChildId};
 use crate::change::{ApplyError, Change, ChangeOp, apply};
 use crate::message::{UpdateBody, UpdateKind};
-use crate::{HypertyUrl, StatusCode, Url};
+use crate::{HypertyUrl, StatusCode, Timestamp, Url};
 
 /// What came of an operation that was not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,8 @@ pub enum ChildRefusal {
     /// Only the child's reporter changes or deletes it.
     #[error("only the child's reporter may do that")]
     NotReporter,
-    /// An update before this one is missing. A receiver repairs the object; the writer sends all again.
+    /// An update before this one is missing, or another one has its version. A receiver repairs the object; the writer
+    /// sends all again.
     #[error("an earlier update of the child is missing")]
     Gap,
     /// The update does not fit the child's data.
@@ -148,7 +149,12 @@ impl ChildTable {
                 }
                 apply(&mut child.data, &whole(value.clone()))?;
             }
-            UpdateKind::Change(_) if version == child.version => return Ok(ChildOutcome::Duplicate),
+            UpdateKind::Change(_) if version == child.version => {
+                return match is_another(body.last_modified, child.last_modified) {
+                    true => Err(ChildRefusal::Gap),
+                    false => Ok(ChildOutcome::Duplicate),
+                };
+            }
             UpdateKind::Change(_) if version > next => return Err(ChildRefusal::Gap),
             UpdateKind::Change(change) => apply(&mut child.data, change)?,
             _ => return Err(ChildRefusal::NotAnUpdate),
@@ -204,6 +210,11 @@ impl ChildTable {
         let live = live.filter_map(|entry| entry.value.url.number()).max().unwrap_or(0);
         live.max(self.deleted.highest(reporter.as_str())).saturating_add(1)
     }
+}
+
+/// Whether two operations on one version are not the same one: its writer lost the first, and made another.
+fn is_another(one: Option<Timestamp>, other: Option<Timestamp>) -> bool {
+    one.zip(other).is_some_and(|(one, other)| one != other)
 }
 
 fn whole(value: Value) -> Change {

@@ -98,7 +98,7 @@ impl Kids {
         let Outcome { id, version, result } = outcome;
         let who = &self.who;
         // Its invitation may allow no children, or it may be removed by then.
-        let may_be_refused = self.judge.is_restricted(who);
+        let may_be_refused = self.judge.may_be_refused_children(who);
         self.judge.check(&self.url, |judge| match (result, version) {
             (Ok(()), Some(version)) => judge.child_acknowledged(who, &id, version),
             (Ok(()), None) => judge.child_deletion_acknowledged(who, &id),

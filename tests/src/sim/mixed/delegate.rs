@@ -21,6 +21,7 @@ pub(super) fn give(reporting: &mut Reporting) -> Result<(), Violation> {
     let (from, who) = (party.who.as_str(), to.to_string());
     party.seat.note(format!("{from} offers {} to {to}", board.url()));
     reporting.judge.check(board.url(), |judge| judge.offered(from, &who))?;
+    reporting.judge.gives(from, true);
     reporting.giving.push(Box::pin(async move {
         let given = board.delegate(&to).await;
         (who, given)
@@ -36,6 +37,7 @@ pub(super) async fn given(
 ) -> Result<Option<Stand>, Violation> {
     let (party, judge, board) = (reporting.party, &reporting.judge, &reporting.board);
     party.seat.note(format!("{} was offered to {to}: {given:?}", board.url()));
+    judge.gives(&party.who, false);
     match given {
         Ok(observer) => {
             judge.unsettle();

@@ -53,6 +53,9 @@ pub(super) fn invite(reporting: &Reporting) -> Option<Doing> {
         Terms::Everything if unheard => judge.granted(&who),
         _ => judge.maybe_granted(&who),
     });
+    if matches!(terms, Terms::NoChildren) {
+        judge.childless(&who);
+    }
     Some(Box::pin(async move {
         let invite = board.invite([invitee]);
         // The answers are told as events, also after a crash.

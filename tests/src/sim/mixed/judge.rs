@@ -54,6 +54,10 @@ struct State {
     deeds: [u64; Procedure::ALL.len()],
     /// Those who may not observe by themselves: guests, and those who were removed once.
     restricted: BTreeSet<String>,
+    /// Those who were invited, and perhaps let in, without children of their own.
+    childless: BTreeSet<String>,
+    /// Those who offer their object, and have not heard what came of it.
+    giving: BTreeSet<String>,
     /// Those whose removal has begun, and has no end that is known.
     removing: BTreeSet<String>,
     /// Those who were removed and let in again, which ends that (protocol 5.7): they are as everybody.
@@ -82,6 +86,8 @@ impl Judge {
                 delivered: 0,
                 deeds: [0; Procedure::ALL.len()],
                 restricted: BTreeSet::new(),
+                childless: BTreeSet::new(),
+                giving: BTreeSet::new(),
                 removing: BTreeSet::new(),
                 pardoned: BTreeSet::new(),
                 guests: BTreeSet::new(),
@@ -191,6 +197,36 @@ impl Judge {
     /// Whether this one may not observe by itself.
     pub(super) fn is_restricted(&self, who: &str) -> bool {
         self.state.lock().restricted.contains(who)
+    }
+
+    /// This one is invited without children.
+    pub(super) fn childless(&self, who: &str) {
+        self.state.lock().childless.insert(who.to_owned());
+    }
+
+    /// Whether operations of this one on its children may be refused.
+    pub(super) fn may_be_refused_children(&self, who: &str) -> bool {
+        let state = self.state.lock();
+        state.restricted.contains(who) || state.childless.contains(who)
+    }
+
+    /// This one offers its object, or has heard what came of that.
+    pub(super) fn gives(&self, who: &str, begins: bool) {
+        let mut state = self.state.lock();
+        match begins {
+            true => state.giving.insert(who.to_owned()),
+            false => state.giving.remove(who),
+        };
+    }
+
+    /// It finds itself an observer of what it was offering when its runtime stopped.
+    pub(super) fn found_given(&self, url: &ObjectUrl, who: &str) {
+        let mut state = self.state.lock();
+        if state.giving.remove(who)
+            && let Some(reference) = state.references.get_mut(url)
+        {
+            reference.gave_away(who);
+        }
     }
 
     /// Those who may not observe by themselves.

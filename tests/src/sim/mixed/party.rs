@@ -132,6 +132,9 @@ impl Party {
             }
             Ok(())
         })?;
+        if observer.is_some() {
+            judge.found_given(&url, &self.who);
+        }
         if observer.is_none()
             && self.seat.start > 1
             && judge.of(&url, |judge| judge.serves(&self.who)) == Some(true)

@@ -37,6 +37,8 @@ pub(super) async fn take_over(party: &Party, url: &ObjectUrl, begun: bool) -> Re
     let owner = judge.runtime_of(url, &former);
     // Of the other device's object the node has what it was told a moment ago; of its own this one has all.
     let of_twin = party.role.twin.as_ref().is_some_and(|twin| Some(&twin.runtime) == owner.as_ref());
+    // It went to somebody else while this one was away: what it was taking is there for it, or never will be.
+    let of_stranger = !of_twin && owner.as_ref().is_some_and(|owner| *owner != party.seat.name);
     judge.takes(&party.who, true);
     judge.of(url, |judge| judge.taking_over(&party.who, of_twin));
     if of_twin {
@@ -56,7 +58,9 @@ pub(super) async fn take_over(party: &Party, url: &ObjectUrl, begun: bool) -> Re
                     resumed.missing.len()
                 ));
                 // What nobody answered before may have been done, unless the object went elsewhere by now.
-                if of_twin && (!unheard || judge.of(url, |judge| judge.is_owner(&former)) == Some(false)) {
+                if of_stranger
+                    || of_twin && (!unheard || judge.of(url, |judge| judge.is_owner(&former)) == Some(false))
+                {
                     break;
                 }
             }
