@@ -169,7 +169,7 @@ impl SyncManager {
 
     pub(super) async fn finish_goodbye(&self, object: &Arc<Reported>, who: &HypertyUrl, goodbye: Goodbye) {
         let cut = match goodbye.cutting {
-            Some(cutting) => self.is_cut(object, cutting.await.code()),
+            Some(cutting) => self.is_cut(object, &cutting.await),
             None => true,
         };
         let mut told = self.has_heard(goodbye.telling.await, goodbye.is_here);
@@ -231,13 +231,10 @@ impl SyncManager {
         let runtime = gone.runtime.as_ref().filter(|runtime| **runtime != self.shared.parts.runtime)?;
         let remains = state.observers.hosts(runtime)
             || state.joining.iter().any(|joining| joining.runtime.as_ref() == Some(runtime));
-        if remains
-            || state.metadata.public_observation
-            || !state.options.domain_routing
-            || !self.is_live(object.url.home())
-        {
+        if remains || state.metadata.public_observation || !state.options.domain_routing {
             return None;
         }
+        // Also while the node is away: what is published meanwhile waits behind it.
         let to = node::subscription_manager(object.url.home()).ok()?;
         let body =
             RoutesBody { revoke: Some(true), ..RoutesBody::new(object.stream(), runtime.as_url().clone()) };
@@ -252,11 +249,15 @@ impl SyncManager {
     }
 
     /// Whether there is nothing left to ask the node for: a node that refuses will refuse again.
-    fn is_cut(&self, object: &Reported, code: StatusCode) -> bool {
+    fn is_cut(&self, object: &Reported, answer: &Message) -> bool {
+        let body = answer.decode::<ResponseBody>().unwrap_or_default();
+        let code = body.code;
         if !code.is_success() {
             tracing::debug!(object = %object.url, %code, "the node did not cut a removed observer off");
         }
-        !matches!(code, StatusCode::TIMEOUT | StatusCode::INTERNAL | StatusCode::BACKEND_UNREACHABLE)
+        let unheard =
+            matches!(code, StatusCode::TIMEOUT | StatusCode::INTERNAL | StatusCode::BACKEND_UNREACHABLE);
+        !unheard && body.reason.as_deref() != Some("no-route")
     }
 
     /// What one that was removed is told when it asks to observe.

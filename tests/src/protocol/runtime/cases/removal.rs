@@ -15,6 +15,7 @@ use crate::{ensure, ensure_eq};
 pub(super) fn cases() -> Vec<Case<Subject>> {
     vec![
         case!("INV-KICK-1/removed", ["INV-KICK-1", "INV-LSN-2"], [], removed),
+        case!("INV-LSN-2/removed-while-away", ["INV-LSN-2", "INV-KICK-1"], [], removed_while_away),
         case!("INV-KICK-1/after-a-crash", ["INV-KICK-1", "INV-RES-1"], [Crash, Store], after_a_crash),
         case!("INV-KICK-1/while-it-is-asked", ["INV-KICK-1", "INV-SUB-7"], [], while_it_is_asked),
         case!("INV-KICK-3/only-the-reporter", ["INV-KICK-3"], [], only_the_reporter),
@@ -74,6 +75,32 @@ async fn removed(scene: &mut Scene) -> Verdict {
     let stranger = scene.hyperty("nobody");
     let unknown = remove(scene, &mut reporting, &stranger).await?;
     expect_code("INV-KICK-1", &unknown, &[404], "the removal of a stranger")
+}
+
+/// The node has to know of a removal before it is handed anything that was published since, whoever else has heard of it.
+async fn removed_while_away(scene: &mut Scene) -> Verdict {
+    let mut reporting = Reporting::open(scene, false).await?;
+    let object = reporting.object.clone();
+    let (watching, _) = Watching::join(scene, "watcher", &object, false).await?;
+    // Somebody is left to publish for.
+    let (mut other, _) = Watching::join(scene, "other", &object, false).await?;
+    scene.cut();
+    scene.settle().await;
+    let mark = scene.boundary.mark();
+    expect_code("INV-KICK-1", &remove(scene, &mut reporting, &watching.hyperty).await?, &[200], "a removal")?;
+    reporting.change("n", json!(1)).await?;
+    scene.heal();
+    let stream = |message: &Value| is(message, "update", &format!("{object}/changes"));
+    other.line.until("M11", "the stream after a reconnect", stream).await?;
+    let runtime = watching.line.url.as_str();
+    let first = scene.boundary.trace_since(mark).into_iter().find(|entry| {
+        let message = &entry.crossing.message;
+        let revoked = message["body"]["revoke"] == true && message["body"]["source"] == runtime;
+        entry.crossing.way == Way::Out && (revoked || stream(message))
+    });
+    let first = first.map(|entry| entry.crossing.message).unwrap_or_default();
+    ensure_eq!("INV-LSN-2", first["type"], json!("unsubscribe"), "what the node is told first");
+    Ok(())
 }
 
 async fn after_a_crash(scene: &mut Scene) -> Verdict {
