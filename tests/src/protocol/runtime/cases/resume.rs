@@ -242,6 +242,8 @@ async fn data_not_kept(scene: &mut Scene) -> Verdict {
     let value = only(&answer)?;
     let (epoch, version) = (value["epoch"].as_u64().unwrap_or(0), value["version"].as_u64().unwrap_or(0));
     ensure!("M8", epoch >= 1, "an object that lost its data came back in its old epoch: {value}");
+    // Who resumes does not wait for the node to know the way again.
+    scene.held_when(&object, |held| held.routes.contains(&object)).await;
     let answer = watching.read(Some((0, 3))).await?;
     ensure!("M8", answer["body"]["recovered"] != true, "changes across a broken history: {answer}");
     ensure_eq!("M8", answer["body"]["value"]["epoch"], json!(epoch), "the epoch that readers get");
