@@ -276,7 +276,10 @@ fn check_child_writer(
 /// Whether an observer deletes what it wrote itself. It may, also where it may write no more: as the Reporter that it
 /// was, or before the policy changed. The others have believed it by then (5.9.4).
 pub(super) fn withdraws(state: &State, name: &ChildrenName, writer: &HypertyUrl, message: &Message) -> bool {
-    let Ok(Operation::Delete(body)) = Operation::read(message) else { return false };
+    if message.kind() != MessageType::Delete {
+        return false;
+    }
+    let Ok(body) = message.decode::<DeleteBody>() else { return false };
     let child = body.child_id().and_then(|id| state.children.get(name, id));
     child.is_some_and(|child| child.value.reporter == *writer)
 }
